@@ -1,0 +1,52 @@
+"""Writing files: what is refused beforehand, and errors in clear words."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from jentmax.errors import JentmaxError
+
+
+def refuse_existing(path: Path, overwrite: bool) -> None:
+    """Raise a JentmaxError if a file must not, or cannot, be written to this path.
+
+    Args:
+        path: of the file to be written.
+        overwrite: whether it may replace a file.
+    """
+    if not path.parent.is_dir():
+        raise JentmaxError(f"{path} cannot be written: there is no folder {path.parent}; create it")
+    if path.is_dir():
+        raise JentmaxError(f"{path} is a folder; give the path of a file")
+    if path.exists() and not path.is_file():
+        raise JentmaxError(f"{path} is no regular file; give another path")
+    if path.exists() and not overwrite:
+        raise JentmaxError(f"{path} exists; choose another path, or allow to overwrite it")
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the system and HDF5 raise into one clear message."""
+    try:
+        yield
+    except JentmaxError:
+        raise
+    except (OSError, RuntimeError, ValueError) as error:
+        raise JentmaxError(
+            f"{path} cannot be written: {reason(error)}; "
+            "see that the folder is writable and the disk is not full"
+        ) from error
+
+
+def reason(error: BaseException) -> str:
+    """Why the system refused, in a few words; h5py buries it in a long message."""
+    number = getattr(error, "errno", None)
+    if number is None and (found := re.search(r"errno = (\d+)", str(error))):
+        number = int(found.group(1))
+    if number:
+        return os.strerror(number)
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -1,0 +1,117 @@
+"""TOML, presets and overrides -> checked settings, and back."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jentmax.config._checking import checked
+from jentmax.config._presets import preset_hint, preset_text, presets
+from jentmax.config._toml import toml_document
+from jentmax.config.elements import scale_to_element
+from jentmax.errors import JentmaxError
+from jentmax.config.settings import Settings
+
+
+def load(
+    source: str | Path | None = None, overrides: Sequence[str] = (), element: str | None = None
+) -> Settings:
+    """Read and check settings.
+
+    Args:
+        source: name of a preset or path of a TOML file; the preset "tungsten" where absent.
+        overrides: ``section.key=value`` each, the value in TOML; text may go without quotes.
+            They come last, so that they are not scaled to ``element``.
+        element: symbol of the element to scale the settings to; see `scale_to_element`.
+
+    Returns:
+        The settings, defaults filled in.
+
+    Raises:
+        JentmaxError: naming every field that is wrong, its value and what is allowed.
+
+    >>> load("tungsten-unbiased", ["sampler.steps=1000"]).sampler.steps
+    1000
+    """
+    if source is None:
+        source = "tungsten"
+    if isinstance(source, str) and source in presets():
+        label, text = f'preset "{source}"', preset_text(source)
+    else:
+        label, text = str(source), _read(source)
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise JentmaxError(f"{label}: not TOML: {error}; correct the file there") from None
+    if element is not None:
+        data = scale_to_element(checked(data, label), element).model_dump(exclude_none=True)
+    # A new kind first, because it discards the fields of the old one.
+    parsed = sorted(map(_override, overrides), key=lambda override: override[0][1:] != ["kind"])
+    for path, value in parsed:
+        _set(data, path, value)
+    return checked(data, label)
+
+
+def to_toml(settings: Settings) -> str:
+    """All settings as TOML, defaults filled in; `load` reads the same settings from it."""
+    return toml_document(settings.model_dump(exclude_none=True))
+
+
+def _read(source: str | Path) -> str:
+    path = Path(source)
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise JentmaxError(
+            f'settings "{source}": neither a preset nor a file; {preset_hint(path.stem)}, '
+            "or the path of a TOML file"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise JentmaxError(
+            f'settings "{source}": not UTF-8 text ({error}); give a TOML file'
+        ) from None
+    except OSError as error:
+        raise JentmaxError(
+            f'settings "{source}": cannot be read ({error.strerror}); give a TOML file that can'
+        ) from None
+
+
+def _override(text: str) -> tuple[list[str], Any]:
+    """Split ``section.key=value`` into its path and its value."""
+    name, equals, written = text.partition("=")
+    path = [part.strip() for part in name.split(".")]
+    if not equals or len(path) < 2 or not all(path):
+        raise JentmaxError(
+            f'override "{text}" is not of the form section.key=value; '
+            "give for example sampler.steps=5000"
+        )
+    written = written.strip()
+    try:
+        document = tomllib.loads(f"value = {written}")
+    except tomllib.TOMLDecodeError as error:
+        if written[:1] in ("[", "{", '"', "'"):
+            raise JentmaxError(
+                f'override "{text}": the value is not TOML: {error}; give a number, true, false, '
+                'text, or a list such as [0.03, 0.06] or ["W"]'
+            ) from None
+        return path, written
+    # More keys than this one came from line breaks in the value.
+    return path, document["value"] if len(document) == 1 else written
+
+
+def _set(data: dict[str, Any], path: list[str], value: Any) -> None:
+    """Put a value at a path of nested tables."""
+    *sections, key = path
+    table = data
+    for depth, section in enumerate(sections, start=1):
+        table = table.setdefault(section, {})
+        if not isinstance(table, dict):
+            raise JentmaxError(
+                f'override "{".".join(path)}": {".".join(sections[:depth])} is no table; '
+                f"give {'.'.join(sections[:depth])}={{ {key} = ... }} instead"
+            )
+    if key == "kind" and table.get("kind", value) != value:
+        table.clear()
+    table[key] = value

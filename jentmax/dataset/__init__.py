@@ -1,0 +1,5 @@
+"""The data set file: HDF5 with flat arrays, one row per structure (see docs/file-format.md)."""
+
+from jentmax.dataset._reader import Dataset as Dataset
+from jentmax.dataset._rows import Rows as Rows
+from jentmax.dataset._writer import DatasetWriter as DatasetWriter

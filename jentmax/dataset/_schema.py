@@ -1,0 +1,68 @@
+"""What a data set file holds: names, types, shapes and units. docs/file-format.md says the same."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import h5py
+
+FORMAT = "jentmax"
+SCHEMA = 1
+
+Kind = Literal["generated", "described"]
+Status = Literal["running", "complete"]
+
+
+class Column(NamedTuple):
+    """One dataset of the file; its first axis counts structures or atoms."""
+
+    dtype: str
+    shape: tuple[int, ...]  # of one row
+    units: str
+
+
+STRUCTURE_COLUMNS = {
+    "index": Column("int64", (), "1"),
+    "chain": Column("int32", (), "1"),
+    "cycle": Column("int32", (), "1"),
+    "attempt": Column("int32", (), "1"),
+    "cell": Column("float64", (3, 3), "Å"),
+    "energy": Column("float64", (), "eV"),
+    "repulsion": Column("float64", (), "eV"),
+    "entropy": Column("float64", (), "nats"),
+    "entropy_weight": Column("float64", (), "eV"),
+    "least_distance": Column("float64", (), "Å"),
+    "temperature": Column("float64", (), "K"),
+    "status": Column("int8", (), "1"),
+}
+
+# A described file has whatever was computed; a generated one has every column.
+REQUIRED_STRUCTURE_COLUMNS = ("index", "cell")
+
+POINTER = Column("int64", (), "1")
+
+
+def atom_columns(n_features: int) -> dict[str, Column]:
+    """Columns with one row per atom."""
+    return {
+        "positions": Column("float64", (3,), "Å"),
+        "numbers": Column("int16", (), "1"),
+        "descriptors": Column("float32", (n_features,), "1"),
+    }
+
+
+def required_columns(kind: str) -> tuple[str, ...]:
+    """Per-structure columns that a file of this kind must have."""
+    return tuple(STRUCTURE_COLUMNS) if kind == "generated" else REQUIRED_STRUCTURE_COLUMNS
+
+
+def column_of(file: h5py.File, name: str) -> h5py.Dataset:
+    """One dataset of the file.
+
+    Raises:
+        KeyError: the file has no such dataset.
+    """
+    dataset = file[name]
+    if not isinstance(dataset, h5py.Dataset):
+        raise KeyError(f"{name} is not a dataset")
+    return dataset

@@ -1,0 +1,5 @@
+"""The one exception that bad input raises."""
+
+
+class JentmaxError(ValueError):
+    """Input that cannot be used; the message names the field, its value, what is allowed and what to do."""

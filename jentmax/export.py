@@ -1,0 +1,164 @@
+"""Structures to the files of other programs, through ASE."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jentmax._output import refuse_existing, writing
+from jentmax.dataset import Dataset
+from jentmax.errors import JentmaxError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+def export(
+    dataset: Dataset | Sequence[Atoms],
+    path: str | os.PathLike[str],
+    format: str | None = None,
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write structures in any format that ASE writes.
+
+    V, E_rep, S and the rest go along where the format has a place for them (.extxyz, .traj, .db).
+    Nothing is to be seen under the path before all is written.
+
+    Args:
+        dataset: the structures: a data set, or some of it, such as ``dataset[:10]``.
+        path: of the file; its ending tells the format. A path that ends with "/" or is a folder
+            gets one file per structure, ``POSCAR_00000`` and so on after the structures'
+            indices, as does any path with a format that holds one structure per file.
+        format: ASE's name of the format, for paths that do not tell it; in folders "vasp" unless
+            said otherwise.
+        overwrite: replace what exists; in a folder, the files of such names alone.
+
+    Raises:
+        JentmaxError: an unknown format, something that exists, or nothing can be written there.
+    """
+    from ase.io.formats import ioformats
+
+    text = os.fspath(path)
+    into_folder = text.endswith(("/", os.sep)) or os.path.isdir(text)
+    name = _known_format(text, format or ("vasp" if into_folder else None))
+    structures = list(dataset)
+    if not structures:
+        raise JentmaxError(f"there are no structures to write to {text}")
+    target = Path(os.path.realpath(text))
+    if into_folder or ioformats[name].single:
+        _write_folder(target, structures, name, overwrite)
+    else:
+        _write_file(target, structures, name, overwrite)
+
+
+def _known_format(path: str, name: str | None) -> str:
+    """ASE's name of the format to write."""
+    from ase.io.formats import UnknownFileTypeError, filetype, ioformats
+
+    writable = [name for name, format in ioformats.items() if format.can_write]
+    if name is None:
+        try:
+            name = filetype(path, read=False)
+        except UnknownFileTypeError:
+            raise JentmaxError(
+                f"{path} has no ending that tells the format; end it with .extxyz, .traj, .db, "
+                'with "/" for a folder of POSCAR files, or name the format'
+            ) from None
+    if name not in writable:
+        near = difflib.get_close_matches(name, writable) or ["extxyz", "traj", "db", "vasp"]
+        raise JentmaxError(
+            f"{path}: ASE writes no format {name!r}; choose one such as {', '.join(near)} "
+            "(ase info --formats lists them)"
+        )
+    return name
+
+
+def _write_file(target: Path, structures: list[Atoms], name: str, overwrite: bool) -> None:
+    refuse_existing(target, overwrite)
+    with writing(target), _scratch(target.parent, target.name) as scratch:
+        _write(scratch / target.name, structures, name)
+        refuse_existing(target, overwrite)
+        os.replace(scratch / target.name, target)
+
+
+def _write_folder(target: Path, structures: list[Atoms], name: str, overwrite: bool) -> None:
+    """One file per structure; the folder may exist and have other files in it."""
+    stem, ending = _file_name(name)
+    ours = re.compile(rf"{stem}_\d{{5,}}{re.escape(ending)}")
+    files: dict[str, Atoms] = {}
+    for k, atoms in enumerate(structures):
+        files[f"{stem}_{atoms.info.get('jentmax_index', k):05d}{ending}"] = atoms
+    if len(files) != len(structures):
+        raise JentmaxError(f"{target}: several structures have the same jentmax_index")
+    parent, present = target.parent, []
+    if target.is_dir():
+        parent = target
+        present = sorted(file for file in os.listdir(target) if ours.fullmatch(file))
+        if present and not overwrite:
+            raise JentmaxError(
+                f"{target / present[0]} exists; choose another folder, or allow to overwrite it"
+            )
+    elif target.exists():
+        raise JentmaxError(
+            f"{target} is a file; {name!r} takes a folder, with one file per structure: "
+            "give another path"
+        )
+    with writing(target), _scratch(parent, target.name) as scratch:
+        for file, atoms in files.items():
+            _write(scratch / file, [atoms], name)
+        if parent is not target:
+            scratch.rename(target)
+            return
+        for file in files:
+            os.replace(scratch / file, target / file)
+        for file in set(present) - set(files):  # of a larger set; it would mix with this one
+            (target / file).unlink()
+
+
+def _file_name(name: str) -> tuple[str, str]:
+    """Beginning and ending of the names of files in a folder."""
+    from ase.io.formats import ioformats
+
+    if name == "vasp":
+        return "POSCAR", ""
+    return "structure", "." + (ioformats[name].extensions or [name])[0]
+
+
+@contextmanager
+def _scratch(parent: Path, name: str) -> Iterator[Path]:
+    """A folder on the same disk to write in, gone at the end."""
+    if not parent.is_dir():
+        raise JentmaxError(f"{parent / name} cannot be written: there is no folder {parent}")
+    folder = parent / f".{name}.{secrets.token_hex(4)}.partial"
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write(path: Path, structures: list[Atoms], name: str) -> None:
+    import ase.db
+    import ase.io
+
+    try:
+        if name in ("db", "json"):  # ase.io.write would drop atoms.info
+            with ase.db.connect(path, type=name, serial=True) as database:  # pyright: ignore[reportGeneralTypeIssues]
+                for atoms in structures:
+                    data = {k: v for k, v in atoms.arrays.items() if k == "descriptors"}
+                    database.write(atoms, key_value_pairs=atoms.info, data=data)
+        else:
+            options = {"sort": True} if name == "vasp" else {}
+            ase.io.write(path, structures, format=name, **options)
+    except OSError:
+        raise
+    except Exception as error:  # whatever some hundred writers may raise
+        raise JentmaxError(f"{path.name}: ASE cannot write it as {name!r}: {error}") from error

@@ -1,0 +1,12 @@
+"""Neighbours: positions and a cell -> the environments of the atoms.
+
+`neighbor_finder` chooses how neighbours are found from the cells' sizes and the number of atoms;
+all ways give the same environments.
+"""
+
+from jentmax.neighbors._all_pairs import AllPairs as AllPairs
+from jentmax.neighbors._choose import neighbor_finder as neighbor_finder
+from jentmax.neighbors._environments import Environments as Environments
+from jentmax.neighbors._environments import Finder as Finder
+from jentmax.neighbors._host import host_environments as host_environments
+from jentmax.neighbors._list import NeighborList as NeighborList

@@ -1,0 +1,44 @@
+"""Which way of finding neighbours suits a cell and a number of atoms."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from jentmax.neighbors._all_pairs import AllPairs
+from jentmax.neighbors._environments import Finder
+from jentmax.neighbors._list import NeighborList
+from jentmax.system import cell_heights
+
+LARGEST_ALL_PAIRS = 90_000
+"""Pairs, images included, up to which looking at all of them is cheaper than keeping a list."""
+
+
+def neighbor_finder(cutoff: float, n_atoms: int, cells: np.ndarray) -> Finder:
+    """The way to find neighbours in cells of given sizes.
+
+    Cells whose heights are at least twice the cutoff take the minimum image of every pair; smaller
+    ones take several images; large systems keep jax-md's list.
+
+    Args:
+        cutoff: in Å.
+        n_atoms: atoms in each cell.
+        cells: one or more cells, lattice vectors as rows, in Å, shape (..., 3, 3). The finder
+            holds for every cell whose heights are no smaller.
+
+    Returns:
+        The finder; the same choice for the same arguments.
+    """
+    cells = np.asarray(cells, float).reshape(-1, 3, 3)
+    heights = cell_heights(cells).min(axis=0)
+    # An offset between -1/2 and 1/2 plus this many periods reaches the cutoff.
+    images = np.floor(cutoff / heights + 0.5 - 1e-9).astype(int)
+    if n_atoms**2 * np.prod(2 * images + 1) <= LARGEST_ALL_PAIRS:
+        return AllPairs(cutoff, (int(images[0]), int(images[1]), int(images[2])))
+    density = n_atoms / np.abs(np.linalg.det(cells)).min()
+    skin = 0.5
+    expected = density * 4 / 3 * math.pi * (cutoff + skin) ** 3
+    # Environments fluctuate; a list that overflows all the same is mended, at a cost.
+    capacity = math.ceil(1.5 * expected) + 12
+    return NeighborList(cutoff, (heights[0], heights[1], heights[2]), capacity, skin)

@@ -1,0 +1,131 @@
+"""What a descriptor or a repulsion may see, and the contract of what finds it."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+
+class Environments(eqx.Module):
+    """The neighbours of every atom within a cutoff.
+
+    Components come first, so that ``x, y, z = displacements``. The arrays of many replicas side
+    by side have the replicas as a last axis: compilers vectorise over it.
+
+    Padding (``mask`` false) is finite and harmless: it lies at the cutoff along x.
+
+    Attributes:
+        displacements: from each atom to its neighbours, in Å.
+        mask: whether an entry is a neighbour.
+        species: index of each atom's species.
+        neighbor_species: index of each neighbour's species.
+    """
+
+    displacements: Float[Array, "3 n_atoms n_neighbors *replicas"]
+    mask: Bool[Array, "n_atoms n_neighbors *replicas"]
+    species: Int[Array, "n_atoms *replicas"]
+    neighbor_species: Int[Array, "n_atoms n_neighbors *replicas"]
+
+    def squared_distances(self) -> Float[Array, "n_atoms n_neighbors *replicas"]:
+        """Squared distances to the neighbours, in Å^2; the cutoff's square at the padding."""
+        x, y, z = self.displacements
+        return x * x + y * y + z * z
+
+    def least_distance(self) -> Float[Array, "*replicas"]:
+        """Least distance between two atoms, in Å; the cutoff where there are no neighbours."""
+        return jnp.sqrt(jnp.min(self.squared_distances(), axis=(0, 1)))
+
+
+class Finder(eqx.Module):
+    """Finds the neighbours of every atom within ``cutoff`` (Å).
+
+    A finder that keeps a list builds it with `build`, once for many steps; for the others the
+    list is None. Everything here but `grown` is pure.
+    """
+
+    cutoff: eqx.AbstractVar[float]
+
+    @abc.abstractmethod
+    def build(
+        self,
+        positions: Float[Array, "n_atoms 3 *replicas"],
+        cell: Float[Array, "3 3 *replicas"],
+    ) -> Any:
+        """The neighbour list for these positions (Å) and cell (rows, Å)."""
+
+    @abc.abstractmethod
+    def refreshed(
+        self,
+        neighbors: Any,
+        positions: Float[Array, "n_atoms 3 *replicas"],
+        cell: Float[Array, "3 3 *replicas"],
+    ) -> Any:
+        """The list, built again for all replicas if an atom of any has moved too far."""
+
+    @abc.abstractmethod
+    def overflowed(self, neighbors: Any) -> Bool[Array, ""]:
+        """Whether the list of any replica lacked room for a neighbour; `grown` has more."""
+
+    @abc.abstractmethod
+    def grown(self) -> Finder:
+        """The same finder with more room."""
+
+    @abc.abstractmethod
+    def __call__(
+        self,
+        positions: Float[Array, "n_atoms 3 *replicas"],
+        cell: Float[Array, "3 3 *replicas"],
+        species: Int[Array, "n_atoms *replicas"],
+        neighbors: Any,
+    ) -> Environments:
+        """The environments at these positions (Å), from a list built or refreshed there."""
+
+
+def combine(matrix: Array, vectors: Array) -> Array:
+    """Sums of the rows of 3 x 3 matrices weighted by vectors' components.
+
+    Args:
+        matrix: shape (3, 3, *replicas).
+        vectors: components first, shape (3, ..., *replicas).
+
+    Returns:
+        ``vectors[0] * matrix[0] + ...``, components first, shape (3, ..., *replicas).
+    """
+    between = (1,) * (vectors.ndim - matrix.ndim + 1)
+    rows = matrix.reshape(3, 3, *between, *matrix.shape[2:])
+    return rows[0] * vectors[0] + rows[1] * vectors[1] + rows[2] * vectors[2]
+
+
+def inverse(cell: Float[Array, "3 3 *replicas"]) -> Float[Array, "3 3 *replicas"]:
+    """Inverses of cells in closed form, which is far cheaper than a solver's for many replicas."""
+    columns = jnp.stack(
+        [
+            jnp.cross(cell[1], cell[2], axis=0),
+            jnp.cross(cell[2], cell[0], axis=0),
+            jnp.cross(cell[0], cell[1], axis=0),
+        ],
+        axis=1,
+    )
+    return columns / jnp.sum(cell[0] * columns[:, 0], axis=0)
+
+
+def masked(
+    displacements: Array, candidates: Array, cutoff: float, species: Array, neighbors: Array
+) -> Environments:
+    """Environments of the candidates nearer than the cutoff, the rest made padding."""
+    x, y, z = displacements
+    mask = candidates & (x * x + y * y + z * z < cutoff**2)
+    return Environments(
+        # Without the barrier XLA computes them anew in everything that uses them.
+        displacements=jax.lax.optimization_barrier(
+            jnp.stack([jnp.where(mask, x, cutoff), jnp.where(mask, y, 0), jnp.where(mask, z, 0)])
+        ),
+        mask=mask,
+        species=species,
+        neighbor_species=jnp.broadcast_to(neighbors, mask.shape),
+    )

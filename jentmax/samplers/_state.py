@@ -1,0 +1,136 @@
+"""What samplers share: their contract, the state they move, and the loop that runs them."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+from jentmax.potential import Potential
+from jentmax.system import System
+from jentmax.units import ACCELERATION, BOLTZMANN
+
+
+class State(eqx.Module):
+    """A structure on its way; with many replicas side by side, they are the last axis.
+
+    Attributes:
+        system: the atoms.
+        entropy_weight: the largest K of the cycle, in eV.
+        forces: in eV/Å, at the weight of the last step.
+        neighbors: the potential's neighbour list.
+        velocities: in Å/fs.
+        memory: what else a sampler keeps between steps.
+    """
+
+    system: System
+    entropy_weight: Float[Array, "*replicas"]
+    forces: Float[Array, "n_atoms 3 *replicas"]
+    neighbors: Any
+    velocities: Float[Array, "n_atoms 3 *replicas"]
+    memory: Any = None
+
+    def kinetic_temperature(self) -> Float[Array, "*replicas"]:
+        """Twice the kinetic energy per degree of freedom, in K."""
+        doubled = jnp.sum(self.system.masses[:, None] * self.velocities**2, axis=(0, 1))
+        return doubled / (3 * len(self.velocities) * BOLTZMANN * ACCELERATION)
+
+
+class Sampler(eqx.Module):
+    """One cycle of annealing or descent."""
+
+    potential: eqx.AbstractVar[Potential]
+
+    @abc.abstractmethod
+    def init(
+        self,
+        key: Key[Array, "*replicas"],
+        system: System,
+        entropy_weight: Float[Array, "*replicas"],
+    ) -> State:
+        """The state at the start of a cycle; ``entropy_weight`` is the largest K, in eV."""
+
+    @abc.abstractmethod
+    def step(
+        self, key: Key[Array, "*replicas"], state: State, progress: Float[Array, ""]
+    ) -> State:
+        """One step; ``progress`` in (0, 1] is the share of the cycle done after it."""
+
+
+def forces_at(
+    potential: Potential,
+    positions: Float[Array, "n_atoms 3 *replicas"],
+    system: System,
+    entropy_weight: Float[Array, "*replicas"],
+    neighbors: Any,
+) -> Float[Array, "n_atoms 3 *replicas"]:
+    """``-dV/d positions``, in eV/Å, at positions in the place of the system's own."""
+
+    def total(positions: Array) -> Array:
+        energy = potential.energy(
+            positions, system.cell, system.species, entropy_weight, neighbors
+        )
+        return jnp.sum(energy)  # replicas are independent
+
+    return -jax.grad(total)(positions)
+
+
+def moved(state: State, positions: Float[Array, "n_atoms 3 *replicas"]) -> System:
+    """The state's system at other positions (Å)."""
+    return eqx.tree_at(lambda system: system.positions, state.system, positions)
+
+
+def normal(
+    key: Key[Array, "*replicas"], shape: tuple[int, ...], dtype: Any
+) -> Float[Array, "... *replicas"]:
+    """Standard normal numbers, each replica's from its own key alone."""
+    if key.ndim == 0:
+        return jax.random.normal(key, shape, dtype)
+    return jax.vmap(lambda own: normal(own, shape, dtype), out_axes=-1)(key)
+
+
+def fold_in(key: Key[Array, "*replicas"], number: Int[Array, ""] | int) -> Key[Array, "*replicas"]:
+    """New keys from keys and a number."""
+    if key.ndim == 0:
+        return jax.random.fold_in(key, number)
+    return jax.vmap(fold_in, in_axes=(0, None))(key, number)
+
+
+@eqx.filter_jit
+def run(
+    sampler: Sampler,
+    key: Key[Array, "*replicas"],
+    state: State,
+    first: Int[Array, ""] | int,
+    last: Int[Array, ""] | int,
+    n_steps: Int[Array, ""] | int,
+) -> tuple[State, Float[Array, "*replicas"]]:
+    """Steps ``first`` to ``last - 1`` of a cycle of ``n_steps``, in one compiled call.
+
+    Args:
+        sampler: what to run.
+        key: of the whole cycle; step i uses the key folded with i.
+        state: after step ``first - 1``.
+        first: the first step.
+        last: the step to stop before.
+        n_steps: steps of the whole cycle.
+
+    Returns:
+        The state, and the mean kinetic temperature over these steps, in K.
+    """
+    first, last, n_steps = (jnp.asarray(number) for number in (first, last, n_steps))
+    dtype = state.system.positions.dtype
+
+    def body(number: Array, carry: tuple[State, Array]) -> tuple[State, Array]:
+        state, heat = carry
+        progress = (number + 1).astype(dtype) / n_steps.astype(dtype)
+        state = sampler.step(fold_in(key, number), state, progress)
+        return state, heat + state.kinetic_temperature()
+
+    heat = jnp.zeros_like(state.entropy_weight)
+    state, heat = jax.lax.fori_loop(first, last, body, (state, heat))
+    return state, heat / jnp.maximum(last - first, 1).astype(dtype)
