@@ -25,7 +25,9 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
     if path.exists() and not path.is_file():
         raise JentmaxError(f"{path} is no regular file; give another path")
     if path.exists() and not overwrite:
-        raise JentmaxError(f"{path} exists; choose another path, or allow to overwrite it")
+        raise JentmaxError(
+            f"{path} exists; give another path, or allow it to be replaced (--overwrite)"
+        )
 
 
 @contextlib.contextmanager
@@ -42,7 +44,7 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def reason(error: BaseException) -> str:
+def reason(error: BaseException | None) -> str:
     """Why the system refused, in a few words; h5py buries it in a long message."""
     number = getattr(error, "errno", None)
     if number is None and (found := re.search(r"errno = (\d+)", str(error))):

@@ -2,4 +2,4 @@
 
 
 class JentmaxError(ValueError):
-    """Input that cannot be used; the message names the field, its value, what is allowed and what to do."""
+    """Input that cannot be used: the message names the field, its value and what is allowed."""

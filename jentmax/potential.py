@@ -9,7 +9,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jentmax.neighbors import AllPairs, Environments, Finder
+from jentmax.neighbors import Environments, Finder
 
 
 class Terms(eqx.Module):
@@ -73,7 +73,8 @@ class Potential(eqx.Module):
             cell: lattice vectors as rows, in Å.
             species: index of each atom's species; by default all are of the first.
             entropy_weight: K, in eV.
-            neighbors: what ``finder.build`` gave; by default it is built here.
+            neighbors: what ``finder.build`` gave; by default it is built here. If it overflowed,
+                V is NaN.
         """
         return self.terms(positions, cell, species, entropy_weight, neighbors).energy
 
@@ -86,25 +87,20 @@ class Potential(eqx.Module):
         neighbors: Any = None,
     ) -> Terms:
         """V and its parts; arguments as for `energy`."""
-        environments = self._environments(positions, cell, species, neighbors)
+        if neighbors is None:
+            neighbors = self.finder.build(positions, cell)
+        if species is None:
+            species = jnp.zeros(len(positions), jnp.int32)
+        environments = self.finder(positions, cell, species, neighbors)
         features = self.descriptor(environments)
         scale = self.scale.astype(features.dtype).reshape(-1, *[1] * (features.ndim - 2))
         repulsion, entropy = self.repulsion(environments), self.estimator(features / scale)
+        energy = repulsion - entropy_weight * entropy
         return Terms(
-            energy=repulsion - entropy_weight * entropy,
+            # A list that lacks neighbours must not go unnoticed.
+            energy=jnp.where(self.finder.overflowed(neighbors), jnp.nan, energy),
             repulsion=repulsion,
             entropy=entropy,
             features=features,
             least_distance=environments.least_distance(),
         )
-
-    def _environments(
-        self, positions: Array, cell: Array, species: Array | None, neighbors: Any
-    ) -> Environments:
-        if neighbors is None:
-            neighbors = self.finder.build(positions, cell)
-        if species is None:
-            species = jnp.zeros(len(positions), jnp.int32)
-        return self.finder(positions, cell, species, neighbors)
-
-

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
@@ -118,9 +117,9 @@ def random_positions(
             tries = rng.random((100, 3))
             offsets = tries[:, None] - fractional[None, :atom]
             offsets -= np.round(offsets)
-            distances = np.linalg.norm(
-                (offsets[:, :, None] + images) @ cell, axis=-1
-            ).reshape(100, -1)
+            distances = np.linalg.norm((offsets[:, :, None] + images) @ cell, axis=-1).reshape(
+                100, -1
+            )
             free = np.flatnonzero(np.all(distances >= least_distance, axis=1))
             if free.size:
                 fractional[atom] = tries[free[0]]
@@ -132,15 +131,3 @@ def random_positions(
                 "give a smaller start_distance or density"
             )
     return fractional @ cell
-
-
-def as_system(
-    positions: np.ndarray, cell: np.ndarray, species: np.ndarray, masses: np.ndarray, dtype: object
-) -> System:
-    """A `System` of device arrays in one floating-point type."""
-    return System(
-        positions=jnp.asarray(positions, dtype),
-        cell=jnp.asarray(cell, dtype),
-        species=jnp.asarray(species, jnp.int32),
-        masses=jnp.asarray(masses, dtype),
-    )

@@ -89,7 +89,7 @@ def test_iron_by_hand():
     assert iron.system.density == pytest.approx(39 / (9.54**2 * 14.31) / length**3)
     assert iron.sampler.timestep == pytest.approx(time)
     assert iron.sampler.friction == pytest.approx(100 / time)
-    assert iron.sampler.force_cap == pytest.approx(30 / length)
+    assert iron.sampler.force_cap == pytest.approx(20 / length)
 
 
 def test_to_the_same_element_nothing_changes():

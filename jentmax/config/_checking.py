@@ -12,8 +12,8 @@ from pydantic_core import ErrorDetails
 
 from jentmax.config._field_types import Allowed
 from jentmax.config._toml import toml_value
-from jentmax.errors import JentmaxError
 from jentmax.config.settings import GivenScaling, PreliminaryScaling, Section, Settings
+from jentmax.errors import JentmaxError
 
 _SCALINGS: dict[str, type[Section]] = {"preliminary": PreliminaryScaling, "given": GivenScaling}
 

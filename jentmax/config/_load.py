@@ -11,8 +11,8 @@ from jentmax.config._checking import checked
 from jentmax.config._presets import preset_hint, preset_text, presets
 from jentmax.config._toml import toml_document
 from jentmax.config.elements import scale_to_element
-from jentmax.errors import JentmaxError
 from jentmax.config.settings import Settings
+from jentmax.errors import JentmaxError
 
 
 def load(

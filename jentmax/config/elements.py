@@ -8,8 +8,8 @@ from typing import Any
 
 from jentmax.config._checking import checked
 from jentmax.config._presets import presets
+from jentmax.config.settings import PreliminaryScaling, Settings, as_range
 from jentmax.errors import JentmaxError
-from jentmax.config.settings import Settings, as_range
 
 # ASE lists selenium and tellurium as hcp; they are chains, with bonds a third shorter.
 _NOT_AS_LISTED = ("Se", "Te")
@@ -118,6 +118,8 @@ def scale_to_element(settings: Settings, symbol: str) -> Settings:
         "friction": settings.sampler.friction / time,
         "force_cap": settings.sampler.force_cap / length,
     }
+    if isinstance(settings.scaling, PreliminaryScaling):
+        data["scaling"]["friction"] = settings.scaling.friction / time
     data["quench"]["step_length"] = settings.quench.step_length * length
     return checked(data, f"settings scaled to {symbol}")
 

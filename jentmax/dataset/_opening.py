@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import os
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +15,10 @@ import numpy as np
 from jentmax._output import reason
 from jentmax.dataset._schema import FORMAT, SCHEMA, Column
 from jentmax.errors import JentmaxError
+
+# The start of an HDF5 file of the layout in use: version, whether somebody has it open for
+# writing, and where it ends.
+_START = struct.Struct("<8xB2xB16xQ")
 
 
 def open_file(path: Path) -> h5py.File:
@@ -34,15 +41,44 @@ def open_file(path: Path) -> h5py.File:
             f"{path} is not an HDF5 file, or cut off at its very beginning; "
             "give a file that jentmax generate or jentmax describe wrote"
         )
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        # A file that is still being written, or was when its writer was killed, opens only so.
-        with contextlib.suppress(OSError):
-            return h5py.File(path, "r", swmr=True)
+    error: Exception | None = None
+    for _ in range(3):  # its writer may close it between the two steps
+        try:
+            return _open_running(path) if _is_running(path) else h5py.File(path, "r")
+        except OSError as caught:
+            error = caught
+    raise JentmaxError(
+        f"{path} is truncated or damaged ({reason(error)}); copy it again or generate it anew"
+    ) from error
+
+
+def _is_running(path: Path) -> bool:
+    """Whether the file is being written, or was when its writer was killed."""
+    with path.open("rb") as file:
+        start = file.read(_START.size)
+    if len(start) < _START.size:
+        return False
+    version, flags, end = _START.unpack(start)
+    if version != 3 or flags == 0:
+        return False
+    # HDF5 says so of other files, but not of running ones.
+    if (size := path.stat().st_size) < end:
         raise JentmaxError(
-            f"{path} is truncated or damaged ({reason(error)}); copy it again or generate it anew"
-        ) from error
+            f"{path} is truncated: it has {size} of {end} bytes; copy it again or generate it anew"
+        )
+    return True
+
+
+def _open_running(path: Path) -> h5py.File:
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    # What does not fit its checksum is read again, by default a hundred times, each after twice
+    # the wait of the last, from 1 ns: a damaged file would be read for ever. h5py lacks the
+    # function that limits it; 25 times take 0.03 s.
+    library = ctypes.CDLL(h5py.h5p.__file__)
+    if limit := getattr(library, "H5Pset_metadata_read_attempts", None):
+        limit(ctypes.c_int64(access.id), ctypes.c_uint(25))
+    flags = h5py.h5f.ACC_RDONLY | h5py.h5f.ACC_SWMR_READ
+    return h5py.File(h5py.h5f.open(os.fsencode(path), flags, fapl=access))
 
 
 @contextlib.contextmanager

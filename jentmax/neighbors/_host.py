@@ -47,7 +47,9 @@ def host_environments(
     most = int(counts.max(initial=0))
     capacity = max(most, 1) if capacity is None else capacity
     if most > capacity:
-        raise JentmaxError(f"capacity: {capacity} is too small for the {most} neighbours of an atom")
+        raise JentmaxError(
+            f"capacity: {capacity} is too small for the {most} neighbours of an atom"
+        )
     slots = np.arange(len(centers)) - np.repeat(np.cumsum(counts) - counts, counts)
     displacements = np.zeros((3, n_atoms, capacity))
     displacements[0] = cutoff

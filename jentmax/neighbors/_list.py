@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -58,7 +59,9 @@ class NeighborList(Finder):
         from jax_md import custom_partition, partition
 
         self.cutoff, self.skin, self.capacity, self.heights = cutoff, skin, capacity, heights
-        functions = custom_partition.neighbor_list_multi_image(
+        # jax-md's own decorator hides the fields of its classes from type checkers.
+        table_type: Any = custom_partition.NeighborListMultiImage
+        functions: Any = custom_partition.neighbor_list_multi_image(
             None,
             jnp.diag(jnp.asarray(heights)),
             cutoff + skin,
@@ -70,7 +73,7 @@ class NeighborList(Finder):
 
         def search(positions: Array, cell: Array) -> tuple[Array, Array, Array]:
             n_atoms = len(positions)
-            blank = custom_partition.NeighborListMultiImage(
+            blank = table_type(
                 idx=jnp.full((n_atoms, capacity), n_atoms),
                 shifts=jnp.zeros((n_atoms, capacity, 3), int),
                 reference_position=positions,

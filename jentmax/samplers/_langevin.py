@@ -63,10 +63,8 @@ class Langevin(Sampler):
             velocities=velocities.astype(positions.dtype),
         )
 
-    def step(
-        self, key: Key[Array, "*replicas"], state: State, progress: Float[Array, ""]
-    ) -> State:
-        """One time step: half a kick, half a drift, friction and noise, half a drift, half a kick."""
+    def step(self, key: Key[Array, "*replicas"], state: State, progress: Float[Array, ""]) -> State:
+        """One time step: kick and drift by half, friction and noise, drift and kick by half."""
         masses = state.system.masses[:, None]
         positions, dtype = state.system.positions, state.system.positions.dtype
         kick = self.timestep / 2 * ACCELERATION / masses
@@ -79,13 +77,9 @@ class Langevin(Sampler):
         positions = positions + self.timestep / 2 * velocities
         velocities = kept * velocities + thermal * normal(key, positions.shape[:2], dtype)
         positions = positions + self.timestep / 2 * velocities
-        neighbors = self.potential.finder.refreshed(
-            state.neighbors, positions, state.system.cell
-        )
+        neighbors = self.potential.finder.refreshed(state.neighbors, positions, state.system.cell)
         weight = state.entropy_weight * SCHEDULES[self.entropy_schedule](progress)
-        forces = self._capped(
-            forces_at(self.potential, positions, state.system, weight, neighbors)
-        )
+        forces = self._capped(forces_at(self.potential, positions, state.system, weight, neighbors))
         return State(
             system=moved(state, positions),
             entropy_weight=state.entropy_weight,

@@ -45,16 +45,12 @@ class Quench(Sampler):
             memory=optax.scale_by_adam().init(positions),
         )
 
-    def step(
-        self, key: Key[Array, "*replicas"], state: State, progress: Float[Array, ""]
-    ) -> State:
+    def step(self, key: Key[Array, "*replicas"], state: State, progress: Float[Array, ""]) -> State:
         """One displacement along the forces."""
         direction, memory = optax.scale_by_adam().update(state.forces, state.memory)
         rate = self.step_length * (1 + jnp.cos(jnp.pi * progress)) / 2
-        positions = state.system.positions + rate * direction
-        neighbors = self.potential.finder.refreshed(
-            state.neighbors, positions, state.system.cell
-        )
+        positions = state.system.positions + rate * jnp.asarray(direction)
+        neighbors = self.potential.finder.refreshed(state.neighbors, positions, state.system.cell)
         return State(
             system=moved(state, positions),
             entropy_weight=state.entropy_weight,

@@ -55,9 +55,7 @@ class Sampler(eqx.Module):
         """The state at the start of a cycle; ``entropy_weight`` is the largest K, in eV."""
 
     @abc.abstractmethod
-    def step(
-        self, key: Key[Array, "*replicas"], state: State, progress: Float[Array, ""]
-    ) -> State:
+    def step(self, key: Key[Array, "*replicas"], state: State, progress: Float[Array, ""]) -> State:
         """One step; ``progress`` in (0, 1] is the share of the cycle done after it."""
 
 
@@ -71,9 +69,7 @@ def forces_at(
     """``-dV/d positions``, in eV/Å, at positions in the place of the system's own."""
 
     def total(positions: Array) -> Array:
-        energy = potential.energy(
-            positions, system.cell, system.species, entropy_weight, neighbors
-        )
+        energy = potential.energy(positions, system.cell, system.species, entropy_weight, neighbors)
         return jnp.sum(energy)  # replicas are independent
 
     return -jax.grad(total)(positions)
@@ -100,14 +96,13 @@ def fold_in(key: Key[Array, "*replicas"], number: Int[Array, ""] | int) -> Key[A
     return jax.vmap(fold_in, in_axes=(0, None))(key, number)
 
 
-@eqx.filter_jit
 def run(
     sampler: Sampler,
     key: Key[Array, "*replicas"],
     state: State,
-    first: Int[Array, ""] | int,
-    last: Int[Array, ""] | int,
-    n_steps: Int[Array, ""] | int,
+    first: int,
+    last: int,
+    n_steps: int,
 ) -> tuple[State, Float[Array, "*replicas"]]:
     """Steps ``first`` to ``last - 1`` of a cycle of ``n_steps``, in one compiled call.
 
@@ -122,7 +117,20 @@ def run(
     Returns:
         The state, and the mean kinetic temperature over these steps, in K.
     """
-    first, last, n_steps = (jnp.asarray(number) for number in (first, last, n_steps))
+    # As arrays, lest each number be compiled for.
+    numbers = (jnp.asarray(number, jnp.int32) for number in (first, last, n_steps))
+    return _run(sampler, key, state, *numbers)
+
+
+@eqx.filter_jit
+def _run(
+    sampler: Sampler,
+    key: Key[Array, "*replicas"],
+    state: State,
+    first: Int[Array, ""],
+    last: Int[Array, ""],
+    n_steps: Int[Array, ""],
+) -> tuple[State, Float[Array, "*replicas"]]:
     dtype = state.system.positions.dtype
 
     def body(number: Array, carry: tuple[State, Array]) -> tuple[State, Array]:

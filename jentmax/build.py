@@ -1,0 +1,107 @@
+"""Settings -> the objects that they describe."""
+
+from __future__ import annotations
+
+import itertools
+
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from jentmax.config import Settings
+from jentmax.config.settings import PreliminaryScaling, as_range
+from jentmax.descriptors import Snap
+from jentmax.entropy import NearestNeighbor
+from jentmax.neighbors import neighbor_finder
+from jentmax.potential import Potential
+from jentmax.repulsion import ClarkeSmith
+from jentmax.samplers import Langevin, Quench
+from jentmax.system import tetragonal_cell
+
+
+def build_descriptor(settings: Settings) -> Snap:
+    """The descriptor of the [descriptor] section."""
+    given, species = settings.descriptor, settings.system.species
+    return Snap(
+        cutoff=given.cutoff,
+        twojmax=given.twojmax,
+        components=None if given.components == "all" else given.components,
+        rfac0=given.rfac0,
+        rmin0=given.rmin0,
+        switching=given.switching,
+        self_weight=given.self_weight,
+        bzero=given.bzero,
+        weights=given.pair_weights(species),
+        radii=given.pair_radii(species),
+        chemflag=given.chemflag,
+        bnormflag=given.bnormflag,
+        wselfallflag=given.wselfallflag,
+    )
+
+
+def build_repulsion(settings: Settings) -> ClarkeSmith:
+    """The repulsion of the [repulsion] section."""
+    given = settings.repulsion
+    return ClarkeSmith(
+        r0=given.pair_r0(settings.system.species),
+        epsilon=given.epsilon,
+        n=given.n,
+        m=given.m,
+        cutoff_ratio=given.cutoff_ratio,
+    )
+
+
+def build_potential(settings: Settings, scale: ArrayLike, n_atoms: int | None = None) -> Potential:
+    """V for every cell that the settings can draw.
+
+    Args:
+        settings: of the run.
+        scale: typical value of each feature, shape (n_features,).
+        n_atoms: atoms in the cell; by default the first number that the settings ask for.
+    """
+    system = settings.system
+    n_atoms = system.atom_counts()[0] if n_atoms is None else n_atoms
+    descriptor, repulsion = build_descriptor(settings), build_repulsion(settings)
+    extremes = itertools.product(as_range(system.density), as_range(system.aspect_ratio))
+    cells = np.stack([tetragonal_cell(n_atoms, *extreme) for extreme in extremes])
+    return Potential(
+        descriptor=descriptor,
+        repulsion=repulsion,
+        estimator=NearestNeighbor(settings.entropy.floor),
+        finder=neighbor_finder(max(descriptor.largest_cutoff, repulsion.cutoff), n_atoms, cells),
+        scale=jnp.asarray(scale),
+    )
+
+
+def build_sampler(settings: Settings, potential: Potential) -> Langevin:
+    """The annealing of the [sampler] section."""
+    given = settings.sampler
+    return Langevin(
+        potential,
+        timestep=given.timestep,
+        friction=given.friction,
+        temperature=given.temperature,
+        temperature_schedule=given.temperature_schedule,
+        entropy_schedule=given.entropy_schedule,
+        force_cap=given.force_cap,
+    )
+
+
+def build_quench(settings: Settings, potential: Potential) -> Quench:
+    """The descent of the [quench] section."""
+    return Quench(potential, settings.quench.step_length)
+
+
+def build_preliminary(
+    settings: Settings, given: PreliminaryScaling, potential: Potential
+) -> Langevin:
+    """The dynamics of the [scaling] section's preliminary run."""
+    return Langevin(
+        potential,
+        timestep=settings.sampler.timestep,
+        friction=given.friction,
+        temperature=given.temperature,
+        temperature_schedule="constant",
+        entropy_schedule="constant",
+        force_cap=float("inf"),
+    )

@@ -1,0 +1,402 @@
+"""What every implementation of a seam must do.
+
+One function per seam, for the package's own implementations and for anybody's: call it with yours
+in a test, and it raises `AssertionError` where the contract is broken. They need float64
+(``jax_enable_x64``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import ase
+import ase.neighborlist
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from jentmax.descriptors import Snap
+from jentmax.entropy import NearestNeighbor
+from jentmax.neighbors import Environments, Finder, neighbor_finder
+from jentmax.potential import Potential
+from jentmax.repulsion import ClarkeSmith
+from jentmax.samplers import Sampler, State, run
+from jentmax.system import System, cell_heights
+
+ROUNDING = 1e-11
+"""Sums of some hundred float64 terms differ less than this between two orders, over the largest."""
+
+
+def check_descriptor(
+    descriptor: Callable[[Environments], Array],
+    n_features: int,
+    cutoff: float,
+    n_species: int = 1,
+) -> None:
+    """Environments -> features.
+
+    Args:
+        descriptor: to be checked.
+        n_features: how many features it gives.
+        cutoff: of the environments that it wants, in Å.
+        n_species: species that it knows.
+    """
+    here, there = (random_environments(seed, cutoff, n_species) for seed in (0, 1))
+    compiled = eqx.filter_jit(descriptor)
+    features = descriptor(here)
+    assert features.shape == (len(here.species), n_features)
+    assert_close(compiled(here), features, "jit")
+    assert compiled(in_float32(here)).dtype == jnp.float32
+    assert_close(compiled(padded(here)), features, "more padding")
+    assert_close(compiled(reordered(here)), features, "another order of the neighbours")
+    assert_close(compiled(rotated(here)), features, "rotation")
+    assert_close(compiled(side_by_side(here, there))[..., 0], features, "replicas")
+    assert_close(compiled(side_by_side(there, here))[..., 1], features, "replicas")
+    _check_gradient(lambda environments: jnp.sum(descriptor(environments)), here)
+
+
+def check_estimator(estimator: Callable[[Array], Array]) -> None:
+    """Scaled features -> nats."""
+    features = jax.random.normal(jax.random.key(0), (9, 4), jnp.float64)
+    entropy = estimator(features)
+    assert entropy.shape == ()
+    assert estimator(features.astype(jnp.float32)).dtype == jnp.float32
+    assert_close(estimator(features[::-1]), entropy, "another order of the atoms")
+    assert_close(estimator(features + 3), entropy, "a shift of all features")
+    assert_close(jax.jit(estimator)(features), entropy, "jit")
+    both = jnp.stack([features, features**2], axis=-1)
+    assert_close(estimator(both)[0], entropy, "replicas")
+    assert_close(estimator(both[..., ::-1])[1], entropy, "replicas")
+    assert estimator(2 * features) > entropy, "environments further apart have more entropy"
+    for what, equal in {
+        "all environments equal": jnp.ones((9, 4)),
+        "two environments equal": features.at[3].set(features[5]),
+        "all environments equal, float32": jnp.full((9, 4), 0.3, jnp.float32),
+    }.items():
+        value, gradient = jax.value_and_grad(estimator)(equal)
+        assert jnp.isfinite(value), f"{what}: the entropy is {value}"
+        assert jnp.all(jnp.isfinite(gradient)), f"{what}: the gradient is not finite"
+
+
+def check_repulsion(
+    repulsion: Callable[[Environments], Array], cutoff: float, n_species: int = 1
+) -> None:
+    """Environments -> eV.
+
+    Args:
+        repulsion: to be checked.
+        cutoff: distance beyond which atoms do not repel each other, in Å.
+        n_species: species that it knows.
+    """
+    here, there = (random_environments(seed, 1.5 * cutoff, n_species) for seed in (0, 1))
+    compiled = eqx.filter_jit(repulsion)
+    energy = repulsion(here)
+    assert energy.shape == ()
+    assert_close(compiled(here), energy, "jit")
+    assert compiled(in_float32(here)).dtype == jnp.float32
+    assert_close(compiled(padded(here)), energy, "more padding")
+    assert_close(compiled(reordered(here)), energy, "another order of the neighbours")
+    assert_close(compiled(rotated(here)), energy, "rotation")
+    assert_close(compiled(side_by_side(here, there))[0], energy, "replicas")
+    assert_close(compiled(side_by_side(there, here))[1], energy, "replicas")
+    _check_gradient(repulsion, here)
+
+    def pair(distance: Array | float) -> Array:
+        direction = jnp.array([0.6, 0.0, 0.8]).reshape(3, 1, 1)
+        kind = jnp.zeros((1, 1), jnp.int32)
+        return repulsion(Environments(distance * direction, kind == 0, kind[0], kind))
+
+    assert pair(1.0001 * cutoff) == 0, "energy beyond the cutoff"
+    assert jax.grad(pair)(0.5 * cutoff) < 0, "atoms that overlap are not pushed apart"
+
+
+def check_finder(
+    make_finder: Callable[[float, int, np.ndarray], Finder], least_height: float = 0.5
+) -> None:
+    """Positions and a cell -> environments, equal to those that ASE finds.
+
+    Args:
+        make_finder: from a cutoff (Å), a number of atoms and cells (shape (n, 3, 3), rows, Å).
+        least_height: of the random cells to try, over the cutoff.
+    """
+    cutoff, n_atoms, n_cells = 2.5, 5, 4
+    rng = np.random.default_rng(0)
+    cells = np.stack([random_cell(rng, least_height * cutoff) for _ in range(n_cells)])
+    unwrapped = rng.normal(scale=3 * cutoff, size=(n_cells, n_atoms, 3))
+    species = np.array([0, 1, 1, 0, 2])
+    finder = make_finder(cutoff, n_atoms, cells)
+    assert finder.cutoff == cutoff
+
+    for positions, cell in zip(unwrapped, cells, strict=True):
+        found = find(finder, positions, cell, species)
+        assert_same_environments(found, positions, cell, species, cutoff)
+        found = find(finder, positions, cell, species, jnp.float32)
+        assert found.displacements.dtype == jnp.float32
+        # float32 coordinates of 20 Å are rounded by 1e-6 Å.
+        assert_same_environments(found, positions, cell, species, cutoff, tolerance=2e-5)
+
+    # The distances to an atom's own images do not change as it moves.
+    atoms, others, displacements, _ = ase_neighbors(positions, cell, species, cutoff)
+    expected = -2 * displacements[(atoms == 0) & (others != 0)].sum(axis=0)
+    assert_close(
+        jax.grad(lambda here: jnp.sum(find(finder, here, cell, species).squared_distances()[0]))(
+            jnp.asarray(positions)
+        )[0],
+        expected,
+        "gradient with respect to an atom's position",
+    )
+
+    # Replicas of different cells, before and after a move, with more room and without.
+    stacked, stacked_cells = (jnp.asarray(np.stack([*a], -1)) for a in (unwrapped, cells))
+    stacked_species = jnp.asarray(np.stack([species] * n_cells, -1))
+    for roomy in (finder, finder.grown()):
+        table = roomy.build(stacked, stacked_cells)
+        after = stacked + rng.normal(scale=0.3, size=stacked.shape)
+        table = roomy.refreshed(table, after, stacked_cells)
+        assert not roomy.overflowed(table)
+        found = roomy(after, stacked_cells, stacked_species, table)
+        for replica, cell in enumerate(cells):
+            assert_same_environments(
+                replica_of(found, replica), after[..., replica], cell, species, cutoff
+            )
+
+
+def check_sampler(make_sampler: Callable[[Potential], Sampler]) -> None:
+    """``init`` and ``step``, for one structure and for replicas side by side."""
+    traces: list[int] = []
+    n_replicas, n_steps = 3, 10
+    repulsion = ClarkeSmith()
+
+    def counted(environments: Environments) -> Array:
+        traces.append(1)
+        return repulsion(environments)
+
+    cell = np.diag([6.5, 6.0, 7.0])
+    sampler = make_sampler(
+        Potential(
+            descriptor=Snap(3.0, components=6),
+            repulsion=counted,
+            estimator=NearestNeighbor(),
+            finder=neighbor_finder(3.0, 8, cell),
+            scale=jnp.ones(6),
+        )
+    )
+    systems = [random_system(seed, 8, cell * (1 + 0.01 * seed)) for seed in range(n_replicas)]
+    keys = jax.random.split(jax.random.key(0), n_replicas)
+    weights = jnp.array([1.0, 2.0, 3.0])
+    init = eqx.filter_jit(sampler.init)
+    start = init(keys, side_by_side(*systems), weights)
+
+    traces.clear()
+    end, temperature = run(sampler, keys, start, 0, n_steps, n_steps)
+    assert len(traces) == 1, "not one trace for all steps"
+    assert temperature.shape == (n_replicas,)
+    assert all(jnp.all(jnp.isfinite(array)) for array in jax.tree.leaves(end))
+    assert jnp.all(end.system.positions != start.system.positions)
+    for fixed in ("cell", "species", "masses"):
+        np.testing.assert_array_equal(getattr(end.system, fixed), getattr(start.system, fixed))
+    np.testing.assert_array_equal(end.entropy_weight, weights)
+
+    again, _ = run(sampler, keys, start, 0, n_steps, n_steps)
+    _assert_same_bits(again, end, "run again")
+    middle, _ = run(sampler, keys, start, 0, 4, n_steps)
+    chunked, _ = run(sampler, keys, middle, 4, n_steps, n_steps)
+    _assert_same_bits(chunked, end, "run in two parts")
+    assert len(traces) == 1, "traced again for other numbers of steps"
+
+    others = jnp.array([0, 2, 1])
+    beside = init(keys[others], side_by_side(*(systems[i] for i in others)), weights.at[1:].add(1))
+    beside, _ = run(sampler, keys[others], beside, 0, n_steps, n_steps)
+    _assert_same_bits(replica_of(beside, 0), replica_of(end, 0), "run beside other replicas")
+
+    alone = init(keys[0], systems[0], weights[0])
+    alone, _ = run(sampler, keys[0], alone, 0, n_steps, n_steps)
+    # Rounding errors grow over the steps.
+    assert_close(alone.system.positions, end.system.positions[..., 0], "run alone", 1e-8)
+
+    single = in_float32(start)
+    progress = jnp.asarray(0.1, jnp.float32)
+    for state in (
+        init(keys, single.system, single.entropy_weight),
+        eqx.filter_jit(sampler.step)(keys, single, progress),
+    ):
+        assert jax.tree.map(_type, state) == jax.tree.map(_type, single), "float32 does not stay"
+
+
+def find(
+    finder: Finder, positions: Any, cell: Any, species: Any, dtype: Any = jnp.float64
+) -> Environments:
+    """The environments of one structure."""
+    return _find(finder, jnp.asarray(positions, dtype), jnp.asarray(cell, dtype), species)
+
+
+@eqx.filter_jit
+def _find(finder: Finder, positions: Array, cell: Array, species: Any) -> Environments:
+    return finder(positions, cell, jnp.asarray(species), finder.build(positions, cell))
+
+
+def ase_neighbors(
+    positions: np.ndarray, cell: np.ndarray, species: np.ndarray, cutoff: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Atoms, neighbours, displacements (Å, shape (n, 3)) and neighbours' species, by ASE."""
+    atoms = ase.Atoms(f"H{len(positions)}", np.asarray(positions), cell=cell, pbc=True)
+    i, j, displacements = ase.neighborlist.neighbor_list("ijD", atoms, cutoff)
+    return i, j, displacements, np.asarray(species)[j]
+
+
+def assert_same_environments(
+    found: Environments,
+    positions: Any,
+    cell: np.ndarray,
+    species: np.ndarray,
+    cutoff: float,
+    tolerance: float = 1e-10,
+) -> None:
+    """Compares environments of one structure with ASE's, up to the order of the neighbours.
+
+    The tolerance (Å) is that of displacements; pairs that near to the cutoff may be left out.
+    """
+    atoms, _, expected, kinds = ase_neighbors(positions, cell, species, cutoff + tolerance)
+    displacements = np.moveaxis(np.asarray(found.displacements, float), 0, -1)
+    mask = np.asarray(found.mask)
+    np.testing.assert_array_equal(found.species, species)
+    assert np.all(displacements[~mask] == [np.float32(cutoff), 0, 0]) or np.all(
+        displacements[~mask] == [cutoff, 0, 0]
+    ), "padding is not at the cutoff along x"
+    for atom in range(len(mask)):
+        here, kinds_here = displacements[atom][mask[atom]], found.neighbor_species[atom][mask[atom]]
+        there, kinds_there = expected[atoms == atom], kinds[atoms == atom]
+        apart = np.linalg.norm(here[:, None] - there, axis=-1)
+        pairs = np.argwhere(apart < tolerance)
+        assert len(pairs) == len(here) == len(set(pairs[:, 1])), f"atom {atom}: wrong neighbours"
+        missed = np.setdiff1d(np.arange(len(there)), pairs[:, 1])
+        assert np.all(np.linalg.norm(there[missed], axis=1) > cutoff - tolerance), (
+            f"atom {atom}: {len(here)} neighbours of {len(there)}"
+        )
+        np.testing.assert_array_equal(np.asarray(kinds_here)[pairs[:, 0]], kinds_there[pairs[:, 1]])
+
+
+def random_rotation(seed: int) -> np.ndarray:
+    """A rotation matrix, shape (3, 3)."""
+    matrix = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))[0]
+    return matrix * np.sign(np.linalg.det(matrix))
+
+
+def random_cell(rng: np.random.Generator, least_height: float) -> np.ndarray:
+    """A triclinic cell of a given least height (Å), the others up to three times as large."""
+    cell = rng.normal(size=(3, 3)) + 0.5 * np.eye(3)
+    cell *= (rng.uniform(1, 3, 3) / cell_heights(cell))[:, None]
+    return cell * least_height / cell_heights(cell).min()
+
+
+def random_system(seed: int, n_atoms: int, cell: np.ndarray) -> System:
+    """Atoms anywhere in a cell, of a tungsten-like mass."""
+    fractional = np.random.default_rng(seed).random((n_atoms, 3))
+    return System(
+        positions=jnp.asarray(fractional @ cell),
+        cell=jnp.asarray(cell),
+        species=jnp.zeros(n_atoms, jnp.int32),
+        masses=jnp.full(n_atoms, 183.84),
+    )
+
+
+def random_environments(seed: int, cutoff: float, n_species: int = 1) -> Environments:
+    """Environments of six atoms in a cell of the cutoff's size, with some padding."""
+    rng = np.random.default_rng(seed)
+    cell = random_cell(np.random.default_rng(0), cutoff)
+    finder = neighbor_finder(cutoff, 6, cell)
+    positions = rng.random((6, 3)) @ cell
+    return find(finder, positions, cell, rng.permutation(np.arange(6) % n_species))
+
+
+def padded(environments: Environments) -> Environments:
+    """The same environments with more padding."""
+    cutoff = jnp.max(environments.displacements[0])
+    room = [(0, 0), (0, 3)]
+    corner = jnp.zeros((3, 1, 1)).at[0].set(cutoff)
+    wider = jnp.broadcast_to(corner, (*environments.displacements.shape[:2], 3))
+    return Environments(
+        displacements=jnp.concatenate([environments.displacements, wider], axis=2),
+        mask=jnp.pad(environments.mask, room),
+        species=environments.species,
+        neighbor_species=jnp.pad(environments.neighbor_species, room),
+    )
+
+
+def reordered(environments: Environments) -> Environments:
+    """The same environments with the neighbours in the opposite order."""
+    return Environments(
+        displacements=environments.displacements[:, :, ::-1],
+        mask=environments.mask[:, ::-1],
+        species=environments.species,
+        neighbor_species=environments.neighbor_species[:, ::-1],
+    )
+
+
+def rotated(environments: Environments) -> Environments:
+    """The same environments from another side, the padding too."""
+    turned = jnp.einsum("xy,yij->xij", random_rotation(0), environments.displacements)
+    return eqx.tree_at(lambda e: e.displacements, environments, turned)
+
+
+def in_float32(tree: Any) -> Any:
+    """The same in single precision."""
+    return jax.tree.map(
+        lambda array: array.astype(jnp.float32) if array.dtype == jnp.float64 else array, tree
+    )
+
+
+def side_by_side(*trees: Any) -> Any:
+    """Replicas as the last axis."""
+    return jax.tree.map(lambda *arrays: jnp.stack(arrays, axis=-1), *trees)
+
+
+def replica_of(tree: Any, replica: int) -> Any:
+    """One of the replicas."""
+    return jax.tree.map(lambda array: array[..., replica] if array.ndim else array, tree)
+
+
+def assert_close(found: Any, expected: Any, what: str, tolerance: float = ROUNDING) -> None:
+    """Compares arrays, to a tolerance over the largest expected."""
+    largest = float(np.max(np.abs(expected)))
+    np.testing.assert_allclose(found, expected, 0, tolerance * largest, err_msg=what)
+
+
+def _check_gradient(function: Callable[[Environments], Array], here: Environments) -> None:
+    """A gradient that is nothing at the padding, and finite wherever the neighbours are."""
+
+    @eqx.filter_jit
+    def value_and_slope(environments: Environments) -> tuple[Array, Array]:
+        def of(displacements: Array) -> Array:
+            return function(eqx.tree_at(lambda e: e.displacements, environments, displacements))
+
+        return jax.value_and_grad(of)(environments.displacements)
+
+    def gradient(environments: Environments) -> np.ndarray:
+        value, slope = value_and_slope(environments)
+        assert jnp.isfinite(value)
+        assert jnp.all(jnp.isfinite(slope))
+        return np.asarray(slope)
+
+    assert not np.all(here.mask)
+    assert not np.any(gradient(here)[:, ~here.mask]), "a force on the padding"
+    assert np.any(gradient(here)), "no force"
+    alone = eqx.tree_at(lambda e: e.mask, here, jnp.zeros_like(here.mask))
+    assert not np.any(gradient(alone)), "a force without neighbours"
+    at_once = eqx.tree_at(
+        lambda e: e.displacements, here, jnp.where(here.mask, 0.0, here.displacements)
+    )
+    gradient(at_once)
+    gradient(in_float32(at_once))
+
+
+def _assert_same_bits(found: State, expected: State, what: str) -> None:
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_array_equal(one, other, err_msg=what)
+
+
+def _type(array: Array) -> tuple[Any, ...]:
+    return array.dtype, array.shape

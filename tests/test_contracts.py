@@ -1,0 +1,98 @@
+"""The contract of each seam, for every implementation that the package exports."""
+
+import contracts
+import equinox as eqx
+import pytest
+
+import jentmax.descriptors
+import jentmax.entropy
+import jentmax.neighbors
+import jentmax.repulsion
+import jentmax.samplers
+from jentmax.descriptors import Snap
+from jentmax.entropy import NearestNeighbor
+from jentmax.neighbors import AllPairs, NeighborList, neighbor_finder
+from jentmax.repulsion import ClarkeSmith
+from jentmax.samplers import Langevin, Quench
+from jentmax.system import cell_heights
+
+DESCRIPTORS = {
+    "six components": (Snap(3.0, components=6), 1),
+    "rmin0": (Snap(3.0, twojmax=4, rmin0=0.4), 1),
+    "radii and weights": (Snap(3.0, weights=(0.7, 1.2), radii=(0.4, 0.5)), 2),
+    "chemflag": (Snap(3.0, twojmax=2, weights=(0.7, 1.2), radii=(0.5, 0.5), chemflag=True), 2),
+}
+REPULSIONS = {
+    "published": (ClarkeSmith(), 1),
+    "two species": (ClarkeSmith(r0=(2.7, 2.2), n=9, m=6, epsilon=0.4, cutoff_ratio=1.1), 2),
+}
+SAMPLERS = {
+    "langevin": Langevin,
+    "quench": Quench,
+}
+
+
+def all_pairs(cutoff, n_atoms, cells):
+    finder = neighbor_finder(cutoff, n_atoms, cells)
+    assert isinstance(finder, AllPairs)
+    return finder
+
+
+def neighbor_list(cutoff, n_atoms, cells):
+    heights = cell_heights(cells).min(axis=0)
+    return NeighborList(cutoff, tuple(map(float, heights)), capacity=80, skin=0.4)
+
+
+FINDERS = {
+    "minimum image": (all_pairs, 2.0),
+    "periodic images": (all_pairs, 0.5),
+    "list in large cells": (neighbor_list, 2.5),
+    "list in small cells": (neighbor_list, 0.8),
+}
+
+
+@pytest.mark.parametrize("name", DESCRIPTORS)
+def test_descriptor(name):
+    descriptor, n_species = DESCRIPTORS[name]
+    contracts.check_descriptor(
+        descriptor, descriptor.n_features, descriptor.largest_cutoff, n_species
+    )
+
+
+def test_estimator():
+    contracts.check_estimator(NearestNeighbor())
+
+
+@pytest.mark.parametrize("name", REPULSIONS)
+def test_repulsion(name):
+    repulsion, n_species = REPULSIONS[name]
+    contracts.check_repulsion(repulsion, repulsion.cutoff, n_species)
+
+
+@pytest.mark.parametrize("name", FINDERS)
+def test_finder(name):
+    contracts.check_finder(*FINDERS[name])
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_sampler(name):
+    contracts.check_sampler(SAMPLERS[name])
+
+
+def exported(room):
+    """The modules that can be made which a room exports."""
+    return {
+        value
+        for value in vars(room).values()
+        if isinstance(value, type)
+        and issubclass(value, eqx.Module)
+        and not getattr(value, "__abstractmethods__", None)
+    }
+
+
+def test_no_implementation_is_left_out():
+    assert exported(jentmax.descriptors) == {Snap}
+    assert exported(jentmax.entropy) == {NearestNeighbor}
+    assert exported(jentmax.neighbors) == {AllPairs, NeighborList, jentmax.neighbors.Environments}
+    assert exported(jentmax.repulsion) == {ClarkeSmith, jentmax.repulsion.Environments}
+    assert exported(jentmax.samplers) == {*SAMPLERS.values(), jentmax.samplers.State}
