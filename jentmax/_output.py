@@ -18,13 +18,13 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
         path: of the file to be written.
         overwrite: whether it may replace a file.
     """
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise JentmaxError(f"{path} cannot be written: there is no folder {path.parent}; create it")
-    if path.is_dir():
+    if os.path.isdir(path):
         raise JentmaxError(f"{path} is a folder; give the path of a file")
-    if path.exists() and not path.is_file():
+    if os.path.exists(path) and not os.path.isfile(path):
         raise JentmaxError(f"{path} is no regular file; give another path")
-    if path.exists() and not overwrite:
+    if os.path.exists(path) and not overwrite:
         raise JentmaxError(
             f"{path} exists; give another path, or allow it to be replaced (--overwrite)"
         )

@@ -99,14 +99,14 @@ def _write_folder(target: Path, structures: list[Atoms], name: str, overwrite: b
     if len(files) != len(structures):
         raise JentmaxError(f"{target}: several structures have the same jentmax_index")
     parent, present = target.parent, []
-    if target.is_dir():
+    if os.path.isdir(target):
         parent = target
         present = sorted(file for file in os.listdir(target) if ours.fullmatch(file))
         if present and not overwrite:
             raise JentmaxError(
                 f"{target / present[0]} exists; choose another folder, or allow to overwrite it"
             )
-    elif target.exists():
+    elif os.path.exists(target):
         raise JentmaxError(
             f"{target} is a file; {name!r} takes a folder, with one file per structure: "
             "give another path"
@@ -135,7 +135,7 @@ def _file_name(name: str) -> tuple[str, str]:
 @contextmanager
 def _scratch(parent: Path, name: str) -> Iterator[Path]:
     """A folder on the same disk to write in, gone at the end."""
-    if not parent.is_dir():
+    if not os.path.isdir(parent):
         raise JentmaxError(f"{parent / name} cannot be written: there is no folder {parent}")
     folder = parent / f".{name}.{secrets.token_hex(4)}.partial"
     folder.mkdir()

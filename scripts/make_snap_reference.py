@@ -20,7 +20,7 @@ from jentmax.system import random_positions
 
 DEFAULTS = {
     "cutoff": 4.0,
-    "twojmax": 4,
+    "twojmax": 3,
     "rfac0": 0.99363,
     "rmin0": 0.0,
     "switching": True,
@@ -56,15 +56,15 @@ def make_cases() -> dict[str, Case]:
     triclinic = np.array([[9.0, 0.0, 0.0], [2.5, 9.5, 0.0], [-3.0, 2.0, 10.0]]) @ turn
     skewed = np.array([[2.9, 0.0, 0.0], [1.2, 3.1, 0.0], [-1.0, 1.3, 3.4]]) @ turn
     cases = {
-        "paper": structure(0, 39, [9.54, 9.54, 14.31], 2.0, twojmax=3),
-        "dense": structure(1, 40, 6.5, 1.4, cutoff=3.2),
+        "paper": structure(0, 39, [9.54, 9.54, 14.31], 2.0),
+        "dense": structure(1, 40, 6.5, 1.4, cutoff=3.2, twojmax=4),
         "dilute": structure(2, 10, 11.0, 2.0),
         "triclinic": structure(3, 24, triclinic, 2.0),
         "small-cell": structure(4, 3, skewed, 1.6),
         "small-left-handed-cell": structure(5, 3, skewed[[1, 0, 2]], 1.6),
         "two-species": structure(6, 20, 8.5, 1.9, 2, **two),
         "two-species-negative-weight": structure(
-            7, 12, 7.0, 1.9, 2, weights=[1.0, -0.7], radii=[0.5, 0.5]
+            7, 12, 8.2, 1.9, 2, weights=[1.0, -0.7], radii=[0.5, 0.5]
         ),
         "chem": structure(8, 6, 5.2, 1.9, 2, **chem),
         "chem-bnormflag": structure(9, 6, 5.2, 1.9, 2, **chem, bnormflag=True),
@@ -75,16 +75,24 @@ def make_cases() -> dict[str, Case]:
         ),
         "chem-one-species": structure(13, 6, 5.2, 1.9, chemflag=True, bzero=True),
         "chem-three-species": structure(
-            14, 6, 5.2, 1.9, 3, chemflag=True, twojmax=1, weights=[1, 0.7, 1.6], radii=[0.5, 0.4, 0.45]
+            14,
+            6,
+            5.2,
+            1.9,
+            3,
+            chemflag=True,
+            twojmax=1,
+            weights=[1, 0.7, 1.6],
+            radii=[0.5, 0.4, 0.45],
         ),
-        "bnormflag": structure(15, 8, 6.0, 1.9, bnormflag=True),
-        "bzero": structure(16, 8, 6.0, 1.9, bzero=True),
-        "no-switching": structure(17, 12, 7.0, 1.9, switching=False),
-        "rfac0": structure(18, 12, 7.0, 1.9, rfac0=0.7),
-        "rmin0": structure(19, 12, 7.0, 2.0, rmin0=1.1),
-        "inside-rmin0": structure(20, 14, 6.0, 1.2, rmin0=1.7),
-        "inside-rmin0-two-species": structure(21, 14, 6.0, 1.2, 2, **two, rmin0=1.7),
-        "inside-rmin0-no-switching": structure(22, 14, 6.0, 1.2, rmin0=1.7, switching=False),
+        "bnormflag": structure(15, 8, 8.2, 1.9, bnormflag=True),
+        "bzero": structure(16, 8, 8.2, 1.9, bzero=True),
+        "no-switching": structure(17, 12, 8.2, 1.9, switching=False),
+        "rfac0": structure(18, 12, 8.2, 1.9, rfac0=0.7),
+        "rmin0": structure(19, 12, 8.2, 2.0, rmin0=1.1),
+        "inside-rmin0": structure(20, 14, 8.2, 1.2, rmin0=1.7),
+        "inside-rmin0-two-species": structure(21, 14, 8.2, 1.2, 2, **two, rmin0=1.7),
+        "inside-rmin0-no-switching": structure(22, 14, 8.2, 1.2, rmin0=1.7, switching=False),
     }
     for twojmax in range(1, 9):
         cases[f"twojmax-{twojmax}"] = structure(23, 10, 6.0, 1.9, twojmax=twojmax)

@@ -111,9 +111,9 @@ def run_lammps(case: Case) -> Bispectrum:
 
 
 def _restricted_triclinic(cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A lower triangular matrix with positive diagonal, and an orthogonal one: their product is cell.
+    """A lower triangular cell with a positive diagonal, and what turns it into the given one.
 
-    Of a left-handed cell the orthogonal matrix is an improper rotation, under which the components
+    For a left-handed cell this is an improper rotation, under which the components
     do not change either.
     """
     orthogonal, upper = np.linalg.qr(cell.T)

@@ -8,7 +8,7 @@ import pytest
 from dataset_files import BATCHES, HEADER, PROPERTIES, assert_holds, edit, write
 
 from jentmax.dataset import Dataset, DatasetWriter
-from jentmax.dataset._schema import STRUCTURE_COLUMNS, atom_columns
+from jentmax.dataset._schema import ATTRIBUTES, STRUCTURE_COLUMNS, atom_columns
 from jentmax.errors import JentmaxError
 
 
@@ -33,6 +33,12 @@ def test_missing_file(tmp_path):
 def test_folder(tmp_path):
     with pytest.raises(JentmaxError, match="is a folder"):
         Dataset(tmp_path)
+
+
+def test_impossible_paths(path):
+    for impossible in (path / "set.h5", path.with_name("x" * 300)):
+        with pytest.raises(JentmaxError, match="cannot be read"):
+            Dataset(impossible)
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
@@ -141,15 +147,13 @@ def test_missing_column(path, name):
         Dataset(path)
 
 
-@pytest.mark.parametrize(
-    "name", ["kind", "status", "quarantined", "settings", "seed", "versions", "device", "created"]
-)
+@pytest.mark.parametrize("name", [name for name in ATTRIBUTES if name not in ("format", "schema")])
 def test_missing_attribute(path, name):
     def change(file):
         del file.attrs[name]
 
     edit(path, change)
-    with pytest.raises(JentmaxError, match=rf"set\.h5 is truncated or damaged.*{name}"):
+    with pytest.raises(JentmaxError, match=rf"set\.h5 lacks the attributes {name},"):
         Dataset(path)
 
 
@@ -172,3 +176,15 @@ def test_columns_that_do_not_fit(path, name, values):
     edit(path, replace_dataset(name, values))
     with pytest.raises(JentmaxError, match=r"set\.h5"):
         Dataset(path)
+
+
+def test_damaged_running_file(path):
+    """HDF5 left to itself would try for ever to read it."""
+    copy = path.with_name("copy.h5")
+    with DatasetWriter.create(path, **HEADER, overwrite=True) as writer:
+        writer.append(BATCHES[0])
+        damaged = bytearray(path.read_bytes())
+    damaged[damaged.index(b"OHDR") + 20] ^= 255
+    copy.write_bytes(damaged)
+    with pytest.raises(JentmaxError, match=r"copy\.h5 is truncated or damaged.*checksum"):
+        Dataset(copy)

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from jentmax._output import reason
-from jentmax.dataset._schema import FORMAT, SCHEMA, Column
+from jentmax.dataset._schema import ATTRIBUTES, FORMAT, SCHEMA, Column
 from jentmax.errors import JentmaxError
 
 # The start of an HDF5 file of the layout in use: version, whether somebody has it open for
@@ -27,13 +27,13 @@ def open_file(path: Path) -> h5py.File:
     Raises:
         JentmaxError: there is none, or HDF5 cannot open it.
     """
-    if not path.exists():
-        raise JentmaxError(f"{path} does not exist; jentmax generate makes data sets")
-    if path.is_dir():
+    if os.path.isdir(path):
         raise JentmaxError(f"{path} is a folder; give the path of a data set file")
     try:
         with path.open("rb"):
             pass
+    except FileNotFoundError:
+        raise JentmaxError(f"{path} does not exist; jentmax generate makes data sets") from None
     except OSError as error:
         raise JentmaxError(f"{path} cannot be read: {reason(error)}") from error
     if not h5py.is_hdf5(path):
@@ -45,7 +45,7 @@ def open_file(path: Path) -> h5py.File:
     for _ in range(3):  # its writer may close it between the two steps
         try:
             return _open_running(path) if _is_running(path) else h5py.File(path, "r")
-        except OSError as caught:
+        except (OSError, RuntimeError) as caught:
             error = caught
     raise JentmaxError(
         f"{path} is truncated or damaged ({reason(error)}); copy it again or generate it anew"
@@ -104,8 +104,13 @@ def check_format(path: Path, file: h5py.File) -> None:
         )
     if (schema := file.attrs.get("schema")) != SCHEMA:
         raise JentmaxError(
-            f"{path} has schema {schema!r}, this jentmax reads {SCHEMA}; "
+            f"{path} has schema {schema}, this jentmax reads {SCHEMA}; "
             "use the jentmax that wrote it, or a newer one"
+        )
+    if missing := [name for name in ATTRIBUTES if name not in file.attrs]:
+        raise JentmaxError(
+            f"{path} lacks the attributes {', '.join(missing)}, which a data set must have; "
+            "generate it anew"
         )
 
 

@@ -9,6 +9,19 @@ import h5py
 FORMAT = "jentmax"
 SCHEMA = 1
 
+ATTRIBUTES = (
+    "format",
+    "schema",
+    "kind",
+    "created",
+    "seed",
+    "versions",
+    "device",
+    "settings",
+    "status",
+    "quarantined",
+)
+
 Kind = Literal["generated", "described"]
 Status = Literal["running", "complete"]
 

@@ -15,8 +15,6 @@ import h5py
 # Room for HDF5's own bookkeeping of one append, far more than it takes.
 BOOKKEEPING = 1 << 20
 
-_CAN_RESERVE = hasattr(os, "posix_fallocate")  # not on macOS and Windows
-
 
 def probe(path: Path, n_bytes: int) -> None:
     """Create a file and see that it can grow to so many bytes."""
@@ -36,15 +34,17 @@ def reserve(file: h5py.File, n_bytes: int) -> None:
 def release(file: h5py.File) -> None:
     """Give back what was taken and not used, before the file is closed."""
     file.flush()
-    if _CAN_RESERVE:
-        os.ftruncate(file.id.get_vfd_handle(), file.id.get_filesize())
+    os.ftruncate(file.id.get_vfd_handle(), file.id.get_filesize())
 
 
 def _allocate(descriptor: int, start: int, n_bytes: int) -> None:
-    if not _CAN_RESERVE:
-        return
-    try:
-        os.posix_fallocate(descriptor, start, n_bytes)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # file systems that cannot
-            raise
+    if hasattr(os, "posix_fallocate"):  # not on macOS and Windows
+        try:
+            os.posix_fallocate(descriptor, start, n_bytes)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # file systems that cannot
+                raise
+    # No space is taken, but the file is as long as its header may soon say: one that is cut
+    # short by a kill would be taken for a truncated one.
+    os.ftruncate(descriptor, start + n_bytes)

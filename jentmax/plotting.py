@@ -1,0 +1,79 @@
+"""Figures from plain arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from matplotlib.figure import Figure
+
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+"""One per set, told apart by colour-blind readers (doi:10.1038/nmeth.1618)."""
+
+
+def descriptor_histograms(
+    sets: Mapping[str, np.ndarray], labels: Sequence[str], bins: int = 60
+) -> Figure:
+    """Histograms of every feature for several sets.
+
+    Args:
+        sets: features by name of the set, shapes (n_environments, n_features), scaled alike.
+        labels: of the features.
+        bins: of each histogram; the range holds 99.8 % of all values.
+    """
+    from matplotlib.figure import Figure
+
+    columns = min(3, len(labels))
+    rows = -(-len(labels) // columns)
+    figure = Figure(figsize=(2.4 * columns, 1.9 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat[len(labels) :]:
+        axes.set_visible(False)
+    for feature, (label, axes) in enumerate(zip(labels, grid.flat, strict=False)):
+        values = {name: features[:, feature] for name, features in sets.items()}
+        edges = np.linspace(
+            *np.quantile(np.concatenate(list(values.values())), [1e-3, 0.999]), bins
+        )
+        for color, (name, column) in zip(COLORS, values.items(), strict=False):
+            axes.hist(column, edges, density=True, histtype="stepfilled", alpha=0.35, color=color)
+            axes.hist(column, edges, density=True, histtype="step", label=name, color=color)
+        axes.set_xlabel(label)
+        axes.set_yticks([])
+    for axes in grid[:, 0]:
+        axes.set_ylabel("density of atoms")
+    handles, names = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper center", ncols=len(sets), frameon=False)
+    return figure
+
+
+def contact_sheet(sets: Mapping[str, Sequence[Atoms]], colors: Mapping[str, str]) -> Figure:
+    """Pictures of structures, one row for each set, periodic images of atoms left out.
+
+    Args:
+        sets: structures by name of the set, as many of each.
+        colors: of each set's atoms.
+    """
+    from ase.visualize.plot import plot_atoms
+    from matplotlib.figure import Figure
+
+    columns = max(map(len, sets.values()))
+    figure = Figure(figsize=(1.9 * columns, 2.6 * len(sets)), layout="constrained")
+    grid = figure.subplots(len(sets), columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for row, (name, structures) in zip(grid, sets.items(), strict=True):
+        for axes, atoms in zip(row, structures, strict=False):
+            plot_atoms(
+                atoms,
+                axes,
+                rotation="-80x,25y,5z",
+                radii=0.55,
+                colors=[colors[name]] * len(atoms),
+                show_unit_cell=2,
+            )
+        row[0].set_title(name, loc="left", fontsize=11)
+    return figure
