@@ -20,6 +20,11 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
     """
     if not os.path.isdir(path.parent):
         raise JentmaxError(f"{path} cannot be written: there is no folder {path.parent}; create it")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise JentmaxError(
+            f"{path} cannot be written: the folder {path.parent} is not writable; "
+            "give a path in another folder"
+        )
     if os.path.isdir(path):
         raise JentmaxError(f"{path} is a folder; give the path of a file")
     if os.path.exists(path) and not os.path.isfile(path):

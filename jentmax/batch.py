@@ -68,7 +68,7 @@ class Batch:
         """Run one cycle of all chains and give the structures that are asked for.
 
         A chain whose cycle ends in numbers that are not finite begins again from a new start; the
-        others keep what they have.
+        others keep what they have. What becomes of chains that no structure is asked of is ignored.
 
         Raises:
             JentmaxError: if a chain fails from several starts.
@@ -77,14 +77,15 @@ class Batch:
         discarded = [0] * len(self._chains)
         wanted = self.wanted(cycle)
         for _ in range(ATTEMPTS):
-            for place, harvest in enumerate(self._harvest(cycle, len(wanted) - len(harvests))):
-                if harvest is not None:
+            found = self._harvest(cycle, len(wanted) - len(harvests))
+            for place in wanted:
+                if (harvest := found[place]) is not None:
                     harvests.setdefault(place, harvest)
-            failed = [place for place in range(len(self._chains)) if place not in harvests]
+            failed = [place for place in wanted if place not in harvests]
             for place in failed:
                 discarded[place] += 1
                 self._attempts[place] += 1
-                self._counter.quarantined += place in wanted
+                self._counter.quarantined += 1
                 self._starts[place] = random_start(
                     self._settings, self._chains[place], self._attempts[place]
                 )
@@ -137,6 +138,7 @@ class Batch:
             self._counter.show("annealing", n_wanted * (tenth + 1) / (_TENTHS + 1))
         potential = self._sampler.potential
         if steps := self._settings.quench.steps:
+            self._counter.show("quenching", n_wanted * _TENTHS / (_TENTHS + 1))
             self._quench, state = begin(self._quench, start, state.system, weights)
             self._quench, state, _ = advance(self._quench, keys, state, 0, steps, steps)
             potential = self._quench.potential
@@ -166,7 +168,8 @@ class Batch:
             attempt=[self._attempts[place] for place in wanted],
             status=[int(discarded[place] > 0) for place in wanted],
             counts=[len(start.species) for start in starts],
-            cell=np.array([start.cell for start in starts]).reshape(-1, 3, 3),
+            cell=np.array([start.cell for start in starts]),
+            periodic=np.ones((len(wanted), 3), bool),
             positions=np.concatenate([harvest.positions for harvest in found]),
             numbers=np.concatenate([numbers[start.species] for start in starts]),
             descriptors=np.concatenate([harvest.descriptors for harvest in found]),

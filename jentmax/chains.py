@@ -49,7 +49,8 @@ def random_start(settings: Settings, chain: int, attempt: int = 0) -> Start:
     system = settings.system
     numbers = system.atom_counts()
     n_atoms = numbers[chain % len(numbers)]
-    draws = np.random.default_rng([settings.run.seed, chain])
+    # Seeds are padded with zeros: without the last number this would be the first attempt's.
+    draws = np.random.default_rng([settings.run.seed, chain, 0, 1])
     density, aspect_ratio, entropy_weight = (
         draws.uniform(*as_range(value))
         for value in (system.density, system.aspect_ratio, settings.potential.entropy_weight)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -28,7 +29,8 @@ config_app = typer.Typer(
 app.add_typer(config_app)
 
 SettingsArgument = Annotated[
-    Path | None, typer.Argument(help="TOML file of settings.", show_default=False)
+    Path | None,
+    typer.Argument(help="TOML file of settings, or the name of a preset.", show_default=False),
 ]
 Preset = Annotated[
     str | None,
@@ -84,7 +86,9 @@ def generate(
         "precision": precision,
     }
     given = [
-        f"run.{name}={json.dumps(value)}" for name, value in flags.items() if value is not None
+        f"run.{name}={json.dumps(value, ensure_ascii=False)}"  # TOML has no surrogate pairs
+        for name, value in flags.items()
+        if value is not None
     ]
     resolved = _load(settings, preset, [*(overrides or []), *given], element)
     refuse_existing(Path(resolved.run.output), overwrite)
@@ -167,8 +171,13 @@ def config_init(
 
     text = preset_text(preset)
     refuse_existing(path, overwrite)
+    partial = path.with_name(f".{path.name}.partial")
     with writing(path):
-        path.write_text(text, encoding="utf-8")
+        try:
+            partial.write_text(text, encoding="utf-8")
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
     typer.echo(f'{path}: the settings of preset "{preset}"')
 
 
@@ -226,6 +235,8 @@ def _load(
         )
     if preset is not None:
         preset_text(preset)  # refuses what is no preset, even where a file has that name
+    elif source is not None and not source.exists():
+        preset = str(source)
     return load(source if preset is None else preset, overrides, element)
 
 

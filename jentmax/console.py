@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import sys
 import time
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from rich.console import Console as RichConsole
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Console:
         self._rich = RichConsole(highlight=False, quiet=quiet, soft_wrap=True)
         self._bar: Progress | None = None
         self._began = time.monotonic()
-        self._first_step: float | None = None
+        self._first: tuple[float, float] | None = None  # when something was done, and how much
         self._last_line = -_SECONDS_BETWEEN_LINES
         self._phase = ""
         self._last: RunProgress | None = None
@@ -40,12 +41,13 @@ class Console:
         """Show the bar, in a terminal."""
         if self._rich.is_terminal and not self._quiet:
             self._bar = Progress(
-                TextColumn("{task.description:22}"),
-                BarColumn(bar_width=30),
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=None),  # the room that the others leave
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[figures]}"),
-                TimeElapsedColumn(),
                 console=self._rich,
+                expand=True,
             )
             self._task = self._bar.add_task(
                 "starting", total=self._settings.run.structures, figures=""
@@ -80,8 +82,8 @@ class Console:
     def report(self, progress: RunProgress) -> None:
         """Show how far the run has come."""
         self._last = progress
-        if progress.done > 0 and self._first_step is None:
-            self._first_step = time.monotonic()
+        if progress.done > 0 and self._first is None:
+            self._first = time.monotonic(), progress.done
         figures = self._figures(progress)
         if self._bar is not None:
             self._bar.update(
@@ -94,7 +96,8 @@ class Console:
         now = time.monotonic()
         new = progress.phase != self._phase and progress.phase != "writing"
         if new or now - self._last_line >= _SECONDS_BETWEEN_LINES:
-            self._last_line, self._phase = now, progress.phase
+            self._last_line = now
+            self._phase = progress.phase if new else self._phase
             elapsed = now - self._began
             self._print(
                 f"{elapsed:7.1f} s  {progress.phase}: "
@@ -109,7 +112,7 @@ class Console:
         elapsed = time.monotonic() - self._began
         self._print(
             f"{path}: {len(entropy)} structures in {elapsed:.1f} s; S {_mean(entropy)} nats, "
-            f"least distance {min(distance):.2f} Å"
+            f"least distance {_mean(distance)} Å, the smallest {min(distance):.2f} Å"
             + (
                 f"; {self._last.quarantined} attempts were not finite and made anew"
                 if self._last.quarantined
@@ -120,18 +123,20 @@ class Console:
 
     def _figures(self, progress: RunProgress) -> str:
         """Rate, time left, and running means."""
-        if self._first_step is None or progress.done == 0:
+        if self._first is None:
             return ""
         parts = []
         # What was done until the first report had compiling in it.
-        elapsed = time.monotonic() - self._first_step
-        if elapsed > 1:
-            rate = progress.done / elapsed
-            left = (progress.structures - progress.done) / rate
-            parts.append(f"{rate:.2g}/s, {left:.0f} s left")
+        began, already = self._first
+        elapsed, done = time.monotonic() - began, progress.done - already
+        if elapsed > 1 and done > 0:
+            left = datetime.timedelta(
+                seconds=round((progress.structures - progress.done) * elapsed / done)
+            )
+            parts.append(f"{done / elapsed:.2g}/s, {left} left")
         if progress.entropy:
-            parts.append(f"S {np.mean(progress.entropy):.2f}")
-            parts.append(f"least distance {min(progress.least_distance):.2f} Å")
+            parts.append(f"mean S {np.mean(progress.entropy):.2f}")
+            parts.append(f"least distance {np.mean(progress.least_distance):.2f} Å")
         return ", ".join(parts)
 
     def _print(self, line: str) -> None:
@@ -173,11 +178,13 @@ def print_info(dataset: Dataset) -> None:
             values = getattr(dataset, name)
             numbers = (values.mean(), values.std(), values.min(), values.max())
             table.add_row(label, *(f"{number:.4g}" for number in numbers))
-    density = counts / np.abs(np.linalg.det(dataset.cells))
-    if np.all(np.isfinite(density)):
+    volumes = np.abs(np.linalg.det(dataset.cells))
+    if np.all(dataset.periodic):
+        density = counts / volumes
         numbers = (density.mean(), density.std(), density.min(), density.max())
         table.add_row("density (atoms/Å^3)", *(f"{number:.4g}" for number in numbers))
-    console.print(table)
+    if table.rows:
+        console.print(table)
     console.print(
         "settings\n" + "".join(f"    {line}\n" for line in dataset.settings.splitlines()),
         markup=False,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -15,6 +17,7 @@ from jaxtyping import Array, Float
 
 from jentmax.build import build_descriptor
 from jentmax.config import Settings, to_toml
+from jentmax.config.settings import MOST_NEIGHBORS
 from jentmax.dataset import Dataset, DatasetWriter, Rows
 from jentmax.descriptors import Snap
 from jentmax.errors import JentmaxError
@@ -71,7 +74,8 @@ def describe(
         The features of each structure's atoms, not scaled.
 
     Raises:
-        JentmaxError: a species without settings, or numbers that are not finite.
+        JentmaxError: naming the structure: no atoms, a species without settings, numbers that are
+            not finite, or a cell that is flat or far too small.
 
     >>> import jentmax
     >>> from ase.build import bulk
@@ -109,7 +113,10 @@ def describe_file(
         JentmaxError: as `read_structures` and `describe`, or if the output cannot be written.
     """
     structures = read_structures(path)
-    features = list(describe(structures, settings))
+    try:
+        features = list(describe(structures, settings))
+    except JentmaxError as error:
+        raise JentmaxError(f"{path}, {error}") from None
     values = np.concatenate(features)
     with DatasetWriter.create(
         output,
@@ -127,6 +134,7 @@ def describe_file(
                 index=np.arange(len(structures)),
                 counts=[len(atoms) for atoms in structures],
                 cell=np.array([atoms.cell.array for atoms in structures]),
+                periodic=np.array([atoms.pbc for atoms in structures]),
                 positions=np.concatenate([atoms.positions for atoms in structures]),
                 numbers=np.concatenate([atoms.numbers for atoms in structures]),
                 descriptors=values,
@@ -138,28 +146,52 @@ def describe_file(
 def _environments(
     structures: Sequence[Atoms], settings: Settings, descriptor: Snap
 ) -> Iterator[Environments]:
-    symbols = settings.system.species
+    symbols, cutoff = settings.system.species, descriptor.largest_cutoff
     for number, atoms in enumerate(structures):
-        for name, values in (("positions", atoms.positions), ("cell", atoms.cell.array)):
-            if not np.all(np.isfinite(values)):
-                raise JentmaxError(
-                    f"structure {number}: {name} have numbers that are not finite; "
-                    "correct or remove it"
-                )
-        if unknown := sorted(set(atoms.get_chemical_symbols()) - set(symbols)):
-            raise JentmaxError(
-                f"structure {number}: species {', '.join(unknown)} without settings "
-                f"(system.species = {', '.join(symbols)}); name all species, "
-                f"""for example --set 'system.species={[*symbols, *unknown]}'"""
-            )
+        if problem := _problem(atoms, symbols, cutoff):
+            raise JentmaxError(f"structure {number}: {problem}")
         species = np.array([symbols.index(symbol) for symbol in atoms.get_chemical_symbols()])
         yield host_environments(
             atoms.positions,
             atoms.cell.array,
             species,
-            descriptor.largest_cutoff,
+            cutoff,
             (bool(atoms.pbc[0]), bool(atoms.pbc[1]), bool(atoms.pbc[2])),
         )
+
+
+def _problem(atoms: Atoms, symbols: Sequence[str], cutoff: float) -> str:
+    """Why a structure cannot be described, and what to do; empty if it can."""
+    if len(atoms) == 0:
+        return "it has no atoms; remove it"
+    for name, values in (("positions", atoms.positions), ("cell", atoms.cell.array)):
+        if not np.all(np.isfinite(values)):
+            row = int(np.argmin(np.all(np.isfinite(values), axis=1)))
+            return (
+                f"{name}[{row}] = {values[row].tolist()}, must be three finite numbers in Å; "
+                "correct or remove the structure"
+            )
+    if unknown := sorted(set(atoms.get_chemical_symbols()) - set(symbols)):
+        return (
+            f"species {', '.join(unknown)} without settings, system.species = "
+            f"{json.dumps(symbols)}; name all species, for example "
+            f"--set 'system.species={json.dumps([*symbols, *unknown])}'"
+        )
+    periods = atoms.cell.array[atoms.pbc]
+    if len(periods) and np.linalg.matrix_rank(periods) < len(periods):
+        return (
+            f"cell = {atoms.cell.array.tolist()} is flat along a periodic direction; give three "
+            "independent lattice vectors, or set pbc false where there is no period"
+        )
+    if atoms.pbc.all():
+        neighbors = 4 / 3 * math.pi * cutoff**3 * len(atoms) / atoms.cell.volume
+        if neighbors > MOST_NEIGHBORS:
+            return (
+                f"its cell of {atoms.cell.volume:.3g} Å^3 gives an atom about {neighbors:.3g} "
+                f"neighbours within descriptor.cutoff, {cutoff:g} Å; at most {MOST_NEIGHBORS} are "
+                "allowed: correct the cell, or lower descriptor.cutoff"
+            )
+    return ""
 
 
 def _packed(

@@ -58,8 +58,10 @@ def generate(
     counter = Counter(run.structures, report)
     with jax.enable_x64(run.precision == "float64"):
         dtype = jnp.float64 if run.precision == "float64" else jnp.float32
-        counter.show("compiling and measuring the features' scale")
+        if settings.scaling.kind == "preliminary":
+            counter.show("compiling and making the preliminary run")
         scaling = feature_scaling(settings, dtype)
+        counter.show("compiling the annealing and the quench")
         with DatasetWriter.create(
             path,
             settings_toml=to_toml(settings),
@@ -70,16 +72,21 @@ def generate(
             versions=versions(),
             overwrite=overwrite,
         ) as writer:
-            numbers = settings.system.atom_counts()
+            # One per number of atoms, so that every batch after its first finds it compiled.
+            potentials = [
+                build_potential(settings, scaling.scale, n_atoms)
+                for n_atoms in settings.system.atom_counts()
+            ]
             for chains in batches(settings):
-                n_atoms = numbers[chains[0] % len(numbers)]
-                potential = build_potential(settings, scaling.scale, n_atoms)
+                potential = potentials[chains[0] % len(potentials)]
                 batch = Batch(settings, potential, chains, dtype, counter)
                 for cycle in range(run.cycles_per_chain):
                     if not batch.wanted(cycle):
                         break
-                    rows = batch.rows(cycle)
-                    writer.quarantined = counter.quarantined
+                    try:
+                        rows = batch.rows(cycle)
+                    finally:
+                        writer.quarantined = counter.quarantined
                     writer.append(rows)
     return path
 

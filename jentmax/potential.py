@@ -90,7 +90,7 @@ class Potential(eqx.Module):
         if neighbors is None:
             neighbors = self.finder.build(positions, cell)
         if species is None:
-            species = jnp.zeros(len(positions), jnp.int32)
+            species = jnp.zeros((len(positions), *positions.shape[2:]), jnp.int32)
         environments = self.finder(positions, cell, species, neighbors)
         features = self.descriptor(environments)
         scale = self.scale.astype(features.dtype).reshape(-1, *[1] * (features.ndim - 2))

@@ -62,13 +62,20 @@ def feature_scaling(settings: Settings, dtype: DTypeLike) -> Scaling:
         features.append(_features(sampler.potential, state.system))
     values = np.moveaxis(np.concatenate(features[1:], axis=-1), 1, -1).reshape(-1, n_features)
     values = values.astype(np.float64)
+    if not np.all(np.isfinite(values)):
+        raise JentmaxError(
+            "scaling: the preliminary run came to numbers that are not finite; lower "
+            f"sampler.timestep = {settings.sampler.timestep:g} fs or scaling.temperature = "
+            f'{given.temperature:g} K, or give the scale: scaling.kind = "given"'
+        )
     shift, scale = values.mean(axis=0), values.std(axis=0)
     constant = np.flatnonzero(~(scale > 1e-6 * np.abs(shift)))
     if constant.size:
         raise JentmaxError(
-            f"descriptor.components: component {constant[0] + 1} has no scale, being "
-            f"{shift[constant[0]]:g} +- {scale[constant[0]]:g} in the preliminary run; check "
-            'descriptor.cutoff and system.density, or give the scale: scaling.kind = "given"'
+            f"descriptor.components: component {constant[0] + 1} is {shift[constant[0]]:g} for "
+            "every atom of the preliminary run and so has no scale; check that atoms have "
+            f"neighbours within descriptor.cutoff = {settings.descriptor.cutoff:g} Å, or give the "
+            'scale: scaling.kind = "given"'
         )
     return Scaling(shift, scale)
 

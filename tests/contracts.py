@@ -46,9 +46,8 @@ def check_descriptor(
     """
     here, there = (random_environments(seed, cutoff, n_species) for seed in (0, 1))
     compiled = eqx.filter_jit(descriptor)
-    features = descriptor(here)
+    features = compiled(here)
     assert features.shape == (len(here.species), n_features)
-    assert_close(compiled(here), features, "jit")
     assert compiled(in_float32(here)).dtype == jnp.float32
     assert_close(compiled(padded(here)), features, "more padding")
     assert_close(compiled(reordered(here)), features, "another order of the neighbours")
@@ -60,23 +59,23 @@ def check_descriptor(
 
 def check_estimator(estimator: Callable[[Array], Array]) -> None:
     """Scaled features -> nats."""
-    features = jax.random.normal(jax.random.key(0), (9, 4), jnp.float64)
-    entropy = estimator(features)
+    features = jnp.asarray(np.random.default_rng(0).normal(size=(9, 4)))
+    compiled = eqx.filter_jit(estimator)
+    entropy = compiled(features)
     assert entropy.shape == ()
-    assert estimator(features.astype(jnp.float32)).dtype == jnp.float32
-    assert_close(estimator(features[::-1]), entropy, "another order of the atoms")
-    assert_close(estimator(features + 3), entropy, "a shift of all features")
-    assert_close(jax.jit(estimator)(features), entropy, "jit")
-    both = jnp.stack([features, features**2], axis=-1)
-    assert_close(estimator(both)[0], entropy, "replicas")
-    assert_close(estimator(both[..., ::-1])[1], entropy, "replicas")
-    assert estimator(2 * features) > entropy, "environments further apart have more entropy"
+    assert compiled(features.astype(jnp.float32)).dtype == jnp.float32
+    assert_close(compiled(features[::-1]), entropy, "another order of the atoms")
+    assert_close(compiled(features + 3), entropy, "a shift of all features")
+    assert_close(compiled(side_by_side(features, features**2))[0], entropy, "replicas")
+    assert_close(compiled(side_by_side(features**2, features))[1], entropy, "replicas")
+    assert compiled(2 * features) > entropy, "environments further apart have more entropy"
+    value_and_gradient = jax.jit(jax.value_and_grad(estimator))
     for what, equal in {
         "all environments equal": jnp.ones((9, 4)),
         "two environments equal": features.at[3].set(features[5]),
         "all environments equal, float32": jnp.full((9, 4), 0.3, jnp.float32),
     }.items():
-        value, gradient = jax.value_and_grad(estimator)(equal)
+        value, gradient = value_and_gradient(equal)
         assert jnp.isfinite(value), f"{what}: the entropy is {value}"
         assert jnp.all(jnp.isfinite(gradient)), f"{what}: the gradient is not finite"
 
@@ -93,9 +92,9 @@ def check_repulsion(
     """
     here, there = (random_environments(seed, 1.5 * cutoff, n_species) for seed in (0, 1))
     compiled = eqx.filter_jit(repulsion)
-    energy = repulsion(here)
+    energy = compiled(here)
     assert energy.shape == ()
-    assert_close(compiled(here), energy, "jit")
+    assert energy != 0
     assert compiled(in_float32(here)).dtype == jnp.float32
     assert_close(compiled(padded(here)), energy, "more padding")
     assert_close(compiled(reordered(here)), energy, "another order of the neighbours")
@@ -286,9 +285,9 @@ def random_rotation(seed: int) -> np.ndarray:
 
 
 def random_cell(rng: np.random.Generator, least_height: float) -> np.ndarray:
-    """A triclinic cell of a given least height (Å), the others up to three times as large."""
+    """A triclinic cell of a given least height (Å), the others up to twice as large."""
     cell = rng.normal(size=(3, 3)) + 0.5 * np.eye(3)
-    cell *= (rng.uniform(1, 3, 3) / cell_heights(cell))[:, None]
+    cell *= (rng.uniform(1, 2, 3) / cell_heights(cell))[:, None]
     return cell * least_height / cell_heights(cell).min()
 
 

@@ -31,6 +31,7 @@ def make_rows(index, *, seed=0):
         index=np.asarray(index),
         counts=counts,
         cell=rng.normal(size=(k, 3, 3)) + 9 * np.eye(3),
+        periodic=np.ones((k, 3), int),
         positions=rng.normal(size=(n_atoms, 3)),
         numbers=rng.integers(1, 80, n_atoms),
         descriptors=rng.normal(size=(n_atoms, 2)).astype("float32"),

@@ -17,7 +17,7 @@ from jentmax.dataset._schema import STRUCTURE_COLUMNS, atom_columns
 from jentmax.errors import JentmaxError
 
 DOCUMENT = pathlib.Path(__file__).parents[1] / "docs" / "file-format.md"
-OPTIONAL = [name for name in STRUCTURE_COLUMNS if name not in ("index", "cell")]
+OPTIONAL = [name for name in STRUCTURE_COLUMNS if name not in ("index", "cell", "periodic")]
 
 
 @pytest.fixture
@@ -203,7 +203,7 @@ def test_described_files_may_lack_columns(tmp_path):
     write(tmp_path / "set.h5", rows, kind="described")
     with Dataset(tmp_path / "set.h5") as dataset:
         assert dataset.kind == "described"
-        assert dataset.columns == ("index", "cell", "entropy")
+        assert dataset.columns == ("index", "cell", "periodic", "entropy")
         assert dataset.entropy.tolist() == rows.entropy[::-1].tolist()
         assert dataset[0].info == {"jentmax_index": 0, "entropy": rows.entropy[1]}
         with pytest.raises(JentmaxError, match=r"no column 'energy'.*described.*entropy"):

@@ -91,6 +91,9 @@ def test_truncated_copies_of_running_files(tmp_path):
             with Dataset(copy) as dataset:
                 assert_holds(dataset, *BATCHES)
     assert refused > 0.9 * len(lengths)
+    copy.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(JentmaxError, match=rf"truncated: it has {len(whole) // 2} of \d+ bytes"):
+        Dataset(copy)
 
 
 def test_damaged_bytes(path):

@@ -18,6 +18,7 @@ def conflicts(settings: Settings) -> Iterator[str]:
     """One line for each conflict: field, value, what is allowed, what to do."""
     yield from _species_conflicts(settings)
     yield from _cell_conflicts(settings)
+    yield from _cutoff_conflicts(settings)
     yield from _feature_conflicts(settings)
 
 
@@ -90,6 +91,34 @@ def _cell_conflicts(settings: Settings) -> Iterator[str]:
             f"system.n_atoms = {toml_value(system.n_atoms)}; give a smaller start_distance, an "
             "aspect_ratio nearer to 1 or more atoms"
         )
+
+
+MOST_NEIGHBORS = 2000
+"""Neighbours that an atom may have: more take all memory, and no potential wants them."""
+
+
+def _cutoff_conflicts(settings: Settings) -> Iterator[str]:
+    """Cutoffs that take in far too many of the cell's atoms and their periodic images."""
+    density = as_range(settings.system.density)[1]
+    radii, r0 = settings.descriptor.pair_radii(settings.system.species), settings.repulsion.r0
+    factors = {
+        "descriptor.cutoff": (settings.descriptor.cutoff, 2 * max(radii)),
+        "repulsion.r0": (
+            max(r0.values()) if isinstance(r0, dict) else r0,
+            settings.repulsion.cutoff_ratio,
+        ),
+    }
+    for name, (length, factor) in factors.items():
+        reach = length * factor
+        neighbors = density * 4 / 3 * math.pi * reach * reach * reach  # a power would raise
+        if neighbors > MOST_NEIGHBORS:
+            allowed = (MOST_NEIGHBORS / (density * 4 / 3 * math.pi)) ** (1 / 3) / factor
+            yield (
+                f"{name} = {length:g} Å is impossible for the cell: within {reach:g} Å an atom "
+                f"would have about {neighbors:.3g} neighbours at system.density = "
+                f"{toml_value(settings.system.density)}, at most {MOST_NEIGHBORS} are allowed; "
+                f"give at most {allowed:.3g} Å, or a lower density"
+            )
 
 
 def _feature_conflicts(settings: Settings) -> Iterator[str]:

@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from jentmax.config._conflicts import MOST_NEIGHBORS as MOST_NEIGHBORS
 from jentmax.config._conflicts import conflicts
 from jentmax.config._field_types import (
     Above0,

@@ -44,10 +44,10 @@ class Dataset:
     """The structures of a data set file, in the order of their index.
 
     ``len(dataset)``, ``dataset[3]``, ``dataset[-1]``, ``dataset[:10]`` and iteration give ASE
-    atoms: periodic, V, E_rep, S and the rest in ``atoms.info`` (``jentmax_index``, ``chain``,
-    ``cycle``, ``energy_effective``, ``repulsion``, ``entropy``, ``entropy_weight``,
-    ``least_distance``), the descriptors in ``atoms.arrays["descriptors"]``. Whole columns are
-    arrays, read when first asked for and not to be written to.
+    atoms: V, E_rep, S and the rest in ``atoms.info`` (``jentmax_index``, ``chain``, ``cycle``,
+    ``energy_effective``, ``repulsion``, ``entropy``, ``entropy_weight``, ``least_distance``), the
+    descriptors in ``atoms.arrays["descriptors"]``. Whole columns are arrays, read when first asked
+    for and not to be written to.
 
     A file that is being written, or whose writer was killed, has the status "running" and shows
     the structures that were in it when it was opened.
@@ -161,13 +161,18 @@ class Dataset:
 
     @property
     def attempt(self) -> np.ndarray:
-        """Attempt that gave the structure, from 0, shape (n,)."""
+        """How often the chain had been started anew before the structure, shape (n,)."""
         return self._structure_column("attempt")
 
     @property
     def cells(self) -> np.ndarray:
         """Lattice vectors as rows, in Å, shape (n, 3, 3)."""
         return self._structure_column("cell")
+
+    @property
+    def periodic(self) -> np.ndarray:
+        """1 where a structure is periodic along a lattice vector, 0 where not, shape (n, 3)."""
+        return self._structure_column("periodic")
 
     @property
     def energy(self) -> np.ndarray:
@@ -308,7 +313,8 @@ class Dataset:
         start, end = self._stored_pointer[self._order[k] :][:2]
         with self._reading():
             values = {name: dataset[start:end] for name, dataset in self._atom_datasets.items()}
-        atoms = Atoms(values["numbers"], values["positions"], cell=self.cells[k], pbc=True)
+        periodic = self.periodic[k].astype(bool)
+        atoms = Atoms(values["numbers"], values["positions"], cell=self.cells[k], pbc=periodic)
         atoms.set_array("descriptors", values["descriptors"])
         for column, name in _INFO.items():
             if column in self.columns:

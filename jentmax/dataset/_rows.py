@@ -17,12 +17,13 @@ class Rows:
         index: number of the structure in its set, shape (k,).
         counts: atoms of each structure, shape (k,).
         cell: lattice vectors as rows, in Å, shape (k, 3, 3).
+        periodic: whether a structure is periodic along each lattice vector, shape (k, 3).
         positions: of all atoms, structure after structure, in Å, shape (N, 3).
         numbers: atomic numbers, shape (N,).
         descriptors: not scaled, shape (N, n_features).
         chain: number of the chain that the structure was harvested from, shape (k,).
         cycle: number of the annealing cycle within the chain, shape (k,).
-        attempt: which attempt at this cycle it was, from 0, shape (k,).
+        attempt: how often the chain had been started anew before, shape (k,).
         energy: effective energy V = E_rep - K S, in eV, shape (k,).
         repulsion: E_rep in eV, shape (k,).
         entropy: S in nats, shape (k,).
@@ -35,6 +36,7 @@ class Rows:
     index: ArrayLike
     counts: ArrayLike
     cell: ArrayLike
+    periodic: ArrayLike
     positions: ArrayLike
     numbers: ArrayLike
     descriptors: ArrayLike

@@ -40,6 +40,7 @@ STRUCTURE_COLUMNS = {
     "cycle": Column("int32", (), "1"),
     "attempt": Column("int32", (), "1"),
     "cell": Column("float64", (3, 3), "Å"),
+    "periodic": Column("int8", (3,), "1"),
     "energy": Column("float64", (), "eV"),
     "repulsion": Column("float64", (), "eV"),
     "entropy": Column("float64", (), "nats"),
@@ -50,7 +51,7 @@ STRUCTURE_COLUMNS = {
 }
 
 # A described file has whatever was computed; a generated one has every column.
-REQUIRED_STRUCTURE_COLUMNS = ("index", "cell")
+REQUIRED_STRUCTURE_COLUMNS = ("index", "cell", "periodic")
 
 POINTER = Column("int64", (), "1")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -25,8 +26,13 @@ class NearestNeighbor(eqx.Module):
     ) -> Float[Array, "*replicas"]:
         """Entropy in nats."""
         n_atoms, n_features, *replicas = features.shape
-        squared = sum((features[:, None, k] - features[None, :, k]) ** 2 for k in range(n_features))
+        fixed = jax.lax.stop_gradient(features)
+        squared = sum((fixed[:, None, k] - fixed[None, :, k]) ** 2 for k in range(n_features))
         itself = jnp.eye(n_atoms, dtype=bool).reshape(n_atoms, n_atoms, *[1] * len(replicas))
-        nearest = jnp.min(jnp.where(itself, jnp.inf, squared), axis=1)
-        logarithms = jnp.log(jnp.maximum(nearest, self.floor**2)) / 2
+        # The gradient goes through the neighbour's index: that of a minimum looks for the entries
+        # that equal it, and finds none where the compiler rounds the two differently.
+        nearest = jnp.argmin(jnp.where(itself, jnp.inf, squared), axis=1)
+        neighbors = jnp.take_along_axis(features, nearest[:, None], axis=0)
+        distances = jnp.sum((features - neighbors) ** 2, axis=1)
+        logarithms = jnp.log(jnp.maximum(distances, self.floor**2)) / 2
         return jnp.log(jnp.asarray(n_atoms, features.dtype)) + jnp.mean(logarithms, axis=0)

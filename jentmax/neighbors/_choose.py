@@ -11,8 +11,9 @@ from jentmax.neighbors._environments import Finder
 from jentmax.neighbors._list import NeighborList
 from jentmax.system import cell_heights
 
-LARGEST_ALL_PAIRS = 90_000
-"""Pairs, images included, up to which looking at all of them is cheaper than keeping a list."""
+LARGEST_ALL_PAIRS = 500**2
+"""Pairs, images included, up to which looking at all of them at every step is cheaper than building
+a list every ten steps or so: jax-md's search itself looks at all pairs, times 27 images or more."""
 
 
 def neighbor_finder(cutoff: float, n_atoms: int, cells: np.ndarray) -> Finder:
@@ -41,4 +42,4 @@ def neighbor_finder(cutoff: float, n_atoms: int, cells: np.ndarray) -> Finder:
     expected = density * 4 / 3 * math.pi * (cutoff + skin) ** 3
     # Environments fluctuate; a list that overflows all the same is mended, at a cost.
     capacity = math.ceil(1.5 * expected) + 12
-    return NeighborList(cutoff, (heights[0], heights[1], heights[2]), capacity, skin)
+    return NeighborList(cutoff, tuple(heights.tolist()), capacity, skin)

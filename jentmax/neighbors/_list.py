@@ -116,20 +116,23 @@ class NeighborList(Finder):
         positions: Float[Array, "n_atoms 3 *replicas"],
         cell: Float[Array, "3 3 *replicas"],
     ) -> NeighborTable:
-        """The tables, built again for all replicas once an atom of any has moved half the skin.
+        """The tables, those of the replicas in which an atom has moved half the skin built anew.
 
-        One decision for all: under `jax.vmap` each replica's own would become a selection
-        between both outcomes, that is, a new list at every step.
+        All are built once any is needed, in one decision: under `jax.vmap` each replica's own
+        would become a selection between both outcomes at every step. The others keep the old one,
+        so that no replica depends on its neighbours, not even when their numbers are not finite.
         """
-        moved = jnp.max(jnp.sum((positions - neighbors.reference) ** 2, axis=1))
+        moved = jnp.max(jnp.sum((positions - neighbors.reference) ** 2, axis=1), axis=0)
+        outdated = moved > (self.skin / 2) ** 2
 
         def rebuilt() -> NeighborTable:
-            table = self.build(positions, cell)
+            anew = self.build(positions, cell)
+            table = jax.tree.map(lambda new, old: jnp.where(outdated, new, old), anew, neighbors)
             return eqx.tree_at(
                 lambda table: table.overflow, table, table.overflow | neighbors.overflow
             )
 
-        return jax.lax.cond(moved > (self.skin / 2) ** 2, rebuilt, lambda: neighbors)
+        return jax.lax.cond(jnp.any(outdated), rebuilt, lambda: neighbors)
 
     def overflowed(self, neighbors: NeighborTable) -> Bool[Array, ""]:
         """Whether there was no room for some neighbour."""
