@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jentmax.descriptors import Snap as Snap
     from jentmax.entropy import NearestNeighbor as NearestNeighbor
     from jentmax.errors import JentmaxError as JentmaxError
-    from jentmax.generate import generate as generate
+    from jentmax.generation import generate as generate
     from jentmax.neighbors import AllPairs as AllPairs
     from jentmax.neighbors import Environments as Environments
     from jentmax.neighbors import NeighborList as NeighborList
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+# No module may have the name of one of these: importing it would put it in their place.
 _HOMES = {
     "Settings": "config",
     "load": "config",
@@ -36,7 +37,7 @@ _HOMES = {
     "Snap": "descriptors",
     "NearestNeighbor": "entropy",
     "JentmaxError": "errors",
-    "generate": "generate",
+    "generate": "generation",
     "AllPairs": "neighbors",
     "Environments": "neighbors",
     "NeighborList": "neighbors",

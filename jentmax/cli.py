@@ -96,7 +96,7 @@ def generate(
     from jentmax.console import Console
 
     with Console(resolved, quiet=quiet) as console:
-        from jentmax.generate import generate as run
+        from jentmax.generation import generate as run
 
         console.begin()
         path = run(resolved, overwrite=overwrite, report=console.report)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import equinox as eqx
 from jaxtyping import Array, Float, Key
 
+from jentmax.neighbors import Finder
 from jentmax.samplers import Sampler, State, run
 from jentmax.system import System
 
@@ -53,7 +54,7 @@ def advance(
         if not sampler.potential.finder.overflowed(after.neighbors):
             return sampler, after, temperature
         sampler = _roomier(sampler)
-        neighbors = sampler.potential.finder.build(state.system.positions, state.system.cell)
+        neighbors = _build(sampler.potential.finder, state.system)
         state = dataclasses.replace(state, neighbors=neighbors)
 
 
@@ -65,6 +66,11 @@ def _init(
     entropy_weight: Float[Array, "*replicas"],
 ) -> State:
     return sampler.init(key, system, entropy_weight)
+
+
+@eqx.filter_jit
+def _build(finder: Finder, system: System) -> Any:
+    return finder.build(system.positions, system.cell)
 
 
 def _roomier(sampler: AnySampler) -> AnySampler:

@@ -16,13 +16,14 @@ COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 
 
 def descriptor_histograms(
-    sets: Mapping[str, np.ndarray], labels: Sequence[str], bins: int = 60
+    sets: Mapping[str, np.ndarray], labels: Sequence[str], unit: str, bins: int = 60
 ) -> Figure:
     """Histograms of every feature for several sets.
 
     Args:
         sets: features by name of the set, shapes (n_environments, n_features), scaled alike.
         labels: of the features.
+        unit: of the scaled features, in words.
         bins: of each histogram; the range holds 99.8 % of all values.
     """
     from matplotlib.figure import Figure
@@ -45,6 +46,7 @@ def descriptor_histograms(
         axes.set_yticks([])
     for axes in grid[:, 0]:
         axes.set_ylabel("density of atoms")
+    figure.supxlabel(unit, fontsize="medium")
     handles, names = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper center", ncols=len(sets), frameon=False)
     return figure

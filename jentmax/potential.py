@@ -58,6 +58,10 @@ class Potential(eqx.Module):
     finder: Finder
     scale: Float[Array, " n_features"]
 
+    def __hash__(self) -> int:
+        """By identity, so that ``jax.jit(potential.energy)`` works though ``scale`` is an array."""
+        return id(self)
+
     def energy(
         self,
         positions: Float[Array, "n_atoms 3 *replicas"],

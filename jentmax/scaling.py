@@ -62,7 +62,8 @@ def feature_scaling(settings: Settings, dtype: DTypeLike) -> Scaling:
         features.append(_features(sampler.potential, state.system))
     values = np.moveaxis(np.concatenate(features[1:], axis=-1), 1, -1).reshape(-1, n_features)
     values = values.astype(np.float64)
-    if not np.all(np.isfinite(values)):
+    # Features of atoms whose positions are not finite may be: nobody is their neighbour.
+    if not np.all(np.isfinite(values)) or not np.all(np.isfinite(state.system.positions)):
         raise JentmaxError(
             "scaling: the preliminary run came to numbers that are not finite; lower "
             f"sampler.timestep = {settings.sampler.timestep:g} fs or scaling.temperature = "

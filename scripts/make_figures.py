@@ -48,11 +48,12 @@ def main() -> None:
     spins = build_descriptor(load()).labels
     labels = [f"B({a / 2:g}, {b / 2:g}, {c / 2:g})" for a, b, c in spins]
     scaled = {name: (values - shift) / scale for name, values in features.items()}
-    descriptor_histograms(scaled, labels).savefig(given.images / "descriptors.png", dpi=200)
+    unit = "distance from the unbiased mean, in standard deviations"
+    descriptor_histograms(scaled, labels, unit).savefig(given.images / "descriptors.png", dpi=200)
 
     shown = {name: dataset[: SHOWN * 4 : 4] for name, dataset in sets.items()}
     colors = dict(zip(SETS, COLORS, strict=False))
-    contact_sheet(shown, colors).savefig(given.images / "structures.png", dpi=200)
+    contact_sheet(shown, colors).savefig(given.images / "structures.png", dpi=110)
 
 
 def entropies(dataset: Dataset, scale: np.ndarray) -> np.ndarray:

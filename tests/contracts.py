@@ -18,7 +18,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from jentmax.descriptors import Snap
 from jentmax.entropy import NearestNeighbor
 from jentmax.neighbors import Environments, Finder, neighbor_finder
 from jentmax.potential import Potential
@@ -148,15 +147,15 @@ def check_finder(
         "gradient with respect to an atom's position",
     )
 
-    # Replicas of different cells, before and after a move, with more room and without.
-    stacked, stacked_cells = (jnp.asarray(np.stack([*a], -1)) for a in (unwrapped, cells))
-    stacked_species = jnp.asarray(np.stack([species] * n_cells, -1))
+    # Replicas of different cells, after a move, with more room and without.
+    stacked, stacked_cells = (np.stack([*arrays], -1) for arrays in (unwrapped, cells))
+    stacked_species = np.stack([species] * n_cells, -1)
+    after = stacked + rng.normal(scale=0.3, size=stacked.shape)
     for roomy in (finder, finder.grown()):
-        table = roomy.build(stacked, stacked_cells)
-        after = stacked + rng.normal(scale=0.3, size=stacked.shape)
-        table = roomy.refreshed(table, after, stacked_cells)
-        assert not roomy.overflowed(table)
-        found = roomy(after, stacked_cells, stacked_species, table)
+        found, overflowed = _find_after_move(
+            roomy, *map(jnp.asarray, (stacked, after, stacked_cells, stacked_species))
+        )
+        assert not overflowed
         for replica, cell in enumerate(cells):
             assert_same_environments(
                 replica_of(found, replica), after[..., replica], cell, species, cutoff
@@ -173,14 +172,19 @@ def check_sampler(make_sampler: Callable[[Potential], Sampler]) -> None:
         traces.append(1)
         return repulsion(environments)
 
+    def smooth(environments: Environments) -> Array:
+        squared = environments.squared_distances() / 3.0**2
+        fading = jnp.where(environments.mask, (1 - squared) ** 2, 0)
+        return jnp.stack([jnp.sum(fading * squared**n, axis=1) for n in range(3)], axis=1)
+
     cell = np.diag([6.5, 6.0, 7.0])
     sampler = make_sampler(
         Potential(
-            descriptor=Snap(3.0, components=6),
+            descriptor=smooth,
             repulsion=counted,
             estimator=NearestNeighbor(),
             finder=neighbor_finder(3.0, 8, cell),
-            scale=jnp.ones(6),
+            scale=jnp.ones(3),
         )
     )
     systems = [random_system(seed, 8, cell * (1 + 0.01 * seed)) for seed in range(n_replicas)]
@@ -235,6 +239,14 @@ def find(
 @eqx.filter_jit
 def _find(finder: Finder, positions: Array, cell: Array, species: Any) -> Environments:
     return finder(positions, cell, jnp.asarray(species), finder.build(positions, cell))
+
+
+@eqx.filter_jit
+def _find_after_move(
+    finder: Finder, before: Array, after: Array, cell: Array, species: Array
+) -> tuple[Environments, Array]:
+    table = finder.refreshed(finder.build(before, cell), after, cell)
+    return finder(after, cell, species, table), finder.overflowed(table)
 
 
 def ase_neighbors(

@@ -18,9 +18,10 @@ from jentmax.system import cell_heights
 
 DESCRIPTORS = {
     "six components": (Snap(3.0, components=6), 1),
-    "rmin0": (Snap(3.0, twojmax=2, rmin0=0.4), 1),
-    "radii and weights": (Snap(3.0, twojmax=2, weights=(0.7, 1.2), radii=(0.4, 0.5)), 2),
-    "chemflag": (Snap(3.0, twojmax=2, weights=(0.7, 1.2), radii=(0.5, 0.5), chemflag=True), 2),
+    "two species": (
+        Snap(3.0, 2, rmin0=0.4, weights=(0.7, 1.2), radii=(0.4, 0.5), chemflag=True, components=20),
+        2,
+    ),
 }
 REPULSIONS = {
     "published": (ClarkeSmith(), 1),

@@ -8,21 +8,26 @@ import pytest
 from tiny_runs import tiny
 
 from jentmax import NeighborList
-from jentmax.build import build_potential, build_quench, build_sampler
+from jentmax.build import build_potential, build_sampler
 from jentmax.chains import chain_keys, random_start, stacked
 from jentmax.cycles import advance, begin
 
-STEPS = 60
+STEPS = 30
+
+CHAOS = 1e-9
+"""Rounding of 1e-15 Å grows to 2e-11 Å in 40 steps here, and a thousandfold in 20 more."""
 
 SKIN = 0.1
-"""In Å: an atom at 10,000 K moves half of it in 5 steps, so that lists are built anew often."""
+"""In Å: an atom at 10,000 K moves half of it in 2 steps of 3 fs, so that lists are built often."""
 
 ROOM = 32
 """Neighbours within cutoff and skin are 7 on average here."""
 
 
 def settings():
-    return tiny("sampler.temperature_schedule=constant")
+    few = ["descriptor.twojmax=1", "descriptor.components=2"]  # quick to compile
+    hot = ["sampler.temperature_schedule=constant", "sampler.timestep=3"]
+    return tiny(*hot, *few, scaling="scaling.scale=[2, 0.3]")
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +45,9 @@ def finders():
     return finder
 
 
-def sampler_with(finder, build=build_sampler):
+def sampler_with(finder):
     potential = build_potential(settings(), settings().scaling.scale)
-    return build(settings(), dataclasses.replace(potential, finder=finder))
+    return build_sampler(settings(), dataclasses.replace(potential, finder=finder))
 
 
 def started(sampler, chains=(0, 1, 2, 3), broken=None):
@@ -74,30 +79,21 @@ def most_neighbors(state):
     return int(np.max(np.sum(np.asarray(state.neighbors.indices) < 12, axis=1)))
 
 
-def test_a_list_that_lacks_room_from_the_start(finders, end):
-    sampler, state, _ = started(sampler_with(finders(5)))
-    capacity = sampler.potential.finder.capacity
-    assert capacity > 5
-    assert most_neighbors(state) <= capacity
+def test_lists_that_lack_room_are_mended(finders, end):
+    """Room for 5 neighbours is too little at the start, for 8 on the way."""
+    sampler, state, keys = started(sampler_with(finders(5)))
+    assert sampler.potential.finder.capacity == most_neighbors(state) == 8
     assert not state.neighbors.overflow.any()
     _, enough, _ = started(sampler_with(finders(ROOM)))
     # Forces of some 10 eV/Å, summed in another order.
-    assert np.allclose(state.forces, enough.forces, rtol=0, atol=1e-10)
+    assert np.allclose(state.forces, enough.forces, rtol=0, atol=1e-12)
     assert np.array_equal(state.velocities, enough.velocities)
 
-
-@pytest.mark.parametrize("build", [build_sampler, build_quench])
-def test_a_list_that_comes_to_lack_room_on_the_way(finders, build):
-    enough, state, keys = started(sampler_with(finders(ROOM), build))
-    _, after, temperature = advance(enough, keys, state, 0, STEPS, STEPS)
-    tight, state, keys = started(sampler_with(finders(most_neighbors(state)), build))
-    capacity = tight.potential.finder.capacity
-    grown, mended, mended_temperature = advance(tight, keys, state, 0, STEPS, STEPS)
-    assert grown.potential.finder.capacity > capacity, "it never lacked room: a useless test"
-    assert not mended.neighbors.overflow.any()
-    # Rounding of 1e-15 grows about tenfold in ten steps of this dynamics.
-    assert np.allclose(mended.system.positions, after.system.positions, rtol=0, atol=1e-6)
-    assert np.allclose(mended_temperature, temperature, rtol=1e-6)
+    sampler, state, temperature = advance(sampler, keys, state, 0, STEPS, STEPS)
+    assert sampler.potential.finder.capacity == 12
+    assert not state.neighbors.overflow.any()
+    assert np.allclose(state.system.positions, end[0], rtol=0, atol=CHAOS)
+    assert np.allclose(temperature, end[1], rtol=CHAOS)
 
 
 def test_nothing_grows_where_there_is_room(finders):
@@ -110,9 +106,8 @@ def test_nothing_grows_where_there_is_room(finders):
 def test_lists_and_all_pairs_give_the_same(finders, end):
     potential = build_potential(settings(), settings().scaling.scale)
     _, positions, temperature = ended(build_sampler(settings(), potential))
-    # Rounding grows, as above.
-    assert np.allclose(positions, end[0], rtol=0, atol=1e-6)
-    assert np.allclose(temperature, end[1], rtol=1e-6)
+    assert np.allclose(positions, end[0], rtol=0, atol=CHAOS)
+    assert np.allclose(temperature, end[1], rtol=CHAOS)
 
 
 @pytest.mark.parametrize("lists", [True, False])
@@ -135,7 +130,7 @@ def test_replicas_do_not_depend_on_what_runs_beside_them(finders, lists):
 def test_pieces_make_the_whole(finders, end):
     sampler, state, keys = started(sampler_with(finders(ROOM)))
     temperatures = []
-    for first, last in ((0, 7), (7, 40), (40, STEPS)):
+    for first, last in ((0, 7), (7, 20), (20, STEPS)):
         sampler, state, temperature = advance(sampler, keys, state, first, last, STEPS)
         temperatures.append((last - first) * np.asarray(temperature))
     assert np.array_equal(state.system.positions, end[0])
@@ -144,7 +139,7 @@ def test_pieces_make_the_whole(finders, end):
 
 
 def test_a_cycle_is_compiled_once(finders, monkeypatch):
-    """Whatever the steps, the keys and the starts."""
+    """Whatever its steps, keys and starts."""
     sampler = sampler_with(finders(ROOM))
     ended(sampler)
     traced = []

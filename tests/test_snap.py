@@ -66,20 +66,22 @@ def structure(seed=0, n_atoms=14):
 
 
 @eqx.filter_jit
-def evaluate(snap, finder, positions, cell, species):
-    return snap(finder(positions, cell, species, None))
+def find(finder, positions, cell, species):
+    return finder(positions, cell, species, None)
 
 
-def features(snap, positions, cell, species):
-    finder = neighbor_finder(snap.largest_cutoff, len(positions), cell)
-    return evaluate(
-        snap, finder, jnp.asarray(positions), jnp.asarray(cell), jnp.asarray(species, jnp.int32)
-    )
+@eqx.filter_jit
+def compiled(snap, environments):
+    return snap(environments)
 
 
 def environments_of(snap, positions, cell, species):
-    finder = neighbor_finder(snap.largest_cutoff, len(positions), np.asarray(cell))
-    return finder(jnp.asarray(positions), jnp.asarray(cell), jnp.asarray(species, jnp.int32), None)
+    finder = neighbor_finder(snap.largest_cutoff, len(positions), cell)
+    return find(finder, jnp.asarray(positions), jnp.asarray(cell), jnp.asarray(species, jnp.int32))
+
+
+def features(snap, *structure):
+    return compiled(snap, environments_of(snap, *structure))
 
 
 def one_neighbor(distance, cutoff):
@@ -109,7 +111,7 @@ def test_power_spectrum_of_one_neighbor(distance, rmin0, self_weight):
     share = (distance - rmin0) / (4.0 - rmin0)
     weight = 0.7 * (1 + np.cos(np.pi * share)) / 2
     angle = 0.9 * np.pi * share
-    components = dict(zip(snap.labels, snap(one_neighbor(distance, 4.0))[0], strict=True))
+    components = dict(zip(snap.labels, compiled(snap, one_neighbor(distance, 4.0))[0], strict=True))
     for j in range(7):
         character = np.sin((j + 1) * angle) / np.sin(angle)
         expected = (self_weight + weight) * (
@@ -126,6 +128,7 @@ def test_isolated_atoms(chemflag, wselfallflag, bnormflag):
     """Each atom alone has j + 1 in every component where it counts thrice; bzero removes that."""
     settings = {
         "cutoff": 2.0,
+        "twojmax": 2,
         "chemflag": chemflag,
         "wselfallflag": wselfallflag,
         "bnormflag": bnormflag,
@@ -153,9 +156,9 @@ def test_isolated_atoms(chemflag, wselfallflag, bnormflag):
 
 def test_explicit_species_add_up_to_the_common_density():
     arguments = structure()
-    common = features(Snap(cutoff=4.0, **TWO), *arguments)
-    explicit = features(Snap(cutoff=4.0, chemflag=True, **TWO), *arguments)
-    assert_close(np.asarray(explicit).reshape(14, 8, 8).sum(axis=1), common)
+    common = features(Snap(cutoff=4.0, twojmax=2, **TWO), *arguments)
+    explicit = features(Snap(cutoff=4.0, twojmax=2, chemflag=True, **TWO), *arguments)
+    assert_close(np.asarray(explicit).reshape(14, 8, 5).sum(axis=1), common)
 
 
 def test_self_weight_is_relative_to_the_weights():
@@ -179,8 +182,8 @@ def test_switching_fades_neighbors_out():
     """No jump where a neighbour leaves: components differ by the weight there, about (1e-5)^2."""
     switched, abrupt = Snap(cutoff=4.0), Snap(cutoff=4.0, switching=False)
     inside, outside = one_neighbor(4.0 - 1e-5, 4.0), one_neighbor(4.0 + 1e-5, 4.0)
-    assert_close(switched(inside), switched(outside), 1e-9)
-    assert np.abs(np.asarray(abrupt(inside) - abrupt(outside))).max() > 0.5
+    assert_close(compiled(switched, inside), compiled(switched, outside), 1e-9)
+    assert np.abs(compiled(abrupt, inside) - compiled(abrupt, outside)).max() > 0.5
 
 
 # Labels
@@ -217,9 +220,9 @@ def test_labels_of_explicit_species():
 @pytest.mark.parametrize("chemflag", [False, True])
 def test_first_components_are_the_first_of_all(chemflag):
     arguments = structure()
-    everything = features(Snap(cutoff=4.0, twojmax=4, chemflag=chemflag, **TWO), *arguments)
-    for components in (1, 2, 11):
-        snap = Snap(cutoff=4.0, twojmax=4, chemflag=chemflag, components=components, **TWO)
+    everything = features(Snap(cutoff=4.0, chemflag=chemflag, **TWO), *arguments)
+    for components in (1, 7):
+        snap = Snap(cutoff=4.0, chemflag=chemflag, components=components, **TWO)
         assert_close(features(snap, *arguments), everything[:, :components])
 
 
@@ -273,8 +276,9 @@ def test_supercell(snap, n_atoms):
 # Transformations of JAX
 
 
-@every_snap
-def test_jit_equals_eager(snap):
+@pytest.mark.parametrize("name", ["default", "chem", "rmin0"])
+def test_jit_equals_eager(name):
+    snap = SNAPS[name]
     environments = environments_of(snap, *structure())
     eager = snap(environments)
     for optimised in (False, True):
@@ -292,10 +296,9 @@ def test_vmap_equals_loop_equals_replica_axis(snap):
         for scale, (positions, cell, species) in zip((1.0, 1.04, 1.1), structures, strict=True)
     ]
     together = jax.tree.map(lambda *leaves: jnp.stack(leaves, axis=-1), *each)
-    compiled = jax.jit(snap)
-    loop = np.stack([compiled(environments) for environments in each], axis=-1)
+    loop = np.stack([compiled(snap, environments) for environments in each], axis=-1)
     assert loop.shape == (8, snap.n_features, 3)
-    assert_close(compiled(together), loop)
+    assert_close(compiled(snap, together), loop)
     assert_close(jax.jit(jax.vmap(snap, in_axes=-1, out_axes=-1))(together), loop)
 
 
@@ -384,7 +387,7 @@ def test_an_atom_on_top_counts_like_the_central_one():
     """Without rmin0 the components are smooth there: so is their gradient, and nothing is lost."""
     snap = Snap(cutoff=4.0)
     apart, together = one_neighbor(2e-5, 4.0), one_neighbor(0.0, 4.0)
-    assert_close(snap(together), 8 * np.array([[label[-1] + 1 for label in snap.labels]]))
+    assert_close(compiled(snap, together), 8 * np.array([[label[-1] + 1 for label in snap.labels]]))
 
     def total(displacements):
         return jnp.sum(snap(eqx.tree_at(lambda tree: tree.displacements, together, displacements)))

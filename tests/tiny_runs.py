@@ -4,7 +4,7 @@ import numpy as np
 
 import jentmax
 from jentmax.dataset import Dataset
-from jentmax.generate import generate
+from jentmax.generation import generate
 
 BATCH = 4
 

@@ -68,7 +68,8 @@ class NeighborList(Finder):
             fractional_coordinates=False,
             format=partition.NeighborListFormat.Dense,
         )
-        reach = np.ceil((cutoff + skin) / np.asarray(heights)).astype(int)
+        # A little more, lest a height that is rounded in float32 ask for one image too many.
+        reach = np.ceil((cutoff + skin) / np.asarray(heights) + 1e-4).astype(int)
         shifts = np.array(list(itertools.product(*(range(-r, r + 1) for r in reach))))
 
         def search(positions: Array, cell: Array) -> tuple[Array, Array, Array]:

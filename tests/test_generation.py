@@ -1,0 +1,513 @@
+"""Whole runs: structures by number, what is recorded of them, and those that go wrong."""
+
+import dataclasses
+import itertools
+import os
+
+import ase.geometry
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_runs import BATCH, assert_identical, columns, run, tiny
+
+import jentmax
+from jentmax import batch as batch_room
+from jentmax import generation as generation_room
+from jentmax.batch import ATTEMPTS, Batch
+from jentmax.build import build_potential
+from jentmax.chains import random_start
+from jentmax.config import to_toml
+from jentmax.dataset import Dataset
+from jentmax.errors import JentmaxError
+from jentmax.generation import batches, generate
+from jentmax.progress import Counter, ignore
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    """11 structures: chains 0 to 3 in the first batch, 4 and 5 in the second."""
+    return generate(tiny(), tmp_path_factory.mktemp("run") / "set.h5")
+
+
+@pytest.fixture(scope="module")
+def structures(file):
+    return columns(file)
+
+
+# What is in the file
+
+
+def test_every_structure_is_there_once(file, structures):
+    with Dataset(file) as dataset:
+        assert dataset.index.tolist() == list(range(11))
+        assert dataset.chain.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5]
+        assert dataset.cycle.tolist() == [0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0]
+        assert not dataset.attempt.any()
+        assert not dataset.structure_status.any()
+        assert dataset.periodic.all()
+        assert dataset.pointer.tolist() == list(range(0, 133, 12))
+    different = {structure["positions"].tobytes() for structure in structures}
+    assert len(different) == 11
+
+
+def test_header(file):
+    with Dataset(file) as dataset:
+        assert (dataset.kind, dataset.status, dataset.quarantined) == ("generated", "complete", 0)
+        assert dataset.seed == 0
+        assert dataset.settings == to_toml(tiny())
+        assert dataset.versions["jax"] == jax.__version__
+        assert dataset.versions.keys() >= {"jentmax", "jaxlib", "numpy", "python"}
+        assert "CPU" in dataset.device or "GPU" in dataset.device
+        assert dataset.scale.tolist() == [2, 0.3, 0.5, 1, 0.6]
+        assert dataset.shift.tolist() == [0] * 5
+
+
+def test_the_stored_settings_make_the_same_set(file, structures, tmp_path):
+    stored = tmp_path / "stored.toml"
+    with Dataset(file) as dataset:
+        stored.write_text(dataset.settings)
+    for one, other in zip(
+        structures, columns(generate(jentmax.load(stored), "again.h5")), strict=True
+    ):
+        assert_identical(one, other)
+
+
+def test_draws_are_recorded(structures):
+    """Density, aspect ratio and K are the chain's own, in the ranges."""
+    for structure in structures:
+        start = random_start(tiny(), structure["chain"])
+        assert np.array_equal(structure["cell"], start.cell)
+        assert structure["entropy_weight"] == start.entropy_weight
+        a, b, c = start.cell.diagonal()
+        assert 0.028 <= 12 / (a * b * c) <= 0.03
+        assert 1.0 <= c / a <= 1.05
+        assert 100 <= start.entropy_weight <= 200
+    weights = [structure["entropy_weight"] for structure in structures]
+    assert len(set(weights)) == 6
+
+
+def test_positions_lie_in_the_cell(structures):
+    for structure in structures:
+        fractional = structure["positions"] @ np.linalg.inv(structure["cell"])
+        # Rounding of the way back.
+        assert np.all((fractional > -1e-12) & (fractional < 1 + 1e-12))
+
+
+def check_values(structures, settings, tolerance):
+    """V and its parts are those of the stored positions, the least distance is ASE's."""
+    for structure in structures:
+        potential = build_potential(settings, settings.scaling.scale, len(structure["positions"]))
+        kinds = sorted(settings.system.species, key=ase.data.atomic_numbers.get)
+        assert kinds == list(settings.system.species)
+        _, species = np.unique(structure["numbers"], return_inverse=True)
+        terms = potential.terms(
+            jnp.asarray(structure["positions"]),
+            jnp.asarray(structure["cell"]),
+            jnp.asarray(species),
+            structure["entropy_weight"],
+        )
+        for name, expected in {
+            "energy_effective": terms.energy,
+            "repulsion": terms.repulsion,
+            "entropy": terms.entropy,
+            "least_distance": terms.least_distance,
+        }.items():
+            assert np.isclose(structure[name], expected, rtol=tolerance, atol=tolerance), name
+        balance = structure["repulsion"] - structure["entropy_weight"] * structure["entropy"]
+        assert np.isclose(structure["energy_effective"], balance, rtol=tolerance)
+        # Stored in float32.
+        assert np.allclose(structure["descriptors"], terms.features, rtol=max(tolerance, 1e-6))
+        _, distances = ase.geometry.get_distances(
+            structure["positions"], cell=structure["cell"], pbc=True
+        )
+        distances = distances + 99 * np.eye(len(distances))
+        assert np.isclose(structure["least_distance"], distances.min(), rtol=tolerance)
+
+
+def test_values_are_those_of_the_stored_positions(structures):
+    # float32: 1e-7 of coordinates of some Å, against distances in descriptor space of some 0.1.
+    check_values(structures, tiny(), 2e-4)
+
+
+def test_float64():
+    settings = tiny("run.precision=float64", "run.structures=4")
+    structures = columns(generate(settings, "set.h5"))
+    positions = structures[0]["positions"]
+    assert np.any(positions != positions.astype(np.float32))
+    # Rounding of 1e-15, against distances in descriptor space of some 0.1.
+    check_values(structures, settings, 1e-9)
+    assert not jax.config.jax_enable_x64 or jnp.ones(1).dtype == jnp.float64
+
+
+def test_precision_ends_with_the_run(file):
+    """Neither precision leaks into the process that calls."""
+    assert jnp.ones(1).dtype == jnp.float64
+    with jax.enable_x64(False):
+        run("run.precision=float64", "run.structures=1")
+        assert jnp.ones(1).dtype == jnp.float32
+
+
+def test_the_atoms_cool_down():
+    """The mean kinetic temperature of the last tenth is that of the schedule."""
+    hot, cold = (
+        [
+            structure["temperature"]
+            for structure in run(
+                f"sampler.temperature_schedule={schedule}", "sampler.steps=200", "quench.steps=0"
+            )
+        ]
+        for schedule in ("constant", "linear-down")
+    )
+    # 36 degrees of freedom and 20 correlated steps scatter by a fifth; the mean of 11 by a
+    # fifteenth, of which five are allowed.
+    assert np.mean(hot) == pytest.approx(10_000, rel=0.33)
+    assert np.mean(cold) < 1500
+
+
+# Structure i depends on the seed, i and the settings alone
+
+
+def test_the_same_settings_twice(structures):
+    for one, other in zip(structures, run(), strict=True):
+        assert_identical(one, other)
+
+
+@pytest.mark.parametrize("number", [1, 3, 8])
+def test_any_number_of_structures(structures, number):
+    """Fewer than a batch, no multiple of cycles, a whole batch."""
+    fewer = run(f"run.structures={number}")
+    assert len(fewer) == number
+    for one, other in zip(structures[:number], fewer, strict=True):
+        assert_identical(one, other)
+
+
+def test_another_seed(structures):
+    for one, other in zip(structures[:3], run("run.seed=1", "run.structures=3"), strict=True):
+        assert not np.any(one["positions"] == other["positions"])
+
+
+def rows_of(chains, settings=None):
+    """Both cycles' rows of chains side by side, in float32."""
+    settings = tiny("run.structures=1000") if settings is None else settings
+    with jax.enable_x64(False):
+        potential = build_potential(settings, settings.scaling.scale)
+        batch = Batch(settings, potential, chains, jnp.float32, Counter(1000, ignore))
+        return [batch.rows(cycle) for cycle in (0, 1)]
+
+
+def test_whichever_chains_run_beside(structures):
+    beside = rows_of([70, 1, 12, 3])
+    for cycle, place in itertools.product((0, 1), (1, 3)):
+        rows, expected = beside[cycle], structures[2 * place + cycle]
+        assert rows.index[place] == expected["jentmax_index"]
+        assert np.array_equal(rows.positions[12 * place :][:12], expected["positions"])
+        assert np.array_equal(rows.descriptors[12 * place :][:12], expected["descriptors"])
+        for name in ("repulsion", "entropy", "entropy_weight", "least_distance", "temperature"):
+            assert getattr(rows, name)[place] == expected[name], name
+
+
+def test_a_cycle_starts_where_the_last_one_ended(structures, monkeypatch):
+    begun = []
+    begin = batch_room.begin
+
+    def spied(sampler, key, system, weights):
+        if isinstance(sampler, jentmax.Langevin):
+            begun.append(np.asarray(system.positions))
+        return begin(sampler, key, system, weights)
+
+    monkeypatch.setattr(batch_room, "begin", spied)
+    rows_of(list(range(BATCH)))
+    first, second = begun
+    for place in range(BATCH):
+        start = random_start(tiny(), place)
+        assert np.array_equal(first[..., place], start.positions.astype(np.float32))
+        ended = structures[2 * place]["positions"]
+        assert np.array_equal(second[..., place], ended.astype(np.float32))
+
+
+def test_one_trace_per_shape(structures, monkeypatch):
+    """Batches, cycles, seeds, numbers of steps, draws: nothing of it compiles anew."""
+
+    def traced(*_):
+        raise AssertionError("compiled anew")
+
+    monkeypatch.setattr(jentmax.Potential, "terms", traced)
+    run("run.seed=5", "sampler.steps=31", "quench.steps=4", "potential.entropy_weight=3")
+
+
+# Batches
+
+
+@pytest.mark.parametrize("structures", [1, 7, 8, 9, 40])
+@pytest.mark.parametrize("n_atoms", ["12", "[8, 12]", "[8, 12, 10]"])
+def test_batches_hold_every_chain_once(structures, n_atoms):
+    settings = tiny(f"run.structures={structures}", f"system.n_atoms={n_atoms}")
+    numbers = len(settings.system.atom_counts())
+    chains = list(batches(settings))
+    assert all(len(batch) == BATCH for batch in chains)
+    assert all(len({chain % numbers for chain in batch}) == 1 for batch in chains)
+    flat = list(itertools.chain(*chains))
+    assert len(flat) == len(set(flat))
+    needed = set(range(-(-structures // 2)))
+    assert needed <= set(flat)
+    # No batch in vain.
+    assert all(needed & set(batch) for batch in chains)
+    # Chains stand where they stand in any larger set.
+    larger = tiny(f"run.structures={structures + 13}", f"system.n_atoms={n_atoms}")
+    assert all(batch in list(batches(larger)) for batch in chains)
+
+
+def test_several_numbers_of_atoms(structures):
+    """Chains take them in turn; a batch has one number."""
+    both = run("system.n_atoms=[8, 12]", "run.structures=9", "run.batch_size=4")
+    assert [structure["jentmax_index"] for structure in both] == list(range(9))
+    assert [structure["chain"] for structure in both] == [0, 0, 1, 1, 2, 2, 3, 3, 4]
+    assert [len(structure["positions"]) for structure in both] == [8, 8, 12, 12, 8, 8, 12, 12, 8]
+    for structure in both:
+        volume = np.linalg.det(structure["cell"])
+        assert 0.028 <= len(structure["positions"]) / volume <= 0.03
+    # Chain 1 is the same at another place of its batch, with other chains beside it: to
+    # rounding, which 20 steps let grow little.
+    for one, other in zip(both[2:4], structures[2:4], strict=True):
+        assert np.array_equal(one["cell"], other["cell"])
+
+
+def test_two_species():
+    settings = tiny(
+        'system.species=["Be", "W"]',
+        "system.fractions=[0.25, 0.75]",
+        "descriptor.weights={Be=0.7}",
+        "repulsion.r0={Be=2.2, W=2.7}",
+        "run.structures=6",
+        "run.precision=float64",
+    )
+    structures = columns(generate(settings, "set.h5"))
+    orders = set()
+    for structure in structures:
+        numbers, counts = np.unique(structure["numbers"], return_counts=True)
+        assert numbers.tolist() == [4, 74]
+        assert counts.tolist() == [3, 9]
+        orders.add((structure["chain"], tuple(structure["numbers"])))
+    assert len(orders) == len({numbers for _, numbers in orders}) == 3
+    check_values(structures, settings, 1e-9)
+
+
+# Another element
+
+
+def test_another_element_is_the_same_in_reduced_units():
+    """Lengths scaled, mass scaled, times scaled: the same V and S to rounding."""
+    short = ["run.structures=4", "run.precision=float64", "scaling.replicas=4", "scaling.steps=20"]
+    found = {}
+    for element in ("W", "Fe"):
+        settings = jentmax.load(
+            tiny_file(), [*short, "scaling.snapshots=4"], element=None if element == "W" else "Fe"
+        )
+        path = generate(settings, f"{element}.h5")
+        with Dataset(path) as dataset:
+            found[element] = dataset.scale, columns(path)
+    length = (2.87 * np.sqrt(3) / 2) / (3.16 * np.sqrt(3) / 2)
+    # Rounding of 1e-15 after 30 steps.
+    assert np.allclose(found["Fe"][0], found["W"][0], rtol=1e-9)
+    for iron, tungsten in zip(found["Fe"][1], found["W"][1], strict=True):
+        assert set(iron["numbers"]) == {26}
+        assert set(tungsten["numbers"]) == {74}
+        assert np.allclose(iron["cell"], length * tungsten["cell"], rtol=1e-9)
+        assert np.allclose(iron["positions"], length * tungsten["positions"], rtol=0, atol=1e-7)
+        for name in ("energy_effective", "repulsion", "entropy", "temperature"):
+            assert iron[name] == pytest.approx(tungsten[name], rel=1e-7), name
+        assert iron["least_distance"] == pytest.approx(length * tungsten["least_distance"])
+
+
+def tiny_file():
+    settings = tiny(scaling=None)
+    with open("tiny.toml", "w", encoding="utf-8") as file:
+        file.write(to_toml(settings))
+    return "tiny.toml"
+
+
+# Numbers that are not finite
+
+
+def broken_starts(monkeypatch, fails):
+    """NaN in an atom of every start for which ``fails(chain, attempt)``."""
+
+    def start(settings, chain, attempt=0):
+        found = random_start(settings, chain, attempt)
+        if not fails(chain, attempt):
+            return found
+        positions = found.positions.copy()
+        positions[5, 2] = np.nan
+        return dataclasses.replace(found, positions=positions)
+
+    monkeypatch.setattr(batch_room, "random_start", start)
+
+
+def test_a_chain_that_fails_at_its_start(file, structures, monkeypatch):
+    """It begins again; all others are the same bit for bit."""
+    broken_starts(monkeypatch, lambda chain, attempt: chain == 2 and attempt == 0)
+    reports = []
+    found = run(report=lambda progress: reports.append(progress.quarantined))
+    assert len(found) == 11
+    for one, other in zip(found, structures, strict=True):
+        if one["chain"] != 2:
+            assert_identical(one, other)
+    again = [structure for structure in found if structure["chain"] == 2]
+    assert [structure["attempt"] for structure in again] == [1, 1]
+    assert [structure["status"] for structure in again] == [1, 0]
+    for one, other in zip(again, structures[4:6], strict=True):
+        assert np.array_equal(one["cell"], other["cell"])
+        assert one["entropy_weight"] == other["entropy_weight"]
+        assert np.all(np.isfinite(one["positions"]))
+        assert not np.any(one["positions"] == other["positions"])
+    with Dataset("set.h5") as dataset:
+        assert (dataset.quarantined, dataset.status) == (1, "complete")
+    assert sorted(set(reports)) == [0, 1]
+
+
+def test_a_chain_that_fails_in_a_later_cycle(structures, monkeypatch):
+    """What it gave before stays."""
+    stacked = batch_room.stacked
+    calls = []
+
+    def spied(starts, dtype):
+        calls.append(1)
+        starts = list(starts)
+        if len(calls) == 2:  # the second cycle of the first batch
+            positions = np.full_like(starts[2].positions, np.inf)
+            starts[2] = dataclasses.replace(starts[2], positions=positions)
+        return stacked(starts, dtype)
+
+    monkeypatch.setattr(batch_room, "stacked", spied)
+    found = run()
+    assert len(calls) == 2 + 1 + 2
+    for one, other in zip(found, structures, strict=True):
+        if one["jentmax_index"] != 5:
+            assert_identical(one, other)
+    assert (found[5]["chain"], found[5]["cycle"]) == (2, 1)
+    assert (found[5]["attempt"], found[5]["status"]) == (1, 1)
+    assert np.all(np.isfinite(found[5]["positions"]))
+    assert not np.any(found[5]["positions"] == structures[5]["positions"])
+    with Dataset("set.h5") as dataset:
+        assert dataset.quarantined == 1
+
+
+def test_several_chains_fail_several_times(structures, monkeypatch):
+    broken_starts(monkeypatch, lambda chain, attempt: attempt < {0: 1, 3: 3, 4: 2}.get(chain, 0))
+    found = run()
+    for one, other in zip(found, structures, strict=True):
+        expected = {0: 1, 3: 3, 4: 2}.get(one["chain"], 0)
+        assert one["attempt"] == expected
+        assert one["status"] == (expected > 0 and one["cycle"] == 0)
+        if not expected:
+            assert_identical(one, other)
+    with Dataset("set.h5") as dataset:
+        assert dataset.quarantined == 1 + 3 + 2
+
+
+def test_a_chain_that_always_fails(structures, monkeypatch):
+    """What was harvested before it stays readable."""
+    broken_starts(monkeypatch, lambda chain, attempt: chain == 5)
+    with pytest.raises(
+        JentmaxError, match=rf"structure 10: not finite in {ATTEMPTS} attempts.*sampler\.timestep"
+    ):
+        run()
+    for one, other in zip(columns("set.h5"), structures[:8], strict=True):
+        assert_identical(one, other)
+    with Dataset("set.h5") as dataset:
+        assert (dataset.quarantined, dataset.status) == (ATTEMPTS, "running")
+
+
+def test_chains_that_nothing_is_asked_of_may_fail(structures, monkeypatch):
+    broken_starts(monkeypatch, lambda chain, attempt: chain > 5)
+    for one, other in zip(run(), structures, strict=True):
+        assert_identical(one, other)
+    with Dataset("set.h5") as dataset:
+        assert dataset.quarantined == 0
+
+
+def test_a_first_batch_that_fails_leaves_no_file(monkeypatch):
+    broken_starts(monkeypatch, lambda chain, attempt: chain == 1)
+    with pytest.raises(JentmaxError, match="structure 2: not finite"):
+        generate(tiny(), "set.h5")
+    assert os.listdir() == []
+    with open("set.h5", "w") as file:
+        file.write("an older file")
+    with pytest.raises(JentmaxError, match="structure 2: not finite"):
+        generate(tiny(), "set.h5", overwrite=True)
+    with open("set.h5") as file:
+        assert file.read() == "an older file"
+    assert os.listdir() == ["set.h5"]
+
+
+@pytest.mark.parametrize("what", ["features", "energy", "temperature"])
+def test_whatever_is_not_finite_is_seen(structures, monkeypatch, what):
+    one = batch_room._one
+    calls = []
+
+    def spied(positions, cell, terms, temperature):
+        calls.append(1)
+        if len(calls) == 3:
+            if what == "temperature":
+                temperature = np.float64(np.inf)
+            else:
+                values = getattr(terms, what).copy()
+                values[..., -1] = np.nan
+                terms = dataclasses.replace(terms, **{what: values})
+        return one(positions, cell, terms, temperature)
+
+    monkeypatch.setattr(batch_room, "_one", spied)
+    found = run("run.structures=8")
+    assert [structure["attempt"] for structure in found] == [0, 0, 0, 0, 1, 1, 0, 0]
+
+
+# Output and reports
+
+
+def test_an_existing_output_is_refused_before_anything_is_computed(monkeypatch):
+    def computed(*_):
+        raise AssertionError("something was computed")
+
+    monkeypatch.setattr(generation_room, "feature_scaling", computed)
+    for name in ("set.h5", "no/such/folder.h5"):
+        with open("set.h5", "w") as file:
+            file.write("an older file")
+        with pytest.raises(JentmaxError, match=name):
+            generate(tiny(), name)
+        with open("set.h5") as file:
+            assert file.read() == "an older file"
+
+
+def test_the_output_is_the_settings_own_by_default():
+    assert str(generate(tiny("run.structures=1", "run.output=own.h5"))) == "own.h5"
+    assert os.listdir() == ["own.h5"]
+
+
+def test_structures_are_on_disk_after_their_cycle(structures):
+    lengths = []
+
+    def report(progress):
+        if os.path.exists("set.h5"):
+            with Dataset("set.h5") as dataset:
+                assert dataset.status == "running"
+                lengths.append(len(dataset))
+        else:
+            lengths.append(0)
+
+    run(report=report)
+    assert sorted(set(lengths)) == [0, 4, 8, 10]
+    assert lengths == sorted(lengths)
+
+
+def test_reports(structures):
+    seen = []
+    run(report=lambda progress: seen.append((progress.phase, progress.done, len(progress.entropy))))
+    phases = [phase for phase, *_ in seen]
+    assert phases[0] == "compiling the annealing and the quench"
+    assert set(phases[1:]) == {"annealing", "quenching", "writing"}
+    done = [done for _, done, _ in seen]
+    assert done == sorted(done)
+    assert done[0] == 0
+    assert done[-1] == 11
+    assert [count for phase, _, count in seen if phase == "writing"] == [4, 8, 10, 11]

@@ -1,0 +1,345 @@
+"""All ways to find neighbours against ASE's; when a list is built; which way is chosen."""
+
+import dataclasses
+import functools
+
+import contracts
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from contracts import assert_same_environments, find, random_cell
+
+from jentmax.errors import JentmaxError
+from jentmax.neighbors import AllPairs, NeighborList, host_environments, neighbor_finder
+from jentmax.system import cell_heights
+
+SKEWED = np.array([[2.6, 0.0, 0.0], [12.0, 2.3, 0.0], [-9.0, 14.0, 2.9]])
+"""Its lattice vectors are short only in other combinations."""
+
+
+@functools.cache
+def listed(cutoff, heights, capacity=60, skin=0.5):
+    # One object per choice: what is compiled is kept with it.
+    return NeighborList(cutoff, heights, capacity, skin)
+
+
+def list_for(cutoff, cells, **options):
+    heights = cell_heights(cells).reshape(-1, 3).min(axis=0)
+    return listed(cutoff, tuple(map(float, heights)), **options)
+
+
+def all_ways(positions, cell, species, cutoff, capacity=60):
+    """The environments that each way finds, which must be equal."""
+    chosen = neighbor_finder(cutoff, len(positions), cell)
+    assert isinstance(chosen, AllPairs)
+    table = list_for(cutoff, cell, capacity=capacity)
+    return {
+        "all pairs": find(chosen, positions, cell, species),
+        "one image more": find(
+            AllPairs(cutoff, tuple(n + 1 for n in chosen.images)), positions, cell, species
+        ),
+        "list": find(table, positions, cell, species),
+        "host": host_environments(positions, cell, species, cutoff),
+    }
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_triclinic_cells(seed):
+    rng = np.random.default_rng(seed)
+    # From several images along every vector to none.
+    cell = random_cell(rng, [1.4, 3.0, 6.0][seed])
+    positions, species = rng.random((6, 3)) @ cell, rng.integers(3, size=6)
+    for way, found in all_ways(positions, cell, species, 3.0, capacity=180).items():
+        print(way)
+        assert_same_environments(found, positions, cell, species, 3.0)
+
+
+def test_one_atom_in_a_very_skewed_cell():
+    finder = neighbor_finder(5.0, 1, SKEWED)
+    assert min(finder.images) >= 2
+    position = np.array([[1.0, -40.0, 7.0]])
+    for way, found in all_ways(position, SKEWED, np.zeros(1, int), 5.0, capacity=80).items():
+        print(way)
+        assert_same_environments(found, position, SKEWED, np.zeros(1, int), 5.0)
+        assert np.sum(found.mask) > 20
+
+
+def test_cells_of_exactly_twice_the_cutoff():
+    rng = np.random.default_rng(0)
+    skewed = np.array([[6.0, 0, 0], [2.5, 6.0, 0], [-2.0, 1.5, 6.0]])
+    skewed *= (6 / cell_heights(skewed))[:, None]
+    for cell in (6 * np.eye(3), skewed):
+        finder = neighbor_finder(3.0, 8, cell)
+        assert finder == AllPairs(3.0, (0, 0, 0))
+        for _ in range(5):
+            positions = rng.random((8, 3)) @ cell
+            found = find(finder, positions, cell, np.zeros(8, int))
+            assert_same_environments(found, positions, cell, np.zeros(8, int), 3.0)
+        found = find(list_for(3.0, cell), positions, cell, np.zeros(8, int))
+        assert_same_environments(found, positions, cell, np.zeros(8, int), 3.0)
+
+
+def test_a_cell_whose_list_reaches_just_to_the_next_image():
+    # cutoff + skin is a whole number of heights: rounding must not ask for one image more.
+    for dtype in (jnp.float32, jnp.float64):
+        for height in (3.5, 1.75, 3.5 / 3):
+            cell = jnp.asarray(height * np.eye(3), dtype)
+            finder = listed(3.0, (height,) * 3, capacity=300)
+            assert not finder.overflowed(finder.build(jnp.zeros((1, 3), dtype), cell))
+
+
+@pytest.mark.parametrize("height", [2.0, 6.5])
+def test_unwrapped_positions(height):
+    rng = np.random.default_rng(3)
+    cell = random_cell(rng, height)
+    positions, species = rng.random((6, 3)) @ cell, np.arange(6) % 2
+    expected = host_environments(positions, cell, species, 3.0)
+    unwrapped = positions + rng.integers(-4, 5, size=(6, 3)) @ cell
+    for way, found in all_ways(unwrapped, cell, species, 3.0, capacity=120).items():
+        print(way)
+        # Positions of 50 Å are rounded by 1e-14 Å.
+        assert_same_environments(found, positions, cell, species, 3.0)
+        # The order of a list's neighbours is its own.
+        assert found.least_distance() == pytest.approx(
+            np.sqrt(np.min(expected.squared_distances())), rel=1e-12
+        )
+
+
+@pytest.mark.parametrize("way", ["all pairs", "list", "host"])
+def test_padding(way):
+    rng = np.random.default_rng(0)
+    cell = random_cell(rng, 7.0)
+    positions = rng.random((5, 3)) @ cell
+    found = all_ways(positions, cell, np.arange(5) % 2, 2.5)[way]
+    padding = ~np.asarray(found.mask)
+    assert padding.any()
+    x, y, z = (np.asarray(component)[padding] for component in found.displacements)
+    assert np.all(x == 2.5)
+    assert not y.any()
+    assert not z.any()
+    squared = np.asarray(found.squared_distances())
+    assert np.all(squared[padding] == 2.5**2)
+    assert np.all(squared[~padding] < 2.5**2)
+
+
+def test_no_neighbours_at_all():
+    positions, cell = np.array([[0.0, 0, 0], [5, 5, 5]]), 12 * np.eye(3)
+    for way, found in all_ways(positions, cell, np.zeros(2, int), 3.0).items():
+        print(way)
+        assert not np.any(found.mask)
+        assert float(np.sqrt(np.min(found.squared_distances()))) == 3.0
+
+
+def test_neighbours_exactly_at_the_cutoff_do_not_count():
+    positions, cell = np.array([[0.0, 0, 0], [3, 0, 0]]), 16 * np.eye(3)
+    for way, found in all_ways(positions, cell, np.zeros(2, int), 3.0).items():
+        print(way)
+        assert not np.any(found.mask)
+
+
+def test_the_choice():
+    cells = {height: height * np.eye(3) for height in (9.54, 8.0, 7.9, 4.0, 2.6)}
+    images = {9.54: 0, 8.0: 0, 7.9: 1, 4.0: 1, 2.6: 2}
+    for height, cell in cells.items():
+        assert neighbor_finder(4.0, 4, cell) == AllPairs(4.0, (images[height],) * 3)
+    assert neighbor_finder(4.0, 39, np.diag([7.0, 9.0, 2.6])) == AllPairs(4.0, (1, 0, 2))
+    # Of several cells, what each needs along each vector.
+    both = np.stack([np.diag([7.0, 9.0, 9.0]), np.diag([9.0, 9.0, 2.6])])
+    assert neighbor_finder(4.0, 39, both) == AllPairs(4.0, (1, 0, 2))
+
+
+def test_large_systems_keep_a_list():
+    edge = (2000 / 0.06) ** (1 / 3)
+    finder = neighbor_finder(4.0, 2000, np.stack([edge * np.eye(3), 1.1 * edge * np.eye(3)]))
+    assert isinstance(finder, NeighborList)
+    np.testing.assert_allclose(finder.heights, edge)
+    # 23 neighbours within the cutoff and the skin, in the densest cell, and room for fluctuations.
+    expected = 0.06 * 4 / 3 * np.pi * 4.5**3
+    assert 1.3 * expected < finder.capacity < 3 * expected
+
+
+def test_the_largest_system_without_a_list():
+    cell, small = 100 * np.eye(3), 50 * np.eye(3)
+    small[0, 0] = 5.0
+    kinds = [type(neighbor_finder(4.0, n, cell)) for n in range(100, 2000, 50)]
+    assert kinds == sorted(kinds, key=lambda kind: kind is NeighborList), "not one border"
+    border = 100 + 50 * kinds.index(NeighborList)
+    # Images count.
+    assert isinstance(neighbor_finder(4.0, border - 50, small), NeighborList)
+
+
+def cluster(n_replicas=2, n_atoms=12, seed=0):
+    """Replicas in cells of their own, replicas last: positions, cells, species."""
+    rng = np.random.default_rng(seed)
+    cells = np.stack([random_cell(rng, 3.5) for _ in range(n_replicas)])
+    positions = np.stack([rng.random((n_atoms, 3)) @ cell for cell in cells], axis=-1)
+    return jnp.asarray(positions), cells, jnp.zeros((n_atoms, n_replicas), jnp.int32)
+
+
+@eqx.filter_jit
+def built(finder, positions, cells):
+    return finder.build(positions, cells)
+
+
+@eqx.filter_jit
+def refreshed(finder, table, positions, cells):
+    return finder.refreshed(table, positions, cells)
+
+
+@eqx.filter_jit
+def environments(finder, positions, cells, species, table):
+    return finder(positions, cells, species, table)
+
+
+def test_overflow_is_flagged_and_mended():
+    positions, cells, species = cluster()
+    stacked = jnp.asarray(np.moveaxis(cells, 0, -1))
+    finder, grown = list_for(3.0, cells, capacity=4), 0
+    while finder.overflowed(table := built(finder, positions, stacked)):
+        finder, grown = finder.grown(), grown + 1
+        assert finder.capacity > 4
+        assert grown < 10
+    assert grown > 1
+    # One capacity for all replicas.
+    assert table.indices.shape == (12, finder.capacity, 2)
+    found = environments(finder, positions, stacked, species, table)
+    for replica, cell in enumerate(cells):
+        assert_same_environments(
+            contracts.replica_of(found, replica),
+            positions[..., replica],
+            cell,
+            species[:, replica],
+            3.0,
+        )
+
+
+def test_overflow_of_any_replica_counts():
+    sparse = jnp.asarray(np.random.default_rng(0).random((6, 3)) * 30)
+    dense = sparse / 20
+    cells = np.stack([30 * np.eye(3)] * 2)
+    finder = list_for(3.0, cells, capacity=4)
+    stacked = jnp.asarray(np.moveaxis(cells, 0, -1))
+    assert not finder.overflowed(built(finder, jnp.stack([sparse, sparse], -1), stacked))
+    for pair in ([sparse, dense], [dense, sparse]):
+        assert finder.overflowed(built(finder, jnp.stack(pair, -1), stacked))
+
+
+def test_overflow_on_the_way_is_remembered():
+    sparse = jnp.asarray(np.random.default_rng(0).random((6, 3)) * 30)
+    cell = 30 * jnp.eye(3)
+    finder = list_for(3.0, np.asarray(cell), capacity=4)
+    table = built(finder, sparse, cell)
+    assert not finder.overflowed(table)
+    table = refreshed(finder, table, sparse / 20, cell)
+    assert finder.overflowed(table)
+    # Apart again, there is room; but what was computed in between is wrong.
+    table = refreshed(finder, table, sparse, cell)
+    assert finder.overflowed(table)
+
+
+def test_a_cell_smaller_than_promised_is_flagged():
+    finder = list_for(3.0, 7 * np.eye(3))
+    assert finder.overflowed(built(finder, jnp.zeros((1, 3)), 1.2 * jnp.eye(3)))
+
+
+def test_a_list_is_built_anew_once_half_the_skin_is_crossed():
+    positions, cells, species = cluster()
+    stacked = jnp.asarray(np.moveaxis(cells, 0, -1))
+    finder = list_for(3.0, cells, skin=0.6)
+    table = built(finder, positions, stacked)
+    assert not finder.overflowed(table)
+    direction = np.array([2.0, -1, 2]) / 3
+    for distance, anew in ((0.29, False), (0.31, True)):
+        moved = positions.at[5, :, 1].add(distance * direction)
+        after = refreshed(finder, table, moved, stacked)
+        assert bool(jnp.all(after.reference[..., 1] == moved[..., 1])) == anew
+        # A replica's list depends on its own atoms alone.
+        np.testing.assert_array_equal(after.reference[..., 0], positions[..., 0])
+        np.testing.assert_array_equal(after.indices[..., 0], table.indices[..., 0])
+        found = environments(finder, moved, stacked, species, after)
+        for replica, cell in enumerate(cells):
+            assert_same_environments(
+                contracts.replica_of(found, replica),
+                moved[..., replica],
+                cell,
+                species[:, replica],
+                3.0,
+            )
+
+
+def test_the_skin_is_wide_enough_for_two_atoms_that_approach():
+    positions = jnp.array([[0.0, 0, 0], [3.55, 0, 0]])
+    cell = 20 * jnp.eye(3)
+    finder = list_for(3.0, np.asarray(cell), skin=0.6)
+    table = built(finder, positions, cell)
+    moved = jnp.array([[0.299, 0, 0], [3.251, 0, 0]])
+    after = refreshed(finder, table, moved, cell)
+    np.testing.assert_array_equal(after.reference, positions)
+    found = environments(finder, moved, cell, jnp.zeros(2, jnp.int32), after)
+    assert np.sum(found.mask) == 2
+
+
+def test_a_list_follows_atoms_through_the_cell():
+    # A walk of many steps, over several periods, as a simulation makes it.
+    cell = random_cell(np.random.default_rng(5), 5.0)
+    rng = np.random.default_rng(0)
+    finder = list_for(3.0, cell)
+    positions = jnp.asarray(rng.random((6, 3)) @ cell)
+    velocities = 0.9 * rng.normal(size=(6, 3))
+    table = built(finder, positions, jnp.asarray(cell))
+    builds = 0
+    for _ in range(40):
+        positions = positions + jnp.asarray(0.1 * velocities)
+        after = refreshed(finder, table, positions, jnp.asarray(cell))
+        builds += int(jnp.any(after.reference != table.reference))
+        table = after
+        found = environments(finder, positions, jnp.asarray(cell), jnp.zeros(6, jnp.int32), table)
+        assert_same_environments(found, positions, cell, np.zeros(6, int), 3.0)
+    assert not finder.overflowed(table)
+    assert 5 < builds < 35
+
+
+def test_a_replica_that_is_not_finite_leaves_the_others_alone():
+    positions, cells, species = cluster()
+    stacked = jnp.asarray(np.moveaxis(cells, 0, -1))
+    broken = positions.at[0, 0, 1].set(jnp.nan)
+    finders = [list_for(3.0, cells), AllPairs(3.0, (1, 1, 1))]
+    for finder in finders:
+        table = built(finder, positions, stacked)
+        table = refreshed(finder, table, broken, stacked)
+        found = environments(finder, broken, stacked, species, table)
+        assert_same_environments(
+            contracts.replica_of(found, 0), positions[..., 0], cells[0], species[:, 0], 3.0
+        )
+
+
+def test_the_host_may_have_open_boundaries():
+    positions = np.array([[0.2, 3.0, 3.0], [5.8, 3.0, 3.0], [0.2, 5.9, 3.0], [0.2, 0.1, 3.0]])
+    cell = 6 * np.eye(3)
+    kinds = np.zeros(4, int)
+
+    def pairs(periodic):
+        return int(host_environments(positions, cell, kinds, 1.0, periodic).mask.sum())
+
+    assert [pairs(True), pairs((True, False, False)), pairs((False, True, True))] == [4, 2, 2]
+    assert pairs(False) == 0
+
+
+def test_the_host_has_room_for_more():
+    positions, cell, kinds = np.zeros((1, 3)), 2 * np.eye(3), np.zeros(1, int)
+    fits = host_environments(positions, cell, kinds, 2.5)
+    roomy = host_environments(positions, cell, kinds, 2.5, capacity=9)
+    assert fits.mask.shape == (1, 6)
+    assert roomy.mask.shape == (1, 9)
+    assert roomy.mask.sum() == 6
+    with pytest.raises(JentmaxError, match="capacity: 5 is too small for the 6 neighbours"):
+        host_environments(positions, cell, kinds, 2.5, capacity=5)
+
+
+def test_finders_are_equal_when_they_say_the_same():
+    # What is compiled for one serves the other.
+    assert AllPairs(3.0, (1, 0, 2)) == dataclasses.replace(AllPairs(3.0), images=(1, 0, 2))
+    assert hash(AllPairs(3.0)) == hash(AllPairs(3.0))
+    assert jax.tree.leaves(list_for(3.0, 9 * np.eye(3))) == []
