@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 if TYPE_CHECKING:
     from jentmax.config import Settings
@@ -34,7 +34,7 @@ class Console:
         self._began = time.monotonic()
         self._first: tuple[float, float] | None = None  # when something was done, and how much
         self._last_line = -_SECONDS_BETWEEN_LINES
-        self._phase = ""
+        self._phases: set[str] = set()  # of which there has been a line
         self._last: RunProgress | None = None
 
     def __enter__(self) -> Self:
@@ -44,7 +44,7 @@ class Console:
                 SpinnerColumn(),
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=None),  # the room that the others leave
-                MofNCompleteColumn(),
+                MofNCompleteColumn(table_column=Column(no_wrap=True)),
                 TextColumn("{task.fields[figures]}"),
                 console=self._rich,
                 expand=True,
@@ -94,10 +94,10 @@ class Console:
             )
             return
         now = time.monotonic()
-        new = progress.phase != self._phase and progress.phase != "writing"
+        new = progress.phase not in self._phases
         if new or now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
-            self._phase = progress.phase if new else self._phase
+            self._phases.add(progress.phase)
             elapsed = now - self._began
             self._print(
                 f"{elapsed:7.1f} s  {progress.phase}: "
@@ -122,7 +122,7 @@ class Console:
         self._print(f"look at it with: jentmax info {path}")
 
     def _figures(self, progress: RunProgress) -> str:
-        """Rate, time left, and running means."""
+        """Rate, time left, and running means, short enough for 80 columns."""
         if self._first is None:
             return ""
         parts = []
@@ -133,9 +133,9 @@ class Console:
             left = datetime.timedelta(
                 seconds=round((progress.structures - progress.done) * elapsed / done)
             )
-            parts.append(f"{done / elapsed:.2g}/s, {left} left")
+            parts.append(f"{_rate(done / elapsed)}/s, {left} left")
         if progress.entropy:
-            parts.append(f"mean S {np.mean(progress.entropy):.2f}")
+            parts.append(f"S {np.mean(progress.entropy):.2f}")
             parts.append(f"least distance {np.mean(progress.least_distance):.2f} Å")
         return ", ".join(parts)
 
@@ -195,6 +195,10 @@ def _symbols(dataset: Dataset) -> str:
     from ase.data import chemical_symbols
 
     return ", ".join(chemical_symbols[number] for number in np.unique(dataset.numbers))
+
+
+def _rate(value: float) -> str:
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def _mean(values: Sequence[float]) -> str:

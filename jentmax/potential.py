@@ -101,8 +101,8 @@ class Potential(eqx.Module):
         repulsion, entropy = self.repulsion(environments), self.estimator(features / scale)
         energy = repulsion - entropy_weight * entropy
         return Terms(
-            # A list that lacks neighbours must not go unnoticed.
-            energy=jnp.where(self.finder.overflowed(neighbors), jnp.nan, energy),
+            # A list that lacks neighbours must not go unnoticed, in the forces neither.
+            energy=energy * jnp.where(self.finder.overflowed(neighbors), jnp.nan, 1.0),
             repulsion=repulsion,
             entropy=entropy,
             features=features,

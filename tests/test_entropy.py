@@ -49,7 +49,9 @@ def test_doubling_spaces_on_a_line():
 def test_a_common_factor_adds_its_logarithm():
     features = jax.random.normal(jax.random.key(0), (20, 4))
     estimator = NearestNeighbor()
-    assert estimator(7 * features) == pytest.approx(estimator(features) + np.log(7), rel=1e-13)
+    assert estimator(7 * features) == pytest.approx(
+        float(estimator(features)) + np.log(7), rel=1e-13
+    )
 
 
 def kozachenko_leonenko(entropy, n_points, n_features):

@@ -3,8 +3,11 @@
 import dataclasses
 import itertools
 import os
+from pathlib import Path
 
+import ase.data
 import ase.geometry
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -94,6 +97,11 @@ def test_positions_lie_in_the_cell(structures):
         assert np.all((fractional > -1e-12) & (fractional < 1 + 1e-12))
 
 
+@eqx.filter_jit
+def terms_of(potential, *arguments):
+    return potential.terms(*arguments)
+
+
 def check_values(structures, settings, tolerance):
     """V and its parts are those of the stored positions, the least distance is ASE's."""
     for structure in structures:
@@ -101,7 +109,8 @@ def check_values(structures, settings, tolerance):
         kinds = sorted(settings.system.species, key=ase.data.atomic_numbers.get)
         assert kinds == list(settings.system.species)
         _, species = np.unique(structure["numbers"], return_inverse=True)
-        terms = potential.terms(
+        terms = terms_of(
+            potential,
             jnp.asarray(structure["positions"]),
             jnp.asarray(structure["cell"]),
             jnp.asarray(species),
@@ -137,32 +146,22 @@ def test_float64():
     assert np.any(positions != positions.astype(np.float32))
     # Rounding of 1e-15, against distances in descriptor space of some 0.1.
     check_values(structures, settings, 1e-9)
-    assert not jax.config.jax_enable_x64 or jnp.ones(1).dtype == jnp.float64
 
 
 def test_precision_ends_with_the_run(file):
     """Neither precision leaks into the process that calls."""
-    assert jnp.ones(1).dtype == jnp.float64
+    assert jnp.ones(1).dtype == jnp.float64  # after a run in float32
     with jax.enable_x64(False):
         run("run.precision=float64", "run.structures=1")
         assert jnp.ones(1).dtype == jnp.float32
 
 
 def test_the_atoms_cool_down():
-    """The mean kinetic temperature of the last tenth is that of the schedule."""
-    hot, cold = (
-        [
-            structure["temperature"]
-            for structure in run(
-                f"sampler.temperature_schedule={schedule}", "sampler.steps=200", "quench.steps=0"
-            )
-        ]
-        for schedule in ("constant", "linear-down")
-    )
-    # 36 degrees of freedom and 20 correlated steps scatter by a fifth; the mean of 11 by a
-    # fifteenth, of which five are allowed.
-    assert np.mean(hot) == pytest.approx(10_000, rel=0.33)
-    assert np.mean(cold) < 1500
+    """The temperature recorded is that of the last tenth: 500 K in the mean of a linear ramp."""
+    found = run("sampler.steps=200")
+    # 36 degrees of freedom and 20 correlated steps scatter by a fifth; the velocities lag behind
+    # by the friction's 10 fs, another 500 K, and the entropy's jumps heat.
+    assert 300 < np.mean([structure["temperature"] for structure in found]) < 2000
 
 
 # Structure i depends on the seed, i and the settings alone
@@ -258,19 +257,15 @@ def test_batches_hold_every_chain_once(structures, n_atoms):
     assert all(batch in list(batches(larger)) for batch in chains)
 
 
-def test_several_numbers_of_atoms(structures):
+def test_several_numbers_of_atoms():
     """Chains take them in turn; a batch has one number."""
-    both = run("system.n_atoms=[8, 12]", "run.structures=9", "run.batch_size=4")
+    both = run("system.n_atoms=[8, 12]", "run.structures=9", "quench.steps=0")
     assert [structure["jentmax_index"] for structure in both] == list(range(9))
     assert [structure["chain"] for structure in both] == [0, 0, 1, 1, 2, 2, 3, 3, 4]
     assert [len(structure["positions"]) for structure in both] == [8, 8, 12, 12, 8, 8, 12, 12, 8]
     for structure in both:
         volume = np.linalg.det(structure["cell"])
         assert 0.028 <= len(structure["positions"]) / volume <= 0.03
-    # Chain 1 is the same at another place of its batch, with other chains beside it: to
-    # rounding, which 20 steps let grow little.
-    for one, other in zip(both[2:4], structures[2:4], strict=True):
-        assert np.array_equal(one["cell"], other["cell"])
 
 
 def test_two_species():
@@ -281,6 +276,7 @@ def test_two_species():
         "repulsion.r0={Be=2.2, W=2.7}",
         "run.structures=6",
         "run.precision=float64",
+        "quench.steps=0",
     )
     structures = columns(generate(settings, "set.h5"))
     orders = set()
@@ -298,33 +294,21 @@ def test_two_species():
 
 def test_another_element_is_the_same_in_reduced_units():
     """Lengths scaled, mass scaled, times scaled: the same V and S to rounding."""
-    short = ["run.structures=4", "run.precision=float64", "scaling.replicas=4", "scaling.steps=20"]
-    found = {}
-    for element in ("W", "Fe"):
-        settings = jentmax.load(
-            tiny_file(), [*short, "scaling.snapshots=4"], element=None if element == "W" else "Fe"
-        )
-        path = generate(settings, f"{element}.h5")
-        with Dataset(path) as dataset:
-            found[element] = dataset.scale, columns(path)
-    length = (2.87 * np.sqrt(3) / 2) / (3.16 * np.sqrt(3) / 2)
-    # Rounding of 1e-15 after 30 steps.
-    assert np.allclose(found["Fe"][0], found["W"][0], rtol=1e-9)
-    for iron, tungsten in zip(found["Fe"][1], found["W"][1], strict=True):
-        assert set(iron["numbers"]) == {26}
-        assert set(tungsten["numbers"]) == {74}
-        assert np.allclose(iron["cell"], length * tungsten["cell"], rtol=1e-9)
-        assert np.allclose(iron["positions"], length * tungsten["positions"], rtol=0, atol=1e-7)
+    Path("tiny.toml").write_text(to_toml(tiny("run.structures=4", "run.precision=float64")))
+    tungsten, iron = (
+        columns(generate(jentmax.load("tiny.toml", element=element), "set.h5", overwrite=True))
+        for element in ("W", "Fe")
+    )
+    length = 2.87 / 3.16  # lattice constants of the bcc metals
+    for old, new in zip(tungsten, iron, strict=True):
+        assert set(old["numbers"]) == {74}
+        assert set(new["numbers"]) == {26}
+        # Rounding of 1e-15, grown in 25 steps.
+        assert np.allclose(new["cell"], length * old["cell"], rtol=1e-9)
+        assert np.allclose(new["positions"], length * old["positions"], rtol=0, atol=1e-9)
         for name in ("energy_effective", "repulsion", "entropy", "temperature"):
-            assert iron[name] == pytest.approx(tungsten[name], rel=1e-7), name
-        assert iron["least_distance"] == pytest.approx(length * tungsten["least_distance"])
-
-
-def tiny_file():
-    settings = tiny(scaling=None)
-    with open("tiny.toml", "w", encoding="utf-8") as file:
-        file.write(to_toml(settings))
-    return "tiny.toml"
+            assert new[name] == pytest.approx(old[name], rel=1e-9), name
+        assert new["least_distance"] == pytest.approx(length * old["least_distance"], rel=1e-9)
 
 
 # Numbers that are not finite
@@ -452,9 +436,8 @@ def test_whatever_is_not_finite_is_seen(structures, monkeypatch, what):
             if what == "temperature":
                 temperature = np.float64(np.inf)
             else:
-                values = getattr(terms, what).copy()
-                values[..., -1] = np.nan
-                terms = dataclasses.replace(terms, **{what: values})
+                values = getattr(terms, what)
+                terms = dataclasses.replace(terms, **{what: values + np.nan})
         return one(positions, cell, terms, temperature)
 
     monkeypatch.setattr(batch_room, "_one", spied)

@@ -27,10 +27,10 @@ GIVEN = "scaling.scale=[2, 0.3, 0.5, 1, 0.6]"
 """About what a preliminary run would give."""
 
 
-def tiny(*overrides, scaling=GIVEN, element=None):
+def tiny(*overrides, scaling=GIVEN):
     """Settings for 11 structures from 6 chains in 2 batches, with a given scale."""
     given = [*TINY, "scaling.kind=given", scaling] if scaling else TINY
-    return jentmax.load("tungsten", [*given, *overrides], element=element)
+    return jentmax.load("tungsten", [*given, *overrides])
 
 
 def columns(path):

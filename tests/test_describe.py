@@ -1,0 +1,356 @@
+"""Descriptors of given structures, of any size and cell."""
+
+import itertools
+import os
+from pathlib import Path
+
+import ase
+import ase.build
+import ase.io
+import ase.neighborlist
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from dataset_files import BATCHES, write
+from tiny_runs import tiny
+
+import jentmax
+from jentmax import describe as room
+from jentmax.build import build_descriptor, build_potential
+from jentmax.dataset import Dataset
+from jentmax.describe import describe, describe_file, read_structures
+from jentmax.errors import JentmaxError
+from jentmax.neighbors import Environments
+
+REAL = Path(__file__).parents[2] / "shared" / "data"
+
+
+def random_structure(n_atoms, seed=0, density=0.03, symbols=("W",), pbc=True):
+    """Atoms anywhere in a skewed cell, some outside."""
+    rng = np.random.default_rng([seed, n_atoms])
+    side = (n_atoms / density) ** (1 / 3)
+    cell = side * (np.eye(3) + rng.uniform(-0.2, 0.2, (3, 3)))
+    positions = rng.uniform(-0.5, 1.5, (n_atoms, 3)) @ cell
+    return ase.Atoms(rng.permutation(np.resize(symbols, n_atoms)), positions, cell=cell, pbc=pbc)
+
+
+def by_ase(atoms, settings):
+    """Features from the neighbours that ASE finds."""
+    descriptor = build_descriptor(settings)
+    symbols = list(settings.system.species)
+    i, j, displacements = ase.neighborlist.neighbor_list("ijD", atoms, descriptor.largest_cutoff)
+    species = np.zeros(64, np.int32)  # more than there are, to compile once
+    species[: len(atoms)] = [symbols.index(symbol) for symbol in atoms.symbols]
+    room_for_neighbors = 128
+    vectors = np.full((64, room_for_neighbors, 3), 9.0)
+    mask = np.zeros((64, room_for_neighbors), bool)
+    neighbor_species = np.zeros((64, room_for_neighbors), np.int32)
+    for atom in range(len(atoms)):
+        mine = i == atom
+        vectors[atom, : mine.sum()] = displacements[mine]
+        mask[atom, : mine.sum()] = True
+        neighbor_species[atom, : mine.sum()] = species[j[mine]]
+    arrays = (np.moveaxis(vectors, -1, 0), mask, species, neighbor_species)
+    return np.asarray(features_of(descriptor, *map(jnp.asarray, arrays)))[: len(atoms)]
+
+
+@eqx.filter_jit
+def features_of(descriptor, *arrays):
+    return descriptor(Environments(*arrays))
+
+
+def assert_close(features, expected):
+    """Equal to rounding: float64 sums of some ten neighbours in another order."""
+    assert features.shape == expected.shape
+    assert np.allclose(features, expected, rtol=1e-10, atol=1e-10)
+
+
+def first_component(atoms, cutoff):
+    """(1 + sum of the switching function over the neighbours)^3, the component 000."""
+    i, distances = ase.neighborlist.neighbor_list("id", atoms, cutoff)
+    switched = (np.cos(np.pi * distances / cutoff) + 1) / 2
+    return (1 + np.bincount(i, switched, len(atoms))) ** 3
+
+
+def test_as_by_the_potential():
+    """What `generate` stores and what `describe` gives are the same."""
+    settings = tiny()
+    potential = build_potential(settings, settings.scaling.scale)
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        cell = np.diag([7.4, 7.4, 7.6])
+        positions = rng.uniform(0, 7.4, (12, 3))
+        expected = potential.terms(jnp.asarray(positions), jnp.asarray(cell)).features
+        [features] = describe([ase.Atoms("W12", positions, cell=cell, pbc=True)], settings)
+        assert features.dtype == np.float64
+        assert_close(features, np.asarray(expected))
+
+
+def test_species_weights_and_radii():
+    settings = tiny(
+        'system.species=["W", "Be", "H"]',
+        "descriptor.radii={Be=0.4, H=0.3}",
+        "descriptor.weights={Be=-0.5, H=0.2}",
+    )
+    structures = [random_structure(n, symbols=("H", "W", "Be")) for n in (6, 11)]
+    for atoms, features in zip(structures, describe(structures, settings), strict=True):
+        assert len(set(atoms.symbols)) == 3
+        assert_close(features, by_ase(atoms, settings))
+
+
+def test_structures_of_all_sizes_packed_together(monkeypatch):
+    """Each as if alone, in their order, also those larger than a pack and those that fill one."""
+    monkeypatch.setattr(room, "_ATOMS", 32)
+    sizes = [1, 30, 1, 5, 27, 2, 33, 1, 64, 3]
+    structures = [random_structure(n, seed) for seed, n in enumerate(sizes)]
+    packs = []
+    pack = room._pack
+
+    def spied(pending):
+        packs.append([len(one.species) for one in pending])
+        return pack(pending)
+
+    monkeypatch.setattr(room, "_pack", spied)
+    found = list(describe(structures, tiny()))
+    assert packs == [[1, 30, 1], [5, 27], [2], [33], [1], [64], [3]]
+    for atoms, features in zip(structures, found, strict=True):
+        expected = first_component(atoms, 3.6)
+        assert np.allclose(features[:, 0], expected, rtol=1e-10)
+    assert_close(found[4], by_ase(structures[4], tiny()))
+
+
+def test_few_shapes_are_compiled(monkeypatch):
+    """Structures come one by one, and are described a thousand atoms at a time."""
+    shapes = set()
+    features = room._features
+
+    def spied(descriptor, environments):
+        shapes.add(environments.mask.shape)
+        return features(descriptor, environments)
+
+    monkeypatch.setattr(room, "_features", spied)
+    structures = [random_structure(3 + seed % 7, seed) for seed in range(400)]
+    assert len(list(describe(structures, tiny()))) == 400
+    assert {n_atoms for n_atoms, _ in shapes} == {1024}
+    assert all(n_neighbors % 8 == 0 for _, n_neighbors in shapes)
+    assert len(shapes) <= 3
+
+
+@pytest.mark.parametrize("pbc", list(itertools.product([True, False], repeat=3)))
+def test_any_periodicity(pbc):
+    atoms = random_structure(7, pbc=pbc)
+    [features] = describe([atoms], tiny())
+    assert_close(features, by_ase(atoms, tiny()))
+
+
+def test_cells_that_are_missing_where_nothing_is_periodic():
+    positions = [[0, 0, 0], [0, 0, 2.5], [1, 2, 0]]
+    molecule = ase.Atoms("W3", positions)
+    layer = ase.Atoms("W3", positions, cell=[4, 4, 0], pbc=[True, True, False])
+    wire = ase.Atoms("W3", positions, cell=[0, 0, 5], pbc=[False, False, True])
+    structures = [molecule, layer, wire]
+    for atoms, features in zip(structures, describe(structures, tiny()), strict=True):
+        assert_close(features, by_ase(atoms, tiny()))
+
+
+def test_an_atom_without_neighbours():
+    """An isolated atom's components are those of its own weight."""
+    for cell, pbc in (([0, 0, 0], False), ([20, 20, 20], True)):
+        [features] = describe([ase.Atoms("W", cell=cell, pbc=pbc)], tiny())
+        # (j + 1) times the average of U_j1 U_j2 U_j at the pole: products of j + 1 there.
+        assert_close(features, np.array([[1.0, 2, 3, 3, 3]]))
+    lone = ase.Atoms("W3", [[0, 0, 0], [0, 0, 2.5], [10, 0, 0]])
+    [features] = describe([lone], tiny())
+    assert_close(features[2], np.array([1.0, 2, 3, 3, 3]))
+    assert np.all(features[:2, 0] > 1)
+
+
+def test_one_atom_cells():
+    """An atom's neighbours are its own images, however the cell is written."""
+    settings = tiny("descriptor.cutoff=4.5")
+    bcc, fcc = ase.build.bulk("W"), ase.build.bulk("Cu", cubic=False)
+    fcc.symbols[:] = "W"
+    cubic = ase.build.bulk("W", cubic=True)
+    skewed = bcc.copy()
+    skewed.set_cell([[1, 0, 0], [5, 1, 0], [-3, 2, 1]] @ bcc.cell.array)
+    found = list(describe([bcc, fcc, cubic, skewed], settings))
+    for atoms, features in zip([bcc, fcc, cubic, skewed], found, strict=True):
+        assert_close(features, by_ase(atoms, settings))
+    assert_close(found[3], found[0])
+    assert_close(found[2], np.repeat(found[0], 2, axis=0))
+    assert not np.allclose(found[1], found[0], rtol=0.01)
+
+
+def test_nothing_to_describe():
+    assert list(describe([], tiny())) == []
+
+
+def bad(change):
+    atoms = random_structure(4)
+    change(atoms)
+    return [random_structure(3), atoms]
+
+
+def nan_position(atoms):
+    atoms.positions[2, 1] = np.nan
+
+
+def infinite_cell(atoms):
+    atoms.cell[1, 1] = np.inf
+
+
+def tiny_cell(atoms):
+    atoms.set_cell(0.1 * np.eye(3))
+
+
+def flat_cell(atoms):
+    atoms.set_cell([[4, 0, 0], [0, 4, 0], [4, 4, 0]])
+
+
+def no_atoms(atoms):
+    del atoms[:]
+
+
+def foreign(atoms):
+    atoms.symbols[:] = ["W", "Fe", "Be", "Fe"]
+
+
+@pytest.mark.parametrize(
+    ("change", "parts"),
+    [
+        (nan_position, ["positions[2] = [", "nan", "finite", "remove"]),
+        (infinite_cell, ["cell[1] = [", "inf", "finite", "remove"]),
+        (tiny_cell, ["0.001 Å^3", "neighbours within descriptor.cutoff, 3.6 Å", "at most 2000"]),
+        (flat_cell, ["is flat along a periodic direction", "set pbc false"]),
+        (no_atoms, ["it has no atoms; remove it"]),
+        (
+            foreign,
+            [
+                "species Be, Fe without settings",
+                'system.species = ["W"]',
+                """--set 'system.species=["W", "Be", "Fe"]'""",
+            ],
+        ),
+    ],
+)
+def test_structures_that_cannot_be_described(change, parts, tmp_path, monkeypatch):
+    with pytest.raises(JentmaxError) as raised:
+        list(describe(bad(change), tiny()))
+    message = str(raised.value)
+    assert message.startswith("structure 1: ")
+    assert len(message.splitlines()) == 1
+    for part in parts:
+        assert part in message
+    # Through a file: its name too, and nothing written.
+    monkeypatch.setattr(room, "read_structures", lambda path: bad(change))
+    with pytest.raises(JentmaxError, match=r"^bad\.extxyz, structure 1: "):
+        describe_file("bad.extxyz", "out.h5", tiny())
+    assert os.listdir(tmp_path) == []
+
+
+# Files
+
+
+def test_a_file_becomes_a_data_set():
+    structures = [random_structure(n, pbc=pbc) for n, pbc in ((5, True), (1, False), (8, True))]
+    structures[2].pbc = [True, False, True]
+    ase.io.write("some.extxyz", structures)
+    read = read_structures("some.extxyz")
+    assert describe_file("some.extxyz", "set.h5", tiny()) == Path("set.h5")
+    expected = np.concatenate(list(describe(read, tiny())))
+    with Dataset("set.h5") as dataset:
+        assert (dataset.kind, dataset.status, len(dataset)) == ("described", "complete", 3)
+        assert dataset.columns == ("index", "cell", "periodic")
+        assert dataset.index.tolist() == [0, 1, 2]
+        # Stored in float32.
+        assert np.allclose(dataset.descriptors, expected, rtol=1e-6)
+        assert np.allclose(dataset.scale, expected.std(axis=0), rtol=1e-12)
+        assert np.allclose(dataset.shift, expected.mean(axis=0), rtol=1e-12)
+        for atoms, stored in zip(read, dataset, strict=True):
+            assert np.array_equal(stored.positions, atoms.positions)
+            assert np.array_equal(stored.numbers, atoms.numbers)
+            assert np.array_equal(stored.cell, atoms.cell)
+            assert np.array_equal(stored.pbc, atoms.pbc)
+
+
+def test_a_described_file_can_be_described():
+    ase.io.write("some.extxyz", [random_structure(5, pbc=False), ase.build.molecule("O2")])
+    settings = tiny('system.species=["W", "O"]')
+    describe_file("some.extxyz", "first.h5", settings)
+    describe_file("first.h5", "second.h5", settings)
+    with Dataset("first.h5") as first, Dataset("second.h5") as second:
+        assert np.array_equal(first.descriptors, second.descriptors)
+
+
+def test_the_structures_of_a_data_set():
+    write("set.h5", *BATCHES)
+    assert len(read_structures("set.h5")) == 6
+    assert len(read_structures(Path("set.h5"))) == 6
+
+
+def test_an_existing_output_stays(tmp_path):
+    ase.io.write("some.extxyz", random_structure(5))
+    Path("set.h5").write_text("an older file")
+    with pytest.raises(JentmaxError, match=r"set\.h5 exists"):
+        describe_file("some.extxyz", "set.h5", tiny())
+    assert Path("set.h5").read_text() == "an older file"
+    describe_file("some.extxyz", "set.h5", tiny(), overwrite=True)
+    assert len(Dataset("set.h5")) == 1
+    assert sorted(os.listdir(tmp_path)) == ["set.h5", "some.extxyz"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "parts"),
+    [
+        ("none.extxyz", None, ["none.extxyz: no such file", "give one that ASE reads"]),
+        ("empty.extxyz", "", ["empty.extxyz: ASE cannot read it", "extended XYZ"]),
+        ("notes.txt", "no structures here", ["notes.txt: ASE cannot read it", "extended XYZ"]),
+        ("cut.extxyz", '3\npbc="T T T"\nW 0 0 0\n', ["cut.extxyz: ASE cannot read it"]),
+        ("cut.h5", "\x89HDF\r\n\x1a\n and no more", ["cut.h5 is truncated or damaged"]),
+    ],
+)
+def test_files_that_cannot_be_read(name, content, parts):
+    if content is not None:
+        Path(name).write_text(content, encoding="latin-1", newline="")
+    with pytest.raises(JentmaxError) as raised:
+        read_structures(name)
+    for part in parts:
+        assert part in str(raised.value)
+
+
+# The real sets
+
+
+def some_real_structures():
+    for name in ("tungsten_snap_gap", "tungsten_radiation_damage"):
+        if not (REAL / f"{name}.extxyz").exists():
+            pytest.skip(f"no {name}.extxyz in ../shared/data")
+        yield from ase.io.iread(REAL / f"{name}.extxyz", slice(None, None, 41))
+
+
+def test_real_structures():
+    settings = jentmax.load("tungsten")
+    structures = list(some_real_structures())
+    groups = {atoms.info["config_type"] for atoms in structures}
+    assert {"slice_sample", "gamma_surface", "liquid", "bcc_distorted"} <= groups
+    found = list(describe(structures, settings))
+    seen = set()
+    for atoms, features in zip(structures, found, strict=True):
+        assert features.shape == (len(atoms), 6)
+        # 1e-10 of a component that sums some hundred terms.
+        assert np.allclose(features[:, 0], first_component(atoms, 4.0), rtol=1e-10)
+        if atoms.info["config_type"] not in seen and len(atoms) < 64:
+            seen.add(atoms.info["config_type"])
+            assert_close(features, by_ase(atoms, settings))
+    assert "slice_sample" in seen
+
+
+def test_the_most_skewed_real_cells():
+    structures = [atoms for atoms in some_real_structures() if len(atoms) == 1]
+    heights = [np.min(1 / np.linalg.norm(atoms.cell.reciprocal(), axis=1)) for atoms in structures]
+    skewed = [structures[k] for k in np.argsort(heights)[:6]]
+    assert min(heights) < 1.5
+    settings = jentmax.load("tungsten")
+    for atoms, features in zip(skewed, describe(skewed, settings), strict=True):
+        assert_close(features, by_ase(atoms, settings))
