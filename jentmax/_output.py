@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,11 +21,6 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
     """
     if not os.path.isdir(path.parent):
         raise JentmaxError(f"{path} cannot be written: there is no folder {path.parent}; create it")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise JentmaxError(
-            f"{path} cannot be written: the folder {path.parent} is not writable; "
-            "give a path in another folder"
-        )
     if os.path.isdir(path):
         raise JentmaxError(f"{path} is a folder; give the path of a file")
     if os.path.exists(path) and not os.path.isfile(path):
@@ -33,6 +29,8 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
         raise JentmaxError(
             f"{path} exists; give another path, or allow it to be replaced (--overwrite)"
         )
+    with writing(path):
+        tempfile.TemporaryFile(dir=path.parent).close()
 
 
 @contextlib.contextmanager

@@ -217,7 +217,7 @@ def config_presets() -> None:
 def main() -> None:
     """Run the command line; input that cannot be used ends with exit code 2."""
     try:
-        app()
+        app(prog_name="jentmax")
     except JentmaxError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)

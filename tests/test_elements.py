@@ -49,6 +49,7 @@ def reduced(settings: Settings) -> list[float]:
         settings.quench.step_length / length,
         sampler.timestep / time,
         sampler.friction * time,
+        settings.scaling.friction * time,
         sampler.force_cap * length,
     ]
 
@@ -76,6 +77,7 @@ def test_reduced_units_stay(preset, symbol):
         "repulsion.r0",
         "sampler.timestep",
         "sampler.friction",
+        "scaling.friction",
         "sampler.force_cap",
         "quench.step_length",
     }

@@ -106,9 +106,7 @@ def test_random_positions_fill_the_cell():
 
 
 def test_atoms_that_do_not_fit():
-    with pytest.raises(
-        JentmaxError, match=r"start_distance: 2.5 Å leaves room for \d+ of 39"
-    ):
+    with pytest.raises(JentmaxError, match=r"start_distance: 2.5 Å leaves room for \d+ of 39"):
         random_positions(np.random.default_rng(0), 39, 6 * np.eye(3), 2.5, tries_per_atom=500)
 
 

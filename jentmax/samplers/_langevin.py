@@ -41,7 +41,7 @@ class Langevin(Sampler):
     temperature: float = eqx.field(static=True, default=10_000.0)
     temperature_schedule: str = eqx.field(static=True, default="linear-down")
     entropy_schedule: str = eqx.field(static=True, default="linear-up")
-    force_cap: float = eqx.field(static=True, default=30.0)
+    force_cap: float = eqx.field(static=True, default=20.0)
 
     def init(
         self,

@@ -25,7 +25,7 @@ class Quench(Sampler):
     """
 
     potential: Potential
-    step_length: float = eqx.field(static=True, default=0.02)
+    step_length: float = eqx.field(static=True, default=0.05)
 
     def init(
         self,

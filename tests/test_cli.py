@@ -1,0 +1,655 @@
+"""The command line: every command, and every input that cannot be used."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import shlex
+import struct
+import subprocess
+import sys
+import termios
+import tomllib
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import ase
+import ase.build
+import ase.io
+import h5py
+import numpy as np
+import pytest
+from dataset_files import BATCHES, write
+from tiny_runs import GIVEN, TINY, columns, tiny
+
+from jentmax import batch, cli
+from jentmax.config import load, preset_text, presets, to_toml
+from jentmax.dataset import Dataset
+from jentmax.generation import generate
+
+SETS = [word for override in TINY for word in ("--set", override)]
+FLAGS = [*SETS, "--set", "scaling.kind=given", "--set", GIVEN]
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Run a command line, given in one string or in words; exit code, output and errors."""
+
+    def run(*words):
+        if len(words) == 1:
+            words = shlex.split(words[0])
+        monkeypatch.setattr(sys, "argv", ["jentmax", *words])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return ended.value.code or 0, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def good(call):
+    """Run a command line that works; its output."""
+
+    def run(*words):
+        code, output, errors = call(*words)
+        assert (code, errors) == (0, ""), errors
+        return output
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory):
+    """A data set made once."""
+    folder = tmp_path_factory.mktemp("ready")
+    return generate(tiny(), folder / "set.h5")
+
+
+def contents():
+    """All files below the folder, with what is in them."""
+    return {path: path.is_file() and path.read_bytes() for path in Path().rglob("*")}
+
+
+# Commands
+
+
+def test_generate_info_export_describe(good):
+    """What the README shows, one command after the other."""
+    write_text("run.toml", to_toml(tiny()))
+    output = good("generate run.toml --structures 3 --output tungsten.h5")
+    assert "\x1b" not in output
+    lines = output.splitlines()
+    assert lines[0].startswith("device     ")
+    assert lines[1] == "structures 3 of 12 atoms of W, 20 steps each, seed 0"
+    assert lines[2] == "output     tungsten.h5"
+    assert "compiling the annealing and the quench: 0/3" in lines[3]
+    assert lines[-2].startswith("tungsten.h5: 3 structures in ")
+    assert lines[-1] == "look at it with: jentmax info tungsten.h5"
+
+    output = good("info tungsten.h5")
+    assert "structures   3 of 12 atoms: W" in output
+    for name in ("S (nats)", "V (eV)", "E_rep (eV)", "least distance (Å)", "jax ", "[sampler]"):
+        assert name in output
+
+    with Dataset("tungsten.h5") as dataset:
+        expected = list(dataset)
+        descriptors = dataset.descriptors
+    for name in ("tungsten.extxyz", "tungsten.xyz", "tungsten.traj", "tungsten.db"):
+        assert good(f"export tungsten.h5 {name}") == f"3 structures written to {name}\n"
+        read = ase.io.read(name, ":")
+        assert len(read) == 3
+        for one, other in zip(read, expected, strict=True):
+            # Eight decimals in text.
+            assert np.allclose(one.positions, other.positions, atol=1e-7)
+    good("export tungsten.h5 poscars/")
+    assert sorted(os.listdir("poscars")) == ["POSCAR_00000", "POSCAR_00001", "POSCAR_00002"]
+
+    output = good("describe tungsten.extxyz --output described.h5 --settings run.toml")
+    assert "described.h5 (described, complete)" in output
+    with Dataset("described.h5") as dataset:
+        # Eight decimals of positions, and float32 in the run.
+        assert np.allclose(dataset.descriptors, descriptors, rtol=1e-4, atol=1e-4)
+    good("export tungsten.h5 other.vasp --format vasp --overwrite")
+    assert sorted(os.listdir("other.vasp"))[0] == "POSCAR_00000"
+
+
+def test_settings_files(good):
+    output = good("config init run.toml")
+    assert output == 'run.toml: the settings of preset "tungsten"\n'
+    assert Path("run.toml").read_text() == preset_text("tungsten")
+    assert good("config check run.toml") == "run.toml: good\n"
+    good("config init diverse.toml --preset tungsten-diverse")
+    assert Path("diverse.toml").read_text() == preset_text("tungsten-diverse")
+    good("config init run.toml --preset tungsten-unbiased --overwrite")
+    assert Path("run.toml").read_text() == preset_text("tungsten-unbiased")
+    assert sorted(os.listdir()) == ["diverse.toml", "run.toml"]
+
+
+def test_what_settings_come_to(good):
+    assert good("config show") == to_toml(load("tungsten"))
+    assert good("config show tungsten-diverse") == to_toml(load("tungsten-diverse"))
+    output = good("config show --preset tungsten-unbiased --element Fe --set sampler.steps=5")
+    assert output == to_toml(load("tungsten-unbiased", ["sampler.steps=5"], "Fe"))
+    shown = tomllib.loads(output)
+    assert shown["system"]["species"] == ["Fe"]
+    assert shown["run"]["output"] == "iron-unbiased.h5"
+    assert good("config check tungsten --element Fe") == "tungsten: good\n"
+
+
+def test_presets_are_listed(good):
+    lines = good("config presets").splitlines()
+    assert [line.split()[0] for line in lines] == presets()
+    assert all(len(line.split()) > 2 for line in lines)
+
+
+def test_every_flag_of_generate(good):
+    good(
+        "generate", "--preset", "tungsten-diverse", *FLAGS, "--structures", "2", "--seed", "5",
+        "--output", "mine.h5", "--batch-size", "3", "--precision", "float64", "--quiet",
+        "--set", "quench.steps=0",
+    )  # fmt: skip
+    with Dataset("mine.h5") as dataset:
+        stored = tomllib.loads(dataset.settings)
+        assert dataset.seed == 5
+        assert len(dataset) == 2
+        positions = dataset.positions
+    assert stored["run"] == {
+        "structures": 2,
+        "seed": 5,
+        "output": "mine.h5",
+        "batch_size": 3,
+        "precision": "float64",
+        "cycles_per_chain": 2,
+    }
+    assert np.any(positions != positions.astype(np.float32))
+
+
+def test_an_element_end_to_end(good):
+    write_text("run.toml", to_toml(tiny(scaling=None)))
+    short = "--set scaling.steps=20 --set scaling.replicas=4 --set scaling.snapshots=4"
+    short += " --set quench.steps=0"
+    output = good(f"generate run.toml --element Fe {short} --structures 2 -o iron.h5")
+    assert "compiling and making the preliminary run: 0/2" in output
+    assert "structures 2 of 12 atoms of Fe," in output
+    with Dataset("iron.h5") as dataset:
+        assert set(dataset.numbers) == {26}
+        assert dataset[0].get_chemical_formula() == "Fe12"
+        ratio = 2.87 / 3.16
+        assert load(write_text("again.toml", dataset.settings)).descriptor.cutoff == pytest.approx(
+            3.6 * ratio
+        )
+        heights = dataset.cells.reshape(-1, 9)[:, ::4]
+        assert np.all((heights > 7.2 * ratio) & (heights < 8.0 * ratio))
+        assert np.all(dataset.scale > 0)
+
+
+def write_text(path, text):
+    Path(path).write_text(text)
+    return path
+
+
+def test_quiet_prints_nothing(good):
+    assert good("generate", *FLAGS, "--structures", "1", "--output", "set.h5", "--quiet") == ""
+    assert good("generate", *FLAGS, "--structures", "1", "-o", "set.h5", "-q", "--overwrite") == ""
+    assert len(Dataset("set.h5")) == 1
+
+
+@pytest.mark.parametrize("name", ["tungsten 日本 😀.h5", 'with "quotes" \\ and more.h5', "5"])
+def test_outputs_of_any_name(good, name):
+    good("generate", *FLAGS, "--structures", "1", "--output", name, "--quiet")
+    assert os.listdir() == [name]
+    assert tomllib.loads(Dataset(name).settings)["run"]["output"] == name
+
+
+def test_the_output_of_the_settings(good):
+    good("generate", *FLAGS, "--set", "run.output=theirs.h5", "--structures", "1", "-q")
+    assert os.listdir() == ["theirs.h5"]
+
+
+def test_generate_gives_what_python_gives(good, ready):
+    """From a file, and all of it bit for bit."""
+    write_text("run.toml", to_toml(tiny()))
+    good("generate run.toml --output set.h5 --quiet")
+    for one, other in zip(columns("set.h5"), columns(ready), strict=True):
+        assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_a_file_may_have_the_name_of_a_preset(good):
+    write_text("tungsten", "[run]\nseed = 77\n")
+    assert "seed = 77" in good("config show tungsten")
+    assert "seed = 77" not in good("config show --preset tungsten")
+
+
+def test_the_command_is_installed():
+    """As the name in pyproject.toml says."""
+    [script] = entry_points(group="console_scripts", name="jentmax")
+    assert script.load() is cli.main
+
+
+# What is not imported before it is needed
+
+HEAVY = ("jax", "jaxlib", "equinox", "jaxtyping", "optax", "h5py", "scipy", "jax_md")
+
+SEVERAL = """
+import json, sys
+from jentmax.cli import main
+for line in json.loads(sys.argv[1]):
+    sys.argv = ["jentmax", *line.split()]
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code or 0
+    heavy = [name for name in {heavy} if name in sys.modules]
+    print(json.dumps([line, code, heavy]), file=sys.stderr)
+"""
+
+
+def modules_after(lines, heavy):
+    done = subprocess.run(
+        [sys.executable, "-c", SEVERAL.format(heavy=heavy), json.dumps(lines)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [json.loads(line) for line in done.stderr.splitlines() if line.startswith("[")]
+
+
+def test_help_and_settings_import_nothing_heavy():
+    write_text("old.h5", "")
+    lines = {
+        "--help": 0,
+        "generate --help": 0,
+        "describe --help": 0,
+        "config --help": 0,
+        "config init run.toml": 0,
+        "config check run.toml": 0,
+        "config check run.toml --element Fe --set sampler.steps=7": 0,
+        "config show": 0,
+        "config presets": 0,
+        "generate --set sampler.steps=0": 2,
+        "generate --output old.h5": 2,
+        "describe some.xyz --output old.h5": 2,
+        "nonsense": 2,
+    }
+    for line, code, heavy in modules_after(list(lines), HEAVY):
+        assert (code, heavy) == (lines[line], []), line
+
+
+def test_info_and_export_need_no_jax(ready):
+    lines = [f"info {ready}", f"export {ready} set.extxyz"]
+    for line, code, heavy in modules_after(lines, ("jax", "jaxlib", "equinox", "jax_md")):
+        assert (code, heavy) == (0, []), line
+
+
+# In a terminal
+
+
+def in_terminal(*words, n_columns=80):
+    """Run a command line in a terminal of its own; exit code and all that it shows."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, n_columns, 0, 0))
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("COLUMNS", "LINES", "NO_COLOR", "TTY_COMPATIBLE")
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jentmax.cli", *words],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env=environment | {"TERM": "xterm"},
+    )
+    os.close(slave)
+    shown = b""
+    while True:
+        try:
+            some = os.read(master, 65536)
+        except OSError:  # how Linux says that the other end is closed
+            break
+        if not some:
+            break
+        shown += some
+    os.close(master)
+    return process.wait(), shown.decode()
+
+
+def test_a_live_bar_in_a_terminal():
+    steps = ["--set", "sampler.steps=3000", "--set", "quench.steps=0"]
+    code, shown = in_terminal("generate", *FLAGS, *steps, "--output", "set.h5")
+    assert code == 0, shown
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+    frames = [line for line in re.split(r"[\r\n]+", plain) if "━" in line]
+    assert len(frames) > 5
+    assert all(len(frame) <= 80 for frame in frames)
+    last = r"[\d.]+/s, \d+:\d\d:\d\d left, S -?\d\.\d\d, least distance \d\.\d\d Å *"
+    for number in (r"\d/11", "11/11"):
+        pattern = re.compile(rf". \w+ [━╸╺]+ +{number} {last}")
+        assert any(pattern.fullmatch(frame) for frame in frames), (number, frames[-10:])
+    assert "device     " in plain
+    assert plain.rstrip().endswith("look at it with: jentmax info set.h5")
+    assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h"), "the cursor stays hidden"
+    assert len(Dataset("set.h5")) == 11
+
+
+# Input that cannot be used
+
+
+@pytest.fixture
+def bad(call):
+    """Run a command line that cannot work; its one message. Every file stays as it was."""
+
+    def run(*words):
+        before = contents()
+        code, output, errors = call(*words)
+        assert code == 2
+        assert output == ""
+        assert errors.startswith("error: ")
+        assert errors.endswith("\n")
+        assert errors.count("error:") == 1
+        assert "Traceback" not in errors
+        assert "\x1b" not in errors
+        assert contents() == before
+        return errors
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("change", "parts"),
+    [
+        ("sampler.step=5", ["sampler.step = 5 is unknown", "did you mean sampler.steps"]),
+        ("samplr.steps=5", ["samplr", "is unknown", "did you mean sampler"]),
+        ("sampler.steps=many", ['sampler.steps = "many"', "a whole number of at least 1"]),
+        ("sampler.steps=2.5", ["sampler.steps = 2.5", "a whole number of at least 1"]),
+        ("run.precision=float16", ['run.precision = "float16"', "float32 or float64"]),
+        ("descriptor.twojmax=99", ["descriptor.twojmax = 99", "a whole number from 1 to 14"]),
+        ("system.density=-1", ["system.density = -1", "a number above 0, or a range"]),
+        ("system.density=[0.05, 0.03]", ["system.density = [0.05, 0.03]", "low <= high"]),
+        ("descriptor.cutoff=60", ["descriptor.cutoff = 60 Å is impossible", "at most 25.2 Å"]),
+        ("repulsion.r0=60", ["repulsion.r0 = 60 Å is impossible", "give at most"]),
+        ("descriptor.rmin0=5", ["descriptor.rmin0 = 5 Å", "least pair cutoff, 4 Å"]),
+        ("system.density=0.2", ["system.density = 0.2", "start_distance = 2 Å", "at most"]),
+        ("system.aspect_ratio=400", ["system.start_distance = 2 Å", "shortest side", "400"]),
+        ("descriptor.components=9", ["descriptor.components = 9", "more than the 8", "1 to 8"]),
+        ('system.species=["Ww"]', ['system.species = ["Ww"]', "element symbols"]),
+        ("repulsion.r0={Fe=2.5}", ["repulsion.r0", "lacks W", "every species"]),
+        ("descriptor.radii={Fe=0.5}", ["descriptor.radii.Fe", "use only W"]),
+        ("system.fractions=[0.5, 0.5]", ["system.fractions = [0.5, 0.5]", "2 entries for 1"]),
+        ("scaling.kind=guess", ['scaling.kind = "guess"', '"preliminary" or "given"']),
+        ("steps=5", ['override "steps=5"', "section.key=value", "sampler.steps=5000"]),
+        ("system.density=[1", ['override "system.density=[1"', "not TOML", "[0.03, 0.06]"]),
+    ],
+)  # fmt: skip
+def test_settings_that_cannot_be(bad, change, parts):
+    for command in ("generate", "config check tungsten", "config show"):
+        message = bad(*command.split(), "--set", change)
+        for part in parts:
+            assert part in message
+
+
+def test_all_problems_are_told_at_once(bad):
+    message = bad("generate --set sampler.steps=0 --set quench.step=1 --set run.seed=-1")
+    assert "3 problems in the settings" in message
+    for part in ("sampler.steps = 0", "quench.step = 1 is unknown", "run.seed = -1"):
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    ("flags", "parts"),
+    [
+        ("--structures 0", ["run.structures = 0", "at least 1"]),
+        ("--seed -1", ["run.seed = -1", "from 0 to 4294967295"]),
+        ("--batch-size 0", ["run.batch_size = 0", "at least 1"]),
+        ("--output ''", [". is a folder; give the path of a file"]),
+    ],
+)
+def test_flags_out_of_range(bad, flags, parts):
+    message = bad(f"generate {flags}")
+    for part in parts:
+        assert part in message
+
+
+def test_settings_files_that_cannot_be_read(bad):
+    write_text("run.toml", "[run]\nseed = = 3\n")
+    message = bad("generate run.toml")
+    for part in ("run.toml: not TOML", "line 2", "correct"):
+        assert part in message
+    Path("bytes.toml").write_bytes(b"\x89HDF\r\n\xff")
+    assert "not UTF-8 text" in bad("config check bytes.toml")
+    assert "cannot be read (Is a directory)" in bad("generate .")
+    message = bad("generate none.toml")
+    assert 'settings "none.toml": neither a preset nor a file' in message
+    write_text("wrong.toml", "[sampler]\nstepz = 3\n")
+    message = bad("config check wrong.toml")
+    assert "wrong.toml: 1 problem" in message
+    assert "sampler.stepz = 3 is unknown; did you mean sampler.steps?" in message
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "generate --preset tungstn",
+        "generate tungstn",
+        "config show --preset tungstn",
+        "config init run.toml --preset tungstn",
+        "describe some.xyz -o set.h5 --preset tungstn",
+    ],
+)
+def test_unknown_presets(bad, command):
+    message = bad(command)
+    assert '"tungstn"' in message
+    assert 'did you mean "tungsten"?' in message
+    assert all(name in message for name in presets())
+
+
+def test_unknown_elements(bad):
+    message = bad("generate --element Feh")
+    for part in ('element "Feh"', "did you mean Fe?", "give one of H, Li", "set the lengths"):
+        assert part in message
+
+
+def test_settings_and_preset_both(bad):
+    write_text("run.toml", "")
+    for command in (
+        "generate run.toml --preset tungsten",
+        "describe some.xyz -o set.h5 --settings run.toml --preset tungsten",
+    ):
+        message = bad(command)
+        for part in ("--preset tungsten", "run.toml", "is given too; give one of them"):
+            assert part in message
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "generate --output old",
+        "describe some.extxyz --output old",
+        "config init old",
+        "export set.h5 old --format extxyz",
+        "export set.h5 old.traj",
+    ],
+)
+def test_outputs_that_exist(bad, command):
+    write("set.h5", *BATCHES)
+    ase.io.write("some.extxyz", ase.build.bulk("W"))
+    for name in ("old", "old.traj"):
+        write_text(name, "what was there")
+    message = bad(command)
+    assert re.search(r"old(\.traj)? exists; give another path, .*\(--overwrite\)", message)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "generate --output {}",
+        "describe some.extxyz --output {}",
+        "config init {}",
+        "export set.h5 {} --format extxyz",
+    ],
+)
+@pytest.mark.parametrize(
+    ("path", "parts"),
+    [
+        ("no/such/file", ["cannot be written", "there is no folder", "create it"]),
+        pytest.param(
+            "/proc/file",
+            ["/proc/file cannot be written: ", "see that the folder is writable"],
+            marks=pytest.mark.skipif(sys.platform != "linux", reason="no /proc"),
+        ),
+    ],
+)
+def test_outputs_that_cannot_be_written(bad, command, path, parts):
+    """A folder that takes no files, for root neither, stands for a disk that is not writable."""
+    write("set.h5", *BATCHES)
+    ase.io.write("some.extxyz", ase.build.bulk("W"))
+    message = bad(command.format(path))
+    for part in parts:
+        assert part in message
+
+
+def test_outputs_that_are_folders(bad):
+    os.mkdir("folder")
+    for command in ("generate -o folder", "describe x.xyz -o folder", "config init folder"):
+        assert "folder is a folder; give the path of a file" in bad(command)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission(bad):
+    os.mkdir("closed", mode=0o500)
+    message = bad("generate --output closed/set.h5")
+    assert "closed/set.h5 cannot be written: Permission denied" in message
+
+
+FULL_DISK = """
+import resource
+from jentmax.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+main()
+"""
+
+
+@pytest.mark.parametrize("existing", [False, True])
+def test_a_full_disk(existing, tmp_path):
+    """No file may grow: what is there stays, and nothing half-written with it."""
+    ase.io.write("some.extxyz", ase.build.bulk("W"))
+    for name in ("run.toml", "set.h5") if existing else ():
+        write_text(name, "what was there")
+    before = contents()
+    lines = ["config init run.toml", "describe some.extxyz --output set.h5"]
+    for line in lines:
+        done = subprocess.run(
+            [sys.executable, "-c", FULL_DISK, *line.split(), "--overwrite"],
+            capture_output=True,
+            text=True,
+        )
+        name = line.split()[-1]
+        assert done.returncode == 2, done.stderr
+        assert done.stderr.startswith("error: ")
+        assert f"{name} cannot be written: File too large" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert contents() == before
+
+
+def test_data_sets_that_cannot_be_read(bad, ready):
+    whole = Path(ready).read_bytes()
+    Path("cut.h5").write_bytes(whole[: len(whole) // 2])
+    write_text("text.h5", "no HDF5 at all")
+    with h5py.File("foreign.h5", "w") as file:
+        file["x"] = 1
+    os.mkdir("folder")
+    for name, part in {
+        "cut.h5": "cut.h5 is truncated",
+        "text.h5": "text.h5 is not an HDF5 file",
+        "foreign.h5": "foreign.h5 is HDF5 but no jentmax data set",
+        "none.h5": "none.h5 does not exist",
+        "folder": "folder is a folder",
+    }.items():
+        for command in (f"info {name}", f"export {name} out.extxyz"):
+            assert part in bad(command)
+    for name in ("cut.h5", "foreign.h5"):
+        assert f"{name} is" in bad(f"describe {name} --output out.h5")
+    assert "text.h5: ASE cannot read it" in bad("describe text.h5 --output out.h5")
+    assert "none.h5: no such file" in bad("describe none.h5 --output out.h5")
+
+
+def test_structures_that_cannot_be_described(bad):
+    steel = ase.Atoms("FeC", [[0, 0, 0], [0, 0, 2]], cell=[5, 5, 5], pbc=True)
+    ase.io.write("steel.extxyz", [ase.build.bulk("W"), steel])
+    message = bad("describe steel.extxyz --output out.h5")
+    for part in (
+        "steel.extxyz, structure 1: species C, Fe without settings",
+        'system.species = ["W"]',
+        """--set 'system.species=["W", "C", "Fe"]'""",
+    ):
+        assert part in message
+    broken = ase.build.bulk("W")
+    broken.positions[0, 1] = np.nan
+    ase.io.write("nan.extxyz", [ase.build.bulk("W"), broken])
+    message = bad("describe nan.extxyz --output out.h5")
+    for part in ("nan.extxyz, structure 1: positions[0] = [", "nan", "three finite numbers in Å"):
+        assert part in message
+
+
+def test_the_advice_on_species_works(good, bad):
+    """What the message says can be pasted into a shell."""
+    ase.io.write("steel.extxyz", ase.Atoms("FeC", [[0, 0, 0], [0, 0, 2]], cell=[5, 5, 5], pbc=1))
+    message = bad("describe steel.extxyz --output out.h5")
+    advice = message[message.index("--set") :].strip()
+    good(f"describe steel.extxyz --output out.h5 {advice}")
+    assert len(Dataset("out.h5")) == 1
+
+
+def test_formats_that_nobody_writes(bad):
+    write("set.h5", *BATCHES)
+    for words in ("out.extxyz --format extxzy", "out.nonsense", "out"):
+        message = bad(f"export set.h5 {words}")
+        assert "extxyz" in message
+        assert "out" in message
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "nonsense",
+        "generate --nonsense",
+        "generate --structures many",
+        "generate --precision float16",
+        "info",
+        "describe some.xyz",
+        "export set.h5",
+        "config",
+        "config nonsense",
+        "",
+    ],
+)
+def test_wrong_usage(call, line):
+    code, output, errors = call(*line.split()) if line else call("")
+    assert code == 2
+    assert "Usage: jentmax" in output + errors
+    assert "Traceback" not in errors
+    assert os.listdir() == []
+
+
+def test_a_chain_that_fails_is_told(bad, monkeypatch):
+    monkeypatch.setattr(batch, "_one", lambda *_: None)
+    message = bad("generate", *FLAGS, "--output", "set.h5", "--quiet")
+    assert "structure 0: not finite in 5 attempts" in message
+
+
+def test_the_command_through_the_shell():
+    """From a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "jentmax.cli", "generate", "--set", "sampler.steps=0"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == (
+        'error: preset "tungsten": 1 problem in the settings\n'
+        "  sampler.steps = 0 is not allowed; give a whole number of at least 1 "
+        "(steps of a cycle)\n"
+    )
