@@ -36,9 +36,8 @@ def descriptor_histograms(
         axes.set_visible(False)
     for feature, (label, axes) in enumerate(zip(labels, grid.flat, strict=False)):
         values = {name: features[:, feature] for name, features in sets.items()}
-        edges = np.linspace(
-            *np.quantile(np.concatenate(list(values.values())), [1e-3, 0.999]), bins
-        )
+        low, high = np.quantile(np.concatenate(list(values.values())), [1e-3, 0.999])
+        edges = np.linspace(float(low), float(high), bins)
         for color, (name, column) in zip(COLORS, values.items(), strict=False):
             axes.hist(column, edges, density=True, histtype="stepfilled", alpha=0.35, color=color)
             axes.hist(column, edges, density=True, histtype="step", label=name, color=color)

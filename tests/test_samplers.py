@@ -151,7 +151,7 @@ def test_the_repulsion_alone_samples_its_temperature():
 
 @pytest.fixture(scope="module")
 def annealed():
-    """The published cycle as the preset has it: sampler, keys, start, end, temperatures by tenth."""
+    """The published cycle as the preset has it: sampler, keys, start, end, tenths' temperatures."""
     given = load("tungsten").sampler
     langevin = Langevin(
         TUNGSTEN, timestep=given.timestep, friction=given.friction, force_cap=given.force_cap

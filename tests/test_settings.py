@@ -3,9 +3,8 @@
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from jentmax.config._field_types import Allowed
 from jentmax.config import load
-from jentmax.errors import JentmaxError
+from jentmax.config._field_types import Allowed
 from jentmax.config.settings import (
     GivenScaling,
     PreliminaryScaling,
@@ -15,6 +14,7 @@ from jentmax.config.settings import (
     n_bispectrum_components,
     n_features,
 )
+from jentmax.errors import JentmaxError
 
 MODELS: list[type[BaseModel]] = [
     field.annotation
