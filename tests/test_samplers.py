@@ -4,6 +4,7 @@ import dataclasses
 
 import ase
 import contracts
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -46,6 +47,23 @@ def tungsten(dtype=jnp.float32):
     )
 
 
+@eqx.filter_jit
+def init(sampler, keys, system, weights):
+    return sampler.init(keys, system, weights)
+
+
+@eqx.filter_jit
+def step(sampler, keys, state, progress):
+    return sampler.step(keys, state, progress)
+
+
+@eqx.filter_jit
+def terms(potential, state):
+    """V and its parts at the weight of the state."""
+    system = state.system
+    return potential.terms(system.positions, system.cell, system.species, state.entropy_weight)
+
+
 def keys_of(seed, n_replicas=N_REPLICAS):
     return jax.random.split(jax.random.key(seed), n_replicas)
 
@@ -84,7 +102,7 @@ def in_a_large_cell(positions, masses):
 def test_kinetic_temperature_is_that_of_ase():
     system = side_by_side(*(contracts.random_system(seed, 5, 9 * np.eye(3)) for seed in range(2)))
     system = dataclasses.replace(system, masses=system.masses * jnp.arange(1.0, 6.0)[:, None])
-    state = Langevin(TUNGSTEN).init(keys_of(0, 2), system, weights_of(0.0, 2, jnp.float64))
+    state = init(Langevin(TUNGSTEN), keys_of(0, 2), system, weights_of(0.0, 2, jnp.float64))
     for replica in range(2):
         here = replica_of(state, replica)
         atoms = ase.Atoms("H5", here.system.positions, masses=here.system.masses)
@@ -111,7 +129,7 @@ def test_a_dimer_on_a_spring():
     )
     start = jnp.zeros((2, 3, n_replicas)).at[1, 0].set(0.1)
     keys, weights = keys_of(1, n_replicas), weights_of(0.0, n_replicas, jnp.float64)
-    state = langevin.init(keys, in_a_large_cell(start, masses), weights)
+    state = init(langevin, keys, in_a_large_cell(start, masses), weights)
     apart, speeds, n_steps = [], [], (n_samples + 5) * interval
     for first in range(0, n_steps, interval):
         state, _ = run(langevin, keys, state, first, first + interval, n_steps)
@@ -137,7 +155,7 @@ def test_the_repulsion_alone_samples_its_temperature():
         temperature_schedule="constant",
     )
     keys = keys_of(2)
-    state = langevin.init(keys, tungsten(), weights_of(0.0))
+    state = init(langevin, keys, tungsten(), weights_of(0.0))
     # Of 16 x 117 squares.
     assert np.mean(state.kinetic_temperature()) == pytest.approx(
         3000, rel=4 * np.sqrt(2 / (N_REPLICAS * 117))
@@ -146,7 +164,7 @@ def test_the_repulsion_alone_samples_its_temperature():
     state, temperatures = run(langevin, keys, state, 200, 1000, 1000)
     error = np.std(temperatures, ddof=1) / np.sqrt(N_REPLICAS)
     assert error < 30
-    assert np.mean(temperatures) == pytest.approx(3000, abs=4 * error)
+    assert abs(np.mean(temperatures) - 3000) < 4 * error
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +175,7 @@ def annealed():
         TUNGSTEN, timestep=given.timestep, friction=given.friction, force_cap=given.force_cap
     )
     keys = keys_of(3)
-    start = state = langevin.init(keys, tungsten(), weights_of(1000.0))
+    start = state = init(langevin, keys, tungsten(), weights_of(1000.0))
     temperatures = []
     for tenth in range(10):
         first, last = given.steps * tenth // 10, given.steps * (tenth + 1) // 10
@@ -175,14 +193,7 @@ def test_the_temperature_follows_its_schedule(annealed):
 
 def test_annealing_raises_the_entropy(annealed):
     langevin, _, start, end, _ = annealed
-    entropy = [
-        np.asarray(
-            langevin.potential.terms(
-                state.system.positions, state.system.cell, state.system.species
-            ).entropy
-        )
-        for state in (start, end)
-    ]
+    entropy = [np.asarray(terms(langevin.potential, state).entropy) for state in (start, end)]
     # The published sets have 3.2 and 4.4.
     assert np.all(entropy[1] > entropy[0] + 1)
     assert np.mean(entropy[1]) > 5
@@ -226,23 +237,13 @@ def test_a_descent_from_the_end_of_a_cycle(annealed):
     langevin, keys, _, end, _ = annealed
     given = load("tungsten").quench
     quench = Quench(langevin.potential, given.step_length)
-    state = quench.init(keys, end.system, end.entropy_weight)
+    state = init(quench, keys, end.system, end.entropy_weight)
 
-    def energy(state):
-        return np.asarray(
-            TUNGSTEN.energy(
-                state.system.positions,
-                state.system.cell,
-                state.system.species,
-                state.entropy_weight,
-            )
-        )
-
-    before = energy(state)
+    before = terms(TUNGSTEN, state).energy
     almost, _ = run(quench, keys, state, 0, given.steps - 1, given.steps)
     after, temperature = run(quench, keys, almost, given.steps - 1, given.steps, given.steps)
     # Lower in every replica, and by more than the thermal energy of 100 K.
-    assert np.all(energy(after) < before - 3 * 39 * units.kB * 100)
+    assert np.all(terms(TUNGSTEN, after).energy < before - 3 * 39 * units.kB * 100)
     # At rest: the rate has fallen to nothing.
     np.testing.assert_array_equal(after.system.positions, almost.system.positions)
     assert not np.any(temperature)
@@ -256,10 +257,9 @@ def test_a_descent_on_a_smooth_potential_ends_at_a_minimum():
     system = in_a_large_cell(jnp.asarray(rng.uniform(0, 4, (6, 3, 4))), np.full(6, 50.0))
     keys, weights = keys_of(0, 4), weights_of(0.0, 4, jnp.float64)
     quench = Quench(potential, step_length=0.05)
-    start = quench.init(keys, system, weights)
+    start = init(quench, keys, system, weights)
     end, _ = run(quench, keys, start, 0, 1000, 1000)
-    v = [potential.energy(s.system.positions, s.system.cell) for s in (start, end)]
-    assert np.all(v[1] < v[0])
+    assert np.all(terms(potential, end).energy < terms(potential, start).energy)
     # The forces were some eV/Å; Adam's last steps are of 1e-5 Å.
     assert np.max(np.abs(start.forces)) > 0.5
     assert np.max(np.abs(end.forces)) < 1e-3
@@ -279,11 +279,11 @@ def test_without_friction_energy_is_conserved_to_second_order():
             temperature=1000.0,
             force_cap=float("inf"),
         )
-        state = langevin.init(keys, system, weights)
+        state = init(langevin, keys, system, weights)
         interval, totals = round(8 / timestep), []
         for first in range(0, 50 * interval, interval):
             kinetic = 3 * 6 / 2 * units.kB * state.kinetic_temperature()
-            totals.append(kinetic + potential.energy(state.system.positions, state.system.cell))
+            totals.append(kinetic + terms(potential, state).energy)
             state, _ = run(langevin, keys, state, first, first + interval, 50 * interval)
         errors.append(np.max(np.abs(np.array(totals) - totals[0]), axis=0))
     assert np.all(errors[0] > 1e-5)
@@ -302,7 +302,7 @@ def test_velocities_at_the_start(schedule, share):
         temperature=2000.0,
         temperature_schedule=schedule,
     )
-    state = langevin.init(keys_of(5, 500), system, weights_of(0.0, 500, jnp.float64))
+    state = init(langevin, keys_of(5, 500), system, weights_of(0.0, 500, jnp.float64))
     squares = np.mean(np.square(state.velocities), axis=(1, 2)) / units.fs**2
     # Of 1500 squares each.
     np.testing.assert_allclose(
@@ -318,14 +318,15 @@ def test_the_entropy_weight_follows_its_schedule():
     system = jax.tree.map(lambda array: array[..., :2], tungsten(jnp.float64))
     keys, weights = keys_of(6, 2), jnp.array([100.0, 300.0])
     langevin = Langevin(TUNGSTEN, entropy_schedule="quadratic-up", force_cap=float("inf"))
-    state = langevin.init(keys, system, weights)
+    state = init(langevin, keys, system, weights)
 
+    @jax.jit
     def expected(system, factor):
         return forces_at(TUNGSTEN, system.positions, system, factor * weights, None)
 
     assert_close(state.forces, expected(system, 0.0), "at the start", 1e-9)
     for progress in (0.5, 1.0):
-        after = langevin.step(keys, state, jnp.asarray(progress))
+        after = step(langevin, keys, state, jnp.asarray(progress))
         assert_close(after.forces, expected(after.system, progress**2), "on the way", 1e-9)
         np.testing.assert_array_equal(after.entropy_weight, weights)
 
@@ -334,15 +335,15 @@ def test_the_force_cap_shortens_and_does_not_turn():
     system = jax.tree.map(lambda array: array[..., :2], tungsten(jnp.float64))
     keys, weights = keys_of(7, 2), weights_of(1000.0, 2, jnp.float64)
     free, capped = (
-        Langevin(TUNGSTEN, entropy_schedule="constant", force_cap=cap)
-        .init(keys, system, weights)
-        .forces
-        for cap in (float("inf"), 20.0)
+        init(
+            Langevin(TUNGSTEN, entropy_schedule="constant", force_cap=cap), keys, system, weights
+        ).forces
+        for cap in (float("inf"), 200.0)
     )
     sizes = np.linalg.norm(free, axis=1, keepdims=True)
-    assert np.any(sizes > 20)
-    assert np.any(sizes < 20)
-    assert_close(capped, free * np.minimum(1, 20 / sizes), "forces")
+    assert np.any(sizes > 200)
+    assert np.any(sizes < 200)
+    assert_close(capped, free * np.minimum(1, 200 / sizes), "forces")
 
 
 @pytest.mark.parametrize("make_sampler", [Langevin, Quench])
@@ -363,7 +364,7 @@ def test_with_a_neighbour_list(make_sampler):
             Potential(smooth, ClarkeSmith(), NearestNeighbor(), finder, jnp.ones(3))
         )
         system = side_by_side(*(systems[replica] for replica in order))
-        start = sampler.init(keys[order], system, weights[order])
+        start = init(sampler, keys[order], system, weights[order])
         return start, run(sampler, keys[order], start, 0, n_steps, n_steps)[0]
 
     finder = NeighborList(3.0, (7.0, 6.5, 8.0), capacity=40, skin=0.3)
