@@ -63,7 +63,8 @@ def check_forces(settings: Settings, scale: np.ndarray) -> dict[str, float]:
 def measure(settings: Settings, steps: int, repeats: int) -> dict:
     run_settings = settings.run
     dtype = jnp.float64 if run_settings.precision == "float64" else jnp.float32
-    scaling = feature_scaling(settings, dtype).scale
+    with jax.enable_x64(run_settings.precision == "float64"):
+        scaling = feature_scaling(settings, dtype).scale
     deviations = check_forces(settings, scaling)
     with jax.enable_x64(run_settings.precision == "float64"):
         potential = build_potential(settings, scaling)
