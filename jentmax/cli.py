@@ -216,6 +216,9 @@ def config_presets() -> None:
 
 def main() -> None:
     """Run the command line; input that cannot be used ends with exit code 2."""
+    # XLA compares CPU features wrongly and writes an error, into the progress bar, for every
+    # program taken from JAX's compilation cache. What matters comes as an exception anyway.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         app(prog_name="jentmax")
     except JentmaxError as error:

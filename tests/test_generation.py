@@ -151,8 +151,11 @@ def test_float64():
 def test_precision_ends_with_the_run(file):
     """Neither precision leaks into the process that calls."""
     assert jnp.ones(1).dtype == jnp.float64  # after a run in float32
+    with Dataset(file) as dataset:
+        assert np.array_equal(dataset.entropy, dataset.entropy.astype(np.float32))
     with jax.enable_x64(False):
-        run("run.precision=float64", "run.structures=1")
+        [structure] = run("run.precision=float64", "run.structures=1")
+        assert structure["entropy"] != float(np.float32(structure["entropy"]))
         assert jnp.ones(1).dtype == jnp.float32
 
 

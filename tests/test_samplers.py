@@ -360,7 +360,7 @@ def test_the_force_cap_shortens_and_does_not_turn():
     assert np.any(sizes > 20)
     assert np.any(sizes < 20)
     # Each atom's apart: the largest force of all would hide the others'.
-    expected = free.forces * np.minimum(1, 20 / sizes)
+    expected = free.forces * np.where(sizes > 20, 20 / np.maximum(sizes, 20), 1)
     np.testing.assert_allclose(capped.forces, expected, rtol=1e-8)
 
 

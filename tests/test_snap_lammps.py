@@ -60,22 +60,15 @@ def assert_equal(actual: np.ndarray, expected: np.ndarray) -> None:
     np.testing.assert_allclose(actual, expected, rtol=0, atol=TOLERANCE * np.abs(expected).max())
 
 
+@pytest.mark.parametrize(
+    "live",
+    [False, pytest.param(True, marks=pytest.mark.skipif(bool(WHY_NOT), reason=str(WHY_NOT)))],
+)
 @pytest.mark.parametrize("name", CASES)
-def test_values_equal_stored_ones(name):
-    assert_equal(computed(name).values, STORED[name].values)
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_derivatives_equal_stored_ones(name):
-    assert_equal(computed(name).derivatives, STORED[name].derivatives)
-
-
-@pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
-@pytest.mark.parametrize("name", CASES)
-def test_equals_lammps_as_it_runs_here(name):
-    fresh = lammps_snap.run_lammps(CASES[name])
-    assert_equal(computed(name).values, fresh.values)
-    assert_equal(computed(name).derivatives, fresh.derivatives)
+def test_equals_lammps(name, live):
+    expected = lammps_snap.run_lammps(CASES[name]) if live else STORED[name]
+    assert_equal(computed(name).values, expected.values)
+    assert_equal(computed(name).derivatives, expected.derivatives)
 
 
 @pytest.mark.parametrize("components", [1, 6, 20])
