@@ -153,8 +153,8 @@ class NeighborList(Finder):
         """The environments at these positions (Å) from tables built or refreshed there."""
         if positions.ndim == 3:
             return jax.vmap(self, in_axes=-1, out_axes=-1)(positions, cell, species, neighbors)
-        points = positions.T
-        indices = neighbors.indices % len(positions)
-        pairs = points[:, indices] - points[:, :, None] + combine(cell, neighbors.shifts)
-        present = neighbors.indices < len(positions)
+        points, shifts = positions.T, jnp.swapaxes(neighbors.shifts, 1, 2)
+        indices = neighbors.indices.T % len(positions)
+        pairs = points[:, indices] - points[:, None] + combine(cell, shifts)
+        present = (neighbors.indices < len(positions)).T
         return masked(pairs, present, self.cutoff, species, species[indices])
