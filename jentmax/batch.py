@@ -202,6 +202,7 @@ def _one(
 @eqx.filter_jit
 def _terms(potential: Potential, state: State) -> Terms:
     system = state.system
+    neighbors = potential.finder.refreshed(state.neighbors, system.positions, system.cell)
     return potential.terms(
-        system.positions, system.cell, system.species, state.entropy_weight, state.neighbors
+        system.positions, system.cell, system.species, state.entropy_weight, neighbors
     )
