@@ -111,16 +111,18 @@ def random_positions(
             f"system.start_distance: {least_distance:g} Å is more than the cell's own period of "
             f"{own.min():.3g} Å; give a smaller start_distance or more atoms"
         )
+    if np.all(cell_heights(cell) >= 2 * least_distance):
+        images = np.zeros((1, 3))  # the nearest is enough
+    at_once = 10
     fractional = np.empty((n_atoms, 3))
     for atom in range(n_atoms):
-        for _ in range(tries_per_atom // 100 + 1):
-            tries = rng.random((100, 3))
+        for _ in range(tries_per_atom // at_once):
+            tries = rng.random((at_once, 3))
             offsets = tries[:, None] - fractional[None, :atom]
             offsets -= np.round(offsets)
-            distances = np.linalg.norm((offsets[:, :, None] + images) @ cell, axis=-1).reshape(
-                100, -1
-            )
-            free = np.flatnonzero(np.all(distances >= least_distance, axis=1))
+            squared = np.sum(((offsets[:, :, None] + images) @ cell) ** 2, axis=-1)
+            near = np.any(squared < least_distance**2, axis=(1, 2))
+            free = np.flatnonzero(~near)
             if free.size:
                 fractional[atom] = tries[free[0]]
                 break

@@ -12,9 +12,9 @@ from jentmax.build import build_potential, build_sampler
 from jentmax.chains import chain_keys, random_start, stacked
 from jentmax.cycles import advance, begin
 
-STEPS = 30
+STEPS = 60
 
-CHAOS = 1e-9
+CHAOS = 1e-6
 """Rounding of 1e-15 Å grows to 2e-11 Å in 40 steps here, and a thousandfold in 20 more."""
 
 SKIN = 0.1
@@ -76,7 +76,7 @@ def end(finders):
 
 
 def most_neighbors(state):
-    return int(np.max(np.sum(np.asarray(state.neighbors.indices) < 12, axis=1)))
+    return int(np.max(np.sum(np.asarray(state.neighbors.indices) < 12, axis=0)))
 
 
 def test_lists_that_lack_room_are_mended(finders, end):
