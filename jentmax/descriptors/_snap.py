@@ -32,7 +32,7 @@ from jaxtyping import Array, Float
 from numpy.polynomial import Chebyshev, Polynomial
 
 from jentmax._materialize import materialized
-from jentmax.descriptors._sphere import character_matrix, chebyshev, moments, quadrature
+from jentmax.descriptors._sphere import densities_at, moments, quadrature
 from jentmax.neighbors import Environments
 
 
@@ -109,15 +109,16 @@ class Snap(eqx.Module):
     def __call__(self, environments: Environments) -> Float[Array, "n_atoms n_features *replicas"]:
         """The bispectrum components of every atom, dimensionless."""
         labels = [label if self.chemflag else (0, 0, 0, *label) for label in self.labels]
-        points, weights = quadrature(max(sum(label[3:]) for label in labels))
+        grid = max(sum(label[3:]) for label in labels)
         spins = sorted({j for label in labels for j in label[3:]})
         species = environments.species.reshape(-1)
-        densities = self._densities(environments, species, spins, points)
+        densities = self._densities(environments, species, spins, grid)
+        _, weights = quadrature(grid)
         features = []
         for a, b, c, j1, j2, j in labels:
             factor = 1.0 if self.bnormflag else j + 1.0
             product = densities[a, j1] * densities[b, j2] * densities[c, j]
-            feature = jnp.tensordot(jnp.asarray(factor * weights, product.dtype), product, axes=1)
+            feature = jnp.sum(jnp.asarray(factor * weights[:, None], product.dtype) * product, 0)
             if self.bzero:
                 isolated = self._isolated_atom(species, a, b, c)
                 feature -= jnp.asarray(factor * isolated, product.dtype)
@@ -126,23 +127,23 @@ class Snap(eqx.Module):
         return jnp.swapaxes(together.reshape(-1, *environments.species.shape), 0, 1)
 
     def _densities(
-        self, environments: Environments, species: Array, spins: list[int], points: np.ndarray
+        self, environments: Environments, species: Array, spins: list[int], grid: int
     ) -> dict[tuple[int, int], Float[Array, "n_points n_atoms_and_replicas"]]:
         """f_j at the points for every (species, j), or (0, j) where the species share one."""
         weights, vectors, kinds = self._on_sphere(environments)
         densities = {}
         for kind in range(len(self.weights) if self.chemflag else 1):
             counted = jnp.where(kinds == kind, weights, 0) if self.chemflag else weights
-            lower, upper = moments(counted, vectors, self.twojmax)
-            totals = {self.twojmax - 1: lower, self.twojmax: upper}
-            central = self._central_atom(species, kind)
+            # The central atom stands at v = (1, 0, 0, 0): it is in the first moment alone.
+            central = jnp.broadcast_to(
+                jnp.asarray(self._central_atom(species, kind), weights.dtype), species.shape
+            )
+            lower, upper = moments(counted, vectors, self.twojmax, central)
+            of_degree = {self.twojmax - 1: lower, self.twojmax: upper}
             for j in spins:
-                total = self.twojmax - (self.twojmax - j) % 2
-                matrix = jnp.asarray(character_matrix(j, total, points), weights.dtype)
-                # The central atom stands at v = (1, 0, 0, 0).
-                itself = jnp.asarray(chebyshev(j, points[:, 0]), weights.dtype)[:, None]
-                densities[kind, j] = matrix @ totals[total] + itself * central
-        return densities
+                degree = self.twojmax - (self.twojmax - j) % 2
+                densities[kind, j] = densities_at(of_degree[degree], j, degree, grid)
+        return dict(zip(densities, materialized(list(densities.values())), strict=True))
 
     def _central_atom(self, species: Array, kind: int) -> Array | float:
         """Weight of the central atoms in the density of a species."""
