@@ -32,7 +32,7 @@ from jaxtyping import Array, Float
 from numpy.polynomial import Chebyshev, Polynomial
 
 from jentmax._materialize import materialized
-from jentmax.descriptors._sphere import densities_at, moments, quadrature
+from jentmax.descriptors._sphere import densities_at, moments, triple_averages
 from jentmax.neighbors import Environments
 
 
@@ -113,16 +113,17 @@ class Snap(eqx.Module):
         spins = sorted({j for label in labels for j in label[3:]})
         species = environments.species.reshape(-1)
         densities = self._densities(environments, species, spins, grid)
-        _, weights = quadrature(grid)
+        place = {name: number for number, name in enumerate(densities)}
+        triples = tuple((place[a, j1], place[b, j2], place[c, j]) for a, b, c, j1, j2, j in labels)
+        averages = triple_averages(jnp.stack(list(densities.values())), triples, grid)
         features = []
-        for a, b, c, j1, j2, j in labels:
+        for (a, b, c, _, _, j), [average] in zip(
+            labels, jnp.split(averages, len(labels)), strict=True
+        ):
             factor = 1.0 if self.bnormflag else j + 1.0
-            product = densities[a, j1] * densities[b, j2] * densities[c, j]
-            feature = jnp.sum(jnp.asarray(factor * weights[:, None], product.dtype) * product, 0)
             if self.bzero:
-                isolated = self._isolated_atom(species, a, b, c)
-                feature -= jnp.asarray(factor * isolated, product.dtype)
-            features.append(feature[None])
+                average -= jnp.asarray(self._isolated_atom(species, a, b, c), average.dtype)
+            features.append(factor * average[None])
         together = jnp.concatenate(materialized(features))
         return jnp.swapaxes(together.reshape(-1, *environments.species.shape), 0, 1)
 

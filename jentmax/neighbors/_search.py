@@ -19,6 +19,7 @@ from jaxtyping import Array
 
 Search = Callable[[Array, Array], tuple[Array, Array, Array]]
 
+
 def search_images(heights: np.ndarray, reach: float, capacity: int) -> Search:
     """Among all pairs of atoms and their images: for cells of any size, at the cost of all pairs.
 
