@@ -117,7 +117,8 @@ def _run(
         state, temperature = run(sampler, key, state, first, lasts[0], n_steps)
         return state, temperature, sampler.potential.finder.overflowed(state.neighbors)[None]
 
-    return devices.each(own, sampler, key, state, first, n_steps, lasts)
+    like = state, state.entropy_weight, lasts
+    return devices.each(own, sampler, key, state, first, n_steps, lasts, like=like)
 
 
 @eqx.filter_jit

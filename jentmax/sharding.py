@@ -58,7 +58,7 @@ class Devices:
         values = np.array([used] * self.n_used + [idle] * n_idle, np.int32)
         return jax.device_put(values, NamedSharding(self.mesh, PartitionSpec(_AXIS)))
 
-    def each(self, function: Callable, shared: Any, *split: Any) -> Any:
+    def each(self, function: Callable, shared: Any, *split: Any, like: Any = None) -> Any:
         """Call a function on every device, under `jax.jit`.
 
         Args:
@@ -66,18 +66,20 @@ class Devices:
                 arrays that it returns is that of the replicas. Numbers are the same everywhere.
             shared: the same on every device.
             split: as `split` and `numbers` put them there.
+            like: arrays of the ranks of those that it returns; by default it is traced to know.
         """
         arrays, rest = eqx.partition(shared, eqx.is_array)
 
         def own(arrays: Any, *split: Any) -> Any:
             return function(eqx.combine(arrays, rest), *split)
 
-        specs = jax.tree.map(_spec, (split, jax.eval_shape(own, arrays, *split)))
+        if like is None:
+            like = jax.eval_shape(own, arrays, *split)
         return jax.shard_map(
             own,
             mesh=self.mesh,
-            in_specs=(PartitionSpec(), *specs[0]),
-            out_specs=specs[1],
+            in_specs=(PartitionSpec(), *jax.tree.map(_spec, split)),
+            out_specs=jax.tree.map(_spec, like),
             check_vma=False,  # it cannot know that a counter of steps is the same everywhere
         )(arrays, *split)
 

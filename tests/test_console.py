@@ -83,7 +83,7 @@ def test_plain_lines(clock, capsys):
     assert "\r" not in output
     device, structures, target, *lines = output.splitlines()
     assert device.startswith("device     ")
-    assert device.endswith(", float32, 4 side by side")
+    assert device.endswith(", float32")
     assert structures == "structures 16 of 12 atoms of W, 20 steps each, seed 0"
     assert target == "output     some.h5"
     assert lines == [
