@@ -7,6 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+
 from jentmax.dataset import DatasetWriter, Rows
 from jentmax.progress import Counter
 
@@ -65,4 +67,4 @@ class Appender:
             return
         (rows, written), self._pending = self._pending, None
         written.result()
-        self._counter.harvested(rows.entropy, rows.least_distance)
+        self._counter.harvested(*np.asarray([rows.entropy, rows.least_distance]))

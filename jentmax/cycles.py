@@ -112,9 +112,10 @@ def _run(
     lasts: Int[Array, " n_devices"],
 ) -> tuple[State, Float[Array, "*replicas"], Bool[Array, " n_devices"]]:
     def own(
-        sampler: Sampler, key: Array, state: State, first: Array, n_steps: Array, lasts: Array
+        sampler: Sampler, key: Array, state: State, first: Any, n_steps: Any, lasts: Array
     ) -> tuple[State, Array, Array]:
-        state, temperature = run(sampler, key, state, first, lasts[0], n_steps)
+        last: Any = lasts[0]  # the device's own
+        state, temperature = run(sampler, key, state, first, last, n_steps)
         return state, temperature, sampler.potential.finder.overflowed(state.neighbors)[None]
 
     like = state, state.entropy_weight, lasts

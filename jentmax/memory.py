@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from jax.errors import JaxRuntimeError
-
 from jentmax.config import Settings
 from jentmax.errors import JentmaxError
 
 
-def is_out_of_memory(error: JaxRuntimeError) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     """Whether this is what the device says when its memory is full."""
     return "RESOURCE_EXHAUSTED" in str(error)
 

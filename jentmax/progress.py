@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
@@ -57,10 +59,10 @@ class Counter:
         self.before_report()
         self._tell(phase, under_way, note)
 
-    def harvested(self, entropy: Sequence[float], least_distance: Sequence[float]) -> None:
+    def harvested(self, entropy: np.ndarray, least_distance: np.ndarray) -> None:
         """Count structures that are on disk, by their entropies (nats) and distances (Å)."""
-        self._entropy.extend(entropy)
-        self._least_distance.extend(least_distance)
+        self._entropy.extend(entropy.tolist())
+        self._least_distance.extend(least_distance.tolist())
         self._tell("writing")
 
     def _tell(self, phase: str, under_way: float = 0.0, note: str = "") -> None:

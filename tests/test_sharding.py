@@ -13,7 +13,7 @@ from jentmax.config import to_toml
 from jentmax.errors import JentmaxError
 from jentmax.sharding import first_devices, n_asked, n_available
 
-SHORT = ["run.batch_size=2", "run.structures=11", "scaling.steps=20", "scaling.replicas=4"]
+SHORT = ["run.batch_size=2", "scaling.steps=20", "scaling.replicas=4"]
 
 
 def generate(*words, n_devices=4):
@@ -63,7 +63,7 @@ def test_what_is_used_is_told(sets):
 
 
 def test_more_devices_than_there_are():
-    Path("run.toml").write_text(to_toml(tiny(*SHORT)))
+    Path("run.toml").write_text(to_toml(tiny()))
     code, _, errors = generate("run.toml", "--devices", "3", n_devices=2)
     assert code == 2
     assert errors == (
