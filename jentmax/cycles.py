@@ -39,7 +39,7 @@ def begin(
     """
     while True:
         state, overflowed = _init(devices, sampler, key, system, entropy_weight)
-        if not np.any(overflowed):
+        if not np.any(np.asarray(overflowed)):  # of JAX arrays it would compile
             return sampler, state
         sampler = _roomier(sampler)
 
@@ -66,7 +66,7 @@ def advance(
     lasts = devices.numbers(last, idle=first)
     while True:
         after, temperature, overflowed = _run(devices, sampler, key, state, *between, lasts)
-        if not np.any(overflowed):
+        if not np.any(np.asarray(overflowed)):  # of JAX arrays it would compile
             return sampler, after, temperature
         sampler = _roomier(sampler)
         neighbors = _build(devices, sampler, state.system)

@@ -25,8 +25,8 @@ from jentmax.sharding import first_devices
 from jentmax.versions import versions
 
 DEFAULTS = {"cpu": 16, "gpu": 1024}
-"""Structures side by side where nothing was measured: a vector of a CPU core in float32, and enough
-to occupy a GPU. Measuring begins at half of it."""
+"""Structures side by side where nothing was measured: a vector of a CPU core in float32, with half of
+which a step takes as long, and enough to occupy a GPU. Measuring begins at half of it."""
 
 WORTH_MEASURING = 300.0
 """Seconds that a run should take for measuring, of half a minute or so, to pay."""
@@ -54,8 +54,8 @@ def chosen_batch_size(
 
     A number in the settings is taken. For "auto" it is what was measured before, or else, if the
     run is long enough to repay it, what is measured now: doubled as long as that makes the
-    sampler faster and memory lasts. For short runs it is `DEFAULTS`. It is never more than the
-    chains that a device has to run.
+    sampler faster, memory lasts and there are chains enough for all devices. For short runs it is
+    `DEFAULTS`, or the number of chains if that is less.
 
     Args:
         settings: of the run.
@@ -67,23 +67,26 @@ def chosen_batch_size(
     if settings.run.batch_size != "auto":
         return settings.run.batch_size, "as given"
     kind = "cpu" if jax.default_backend() == "cpu" else "gpu"
-    most = -(-chains_of_a_kind(settings) // n_devices)
+    n_chains = chains_of_a_kind(settings)
+    default, most = min(DEFAULTS[kind], n_chains), n_chains // n_devices
     file, key = cache and cache / "batch-sizes.json", _key(settings, n_devices)
-    if known := _read(file).get(key):
-        return min(known, most), "the fastest when it was measured"
+    known = _read(file).get(key)
+    if known and known <= most:
+        return known, "the fastest when it was measured"
     steps = settings.run.structures * (settings.sampler.steps + settings.quench.steps)
     atom_steps = steps * max(settings.system.atom_counts()) / n_devices
-    if atom_steps / ATOM_STEPS_PER_SECOND[kind] < WORTH_MEASURING:
-        return min(DEFAULTS[kind], most), "the default for short runs"
-    show("measuring which batch size is fastest")
+    short = atom_steps / ATOM_STEPS_PER_SECOND[kind] < WORTH_MEASURING
+    if short or most < default:
+        return default, "the default for short runs"
+    show("measuring which batch size is the fastest")
     fastest = _fastest(
         lambda size: structure_steps_per_second(settings, size, n_devices, dtype),
         DEFAULTS[kind] // 2,
         most,
     )
-    if file:
+    if file and 2 * fastest <= most:  # or else more chains might have made it larger
         _write(file, _read(file) | {key: fastest})
-    return min(fastest, most), "the fastest, measured now"
+    return fastest, "the fastest, measured now"
 
 
 def chains_of_a_kind(settings: Settings) -> int:
@@ -135,7 +138,7 @@ def _fastest(rate: Callable[[int], float], start: int, most: int) -> int:
             size //= 2
             best = measured(size)
         return size
-    while size < most and (doubled := measured(2 * size)) >= LEAST_GAIN * best:
+    while 2 * size <= most and (doubled := measured(2 * size)) >= LEAST_GAIN * best:
         size, best = 2 * size, doubled
     return size
 

@@ -55,9 +55,10 @@ def test_what_was_measured_is_kept(rates):
     chosen()
     rates[1].clear()
     assert chosen("run.seed=3", "sampler.steps=21") == (32, "the fastest when it was measured")
-    # Never more than there are chains.
-    assert chosen("run.structures=20")[0] == 10
     assert not rates[1]
+    # That would leave a device without chains.
+    assert chosen("run.structures=50") == (16, "the fastest")
+    assert list(json.loads(FILE.read_text()).values()) == [32]
 
 
 @pytest.mark.parametrize(
@@ -85,17 +86,14 @@ def test_memory_for_few_alone(rates):
 
 def test_no_more_than_there_are_chains(rates):
     rates[0][64] = 999
-    assert chosen("run.structures=100")[0] == 50
+    assert chosen("run.structures=100") == (32, "the fastest")
 
 
 def test_short_runs_take_the_default(rates, monkeypatch):
     monkeypatch.setattr(tuning, "ATOM_STEPS_PER_SECOND", {"cpu": 1e6})
     assert chosen("run.structures=1000") == (16, "the default for short runs")
-    assert chosen("run.structures=20") == (10, "the default for short runs")
-    assert chosen("run.structures=20", "system.n_atoms=[10, 12]") == (
-        5,
-        "the default for short runs",
-    )
+    assert chosen("run.structures=10")[0] == 10
+    assert chosen("run.structures=20", "system.n_atoms=[10, 12]")[0] == 10
     assert not rates[1]
 
 
