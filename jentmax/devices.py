@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import warnings
 from pathlib import Path
 
 _DEVICE_COUNT = "--xla_force_host_platform_device_count"
@@ -52,6 +53,8 @@ def use_cache() -> None:
     """
     # The least programs too: a run has some, and each would take a tenth of a second.
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    # A full disk costs time, and is nothing to be told about between the lines of a run.
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
     folder = cache_folder() / f"programs-{cpu_hash()}"

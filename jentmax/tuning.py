@@ -25,8 +25,8 @@ from jentmax.sharding import first_devices
 from jentmax.versions import versions
 
 DEFAULTS = {"cpu": 16, "gpu": 1024}
-"""Structures side by side where nothing was measured: a vector of a CPU core in float32, with half of
-which a step takes as long, and enough to occupy a GPU. Measuring begins at half of it."""
+"""Structures side by side where nothing was measured: a vector of a CPU core in float32 (a step of
+half as many takes as long), and enough to occupy a GPU. Measuring begins at half of it."""
 
 WORTH_MEASURING = 300.0
 """Seconds that a run should take for measuring, of half a minute or so, to pay."""
