@@ -409,6 +409,7 @@ def test_all_problems_are_told_at_once(bad):
         ("--structures 0", ["run.structures = 0", "at least 1"]),
         ("--seed -1", ["run.seed = -1", "from 0 to 4294967295"]),
         ("--batch-size 0", ["run.batch_size = 0", "at least 1"]),
+        ("--devices 0", ["run.devices = 0", "at least 1"]),
         ("--output ''", [". is a folder; give the path of a file"]),
     ],
 )

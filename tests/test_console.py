@@ -105,6 +105,14 @@ def test_what_was_made_anew_is_told(clock, capsys):
     assert "; 3 attempts were not finite and made anew\n" in capsys.readouterr().out
 
 
+def test_notes_are_told_at_once(clock, capsys):
+    with Console(tiny(*SETTINGS)) as console:
+        for clock.now, note in ((100, ""), (101, "batch      16"), (101.5, "out of memory")):
+            console.report(Progress("annealing", 1.0, 16, [], [], 0, note))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ["    0.0 s  annealing: 1/16", "batch      16", "out of memory"]
+
+
 def test_several_numbers_of_atoms(capsys):
     with Console(tiny("system.n_atoms=[8, 12]", 'system.species=["W", "Be"]')) as console:
         console.begin()
