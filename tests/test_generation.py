@@ -536,7 +536,7 @@ def test_the_output_is_the_settings_own_by_default():
     assert os.listdir() == ["own.h5"]
 
 
-def test_structures_are_on_disk_after_their_cycle(structures):
+def test_structures_that_are_reported_are_on_disk(structures):
     lengths = []
 
     def report(progress):
@@ -546,9 +546,10 @@ def test_structures_are_on_disk_after_their_cycle(structures):
                 lengths.append(len(dataset))
         else:
             lengths.append(0)
+        assert len(progress.entropy) == lengths[-1]
 
     run(report=report)
-    assert sorted(set(lengths)) == [0, 4, 8, 10]
+    assert sorted(set(lengths)) == [0, 4, 8, 10, 11]
     assert lengths == sorted(lengths)
 
 
