@@ -79,8 +79,9 @@ def terms(devices: Devices, potential: Potential, state: State) -> Terms:
 
     def own(potential: Potential, state: State) -> Terms:
         system = state.system
+        neighbors = potential.finder.refreshed(state.neighbors, system.positions, system.cell)
         return potential.terms(
-            system.positions, system.cell, system.species, state.entropy_weight, state.neighbors
+            system.positions, system.cell, system.species, state.entropy_weight, neighbors
         )
 
     return devices.each(own, potential, state)

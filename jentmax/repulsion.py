@@ -53,5 +53,10 @@ class ClarkeSmith(eqx.Module):
     def _pair(self, ratio: Array) -> Array:
         """Energy of a pair from (r/r0)^2; a vanishing distance counts as 1e-3 r0."""
         inverse = 1 / jnp.maximum(ratio, 1e-6)
-        terms = self.m * inverse ** (self.n / 2) - self.n * inverse ** (self.m / 2)
+        terms = self.m * _power(inverse, self.n / 2) - self.n * _power(inverse, self.m / 2)
         return self.epsilon / (self.n - self.m) * terms
+
+
+def _power(base: Array, exponent: float) -> Array:
+    """A power; by a few products where the exponent is whole."""
+    return base ** (int(exponent) if exponent.is_integer() else exponent)

@@ -101,30 +101,30 @@ def random_positions(
     Raises:
         JentmaxError: if the atoms do not fit.
     """
-    heights = cell_heights(cell)
-    around = _images(np.ceil(least_distance / heights))
-    own = np.linalg.norm(around[np.any(around != 0, axis=1)] @ cell, axis=1)
+    reach = np.ceil(least_distance / cell_heights(cell)).astype(int)
+    images = np.stack(
+        np.meshgrid(*(np.arange(-r, r + 1) for r in reach), indexing="ij"), axis=-1
+    ).reshape(-1, 3)
+    own = np.linalg.norm(images[np.any(images != 0, axis=1)] @ cell, axis=1)
     if own.size and own.min() < least_distance:
         raise JentmaxError(
             f"system.start_distance: {least_distance:g} Å is more than the cell's own period of "
             f"{own.min():.3g} Å; give a smaller start_distance or more atoms"
         )
-    # Offsets lie between -1/2 and 1/2: this many periods more can be near.
-    images = _images(np.floor(least_distance / heights + 0.5))
-
-    def is_free(place: np.ndarray, others: np.ndarray) -> bool:
-        offsets = place - others
-        offsets -= np.round(offsets)
-        vectors = (offsets[:, None] + images) @ cell
-        return bool(np.all(np.sum(vectors**2, axis=-1) >= least_distance**2))
-
+    if np.all(cell_heights(cell) >= 2 * least_distance):
+        images = np.zeros((1, 3))  # the nearest is enough
+    at_once = 10
     fractional = np.empty((n_atoms, 3))
     for atom in range(n_atoms):
-        for _ in range(tries_per_atom // 100 + 1):
-            tries = rng.random((100, 3))
-            free = (place for place in tries if is_free(place, fractional[:atom]))
-            if (found := next(free, None)) is not None:
-                fractional[atom] = found
+        for _ in range(tries_per_atom // at_once):
+            tries = rng.random((at_once, 3))
+            offsets = tries[:, None] - fractional[None, :atom]
+            offsets -= np.round(offsets)
+            squared = np.sum(((offsets[:, :, None] + images) @ cell) ** 2, axis=-1)
+            near = np.any(squared < least_distance**2, axis=(1, 2))
+            free = np.flatnonzero(~near)
+            if free.size:
+                fractional[atom] = tries[free[0]]
                 break
         else:
             raise JentmaxError(
@@ -133,9 +133,3 @@ def random_positions(
                 "give a smaller start_distance or density"
             )
     return fractional @ cell
-
-
-def _images(reach: np.ndarray) -> np.ndarray:
-    """Numbers of periods along each lattice vector, up to a reach, shape (n, 3)."""
-    along = (np.arange(-r, r + 1) for r in reach.astype(int))
-    return np.stack(np.meshgrid(*along, indexing="ij"), axis=-1).reshape(-1, 3)

@@ -160,6 +160,33 @@ def test_large_systems_keep_a_list():
     assert 1.3 * expected < finder.capacity < 3 * expected
 
 
+@pytest.mark.parametrize("n_replicas", [1, 3])
+def test_a_list_in_cells_that_a_grid_divides(n_replicas):
+    """Triclinic cells of several sizes, and atoms outside of them."""
+    rng = np.random.default_rng(4)
+    cells = np.stack([random_cell(rng, 7.0 + replica) for replica in range(n_replicas)])
+    fractional = rng.uniform(-1, 2, size=(n_replicas, 150, 3))
+    positions = jnp.asarray(np.moveaxis(fractional @ cells, 0, -1))
+    stacked = jnp.asarray(np.moveaxis(cells, 0, -1))
+    species = jnp.asarray(rng.integers(0, 2, size=(150, n_replicas)), jnp.int32)
+    finder = list_for(1.9, cells, capacity=30, skin=0.3)
+    assert min(finder.heights) > 3.01 * (1.9 + 0.3), "too small for the grid"
+    table = built(finder, positions, stacked)
+    assert not finder.overflowed(table)
+    found = environments(finder, positions, stacked, species, table)
+    for replica, cell in enumerate(cells):
+        assert_same_environments(
+            contracts.replica_of(found, replica),
+            positions[..., replica],
+            cell,
+            species[:, replica],
+            1.9,
+        )
+    # One gas in a corner: more atoms in a grid cell than it has room for.
+    crowded = 0.05 * positions
+    assert finder.overflowed(built(finder, crowded, stacked))
+
+
 def test_the_largest_system_without_a_list():
     cell, small = 100 * np.eye(3), 50 * np.eye(3)
     small[0, 0] = 5.0
@@ -203,7 +230,7 @@ def test_overflow_is_flagged_and_mended():
         assert grown < 10
     assert grown > 1
     # One capacity for all replicas.
-    assert table.indices.shape == (12, finder.capacity, 2)
+    assert table.indices.shape == (finder.capacity, 12, 2)
     found = environments(finder, positions, stacked, species, table)
     for replica, cell in enumerate(cells):
         assert_same_environments(

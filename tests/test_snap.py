@@ -15,7 +15,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from jentmax.descriptors import Snap
-from jentmax.descriptors._sphere import character_matrix, chebyshev, monomials, quadrature
+from jentmax.descriptors._sphere import character_matrix, chebyshev, moments, quadrature
 from jentmax.neighbors import AllPairs, Environments, neighbor_finder
 from jentmax.system import random_positions
 
@@ -495,17 +495,17 @@ def test_chebyshev_is_the_character():
 
 
 @pytest.mark.parametrize("degree", [1, 2, 3, 8])
-def test_monomials_are_all_in_lexicographic_order(degree):
+def test_moments_are_all_in_lexicographic_order(degree):
     rng = np.random.default_rng(8)
-    vectors, weights = rng.normal(size=(4, 5)), rng.normal(size=5)
-    computed = monomials(jnp.asarray(vectors), jnp.asarray(weights), degree)
+    vectors, weights = rng.uniform(0.5, 1, size=(4, 6, 5)), rng.uniform(0.5, 1, size=(6, 5))
+    computed = moments(jnp.asarray(weights), list(jnp.asarray(vectors)), degree)
     for total, values in zip((degree - 1, degree), computed, strict=True):
         expected = [
-            weights * np.prod(vectors ** np.array(exponents)[:, None], axis=0)
-            for exponents in sorted(exponents_of(total), reverse=True)
+            np.sum(weights * np.prod(vectors ** np.array(e)[:, None, None], axis=0), axis=0)
+            for e in sorted(exponents_of(total), reverse=True)
         ]
         assert values.shape == (comb(total + 3, 3), 5)
-        # The same products in another order.
+        # The same products and sums in another order.
         np.testing.assert_allclose(values, expected, rtol=1e-13)
 
 
@@ -517,7 +517,9 @@ def test_character_matrix_gives_characters(degree, total):
     points, vectors = rng.normal(size=(6, 4)), rng.normal(size=(7, 4))
     points /= np.linalg.norm(points, axis=1, keepdims=True)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    lower, upper = monomials(jnp.asarray(vectors.T), jnp.ones(7), max(total, 1))
+    # One neighbour: its moments are its monomials.
+    coordinates = list(jnp.asarray(vectors.T)[:, None])
+    lower, upper = moments(jnp.ones((1, 7)), coordinates, max(total, 1))
     values = upper if total else lower
     computed = character_matrix(degree, total, points) @ np.asarray(values)
     # Coefficients of degree 8 are some hundreds and cancel.

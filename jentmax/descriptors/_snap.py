@@ -25,12 +25,14 @@ import itertools
 from collections.abc import Callable
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from numpy.polynomial import Chebyshev, Polynomial
 
-from jentmax.descriptors._sphere import character_matrix, chebyshev, monomials, quadrature
+from jentmax._materialize import materialized
+from jentmax.descriptors._sphere import character_matrix, chebyshev, moments, quadrature
 from jentmax.neighbors import Environments
 
 
@@ -109,41 +111,37 @@ class Snap(eqx.Module):
         labels = [label if self.chemflag else (0, 0, 0, *label) for label in self.labels]
         points, weights = quadrature(max(sum(label[3:]) for label in labels))
         spins = sorted({j for label in labels for j in label[3:]})
-        densities = self._densities(environments, spins, points)
+        species = environments.species.reshape(-1)
+        densities = self._densities(environments, species, spins, points)
         features = []
         for a, b, c, j1, j2, j in labels:
             factor = 1.0 if self.bnormflag else j + 1.0
             product = densities[a, j1] * densities[b, j2] * densities[c, j]
             feature = jnp.tensordot(jnp.asarray(factor * weights, product.dtype), product, axes=1)
             if self.bzero:
-                isolated = self._isolated_atom(environments.species, a, b, c)
+                isolated = self._isolated_atom(species, a, b, c)
                 feature -= jnp.asarray(factor * isolated, product.dtype)
-            features.append(feature)
-        return jnp.stack(features, axis=1)
+            features.append(feature[None])
+        together = jnp.concatenate(materialized(features))
+        return jnp.swapaxes(together.reshape(-1, *environments.species.shape), 0, 1)
 
     def _densities(
-        self, environments: Environments, spins: list[int], points: np.ndarray
-    ) -> dict[tuple[int, int], Float[Array, "n_points n_atoms *replicas"]]:
+        self, environments: Environments, species: Array, spins: list[int], points: np.ndarray
+    ) -> dict[tuple[int, int], Float[Array, "n_points n_atoms_and_replicas"]]:
         """f_j at the points for every (species, j), or (0, j) where the species share one."""
-        weights, vectors = self._on_sphere(environments)
+        weights, vectors, kinds = self._on_sphere(environments)
         densities = {}
         for kind in range(len(self.weights) if self.chemflag else 1):
-            of_kind = environments.neighbor_species == kind
-            counted = jnp.where(of_kind, weights, 0) if self.chemflag else weights
-            lower, upper = monomials(vectors, counted, self.twojmax)
-            moments = {
-                self.twojmax - 1: jnp.sum(lower, axis=2),
-                self.twojmax: jnp.sum(upper, axis=2),
-            }
-            central = self._central_atom(environments.species, kind)
+            counted = jnp.where(kinds == kind, weights, 0) if self.chemflag else weights
+            lower, upper = moments(counted, vectors, self.twojmax)
+            totals = {self.twojmax - 1: lower, self.twojmax: upper}
+            central = self._central_atom(species, kind)
             for j in spins:
                 total = self.twojmax - (self.twojmax - j) % 2
                 matrix = jnp.asarray(character_matrix(j, total, points), weights.dtype)
                 # The central atom stands at v = (1, 0, 0, 0).
-                itself = jnp.asarray(chebyshev(j, points[:, 0]), weights.dtype)
-                densities[kind, j] = jnp.tensordot(matrix, moments[total], axes=1) + (
-                    itself.reshape(-1, *[1] * (weights.ndim - 1)) * central
-                )
+                itself = jnp.asarray(chebyshev(j, points[:, 0]), weights.dtype)[:, None]
+                densities[kind, j] = matrix @ totals[total] + itself * central
         return densities
 
     def _central_atom(self, species: Array, kind: int) -> Array | float:
@@ -159,18 +157,31 @@ class Snap(eqx.Module):
             present = (species == a) & (species == b) & (species == c)
         return self.self_weight**3 * present
 
-    def _on_sphere(self, environments: Environments) -> tuple[Array, Array]:
-        """Weights and unit 4-vectors (components first) of the neighbours."""
-        squared = environments.squared_distances()
+    def _on_sphere(self, environments: Environments) -> tuple[Array, list[Array], Array]:
+        """Weights, coordinates of the unit 4-vectors, and species of the neighbours.
+
+        All have shape (n_neighbors, n_atoms * n_replicas): a compiler vectorises over long last
+        axes, and sums over neighbours add up whole rows.
+        """
+
+        def rows(array: Array) -> Array:
+            turned = jnp.swapaxes(array, -2 - n_replica_axes, -1 - n_replica_axes)
+            return turned.reshape(*turned.shape[: -1 - n_replica_axes], -1)
+
+        n_replica_axes = environments.mask.ndim - 2
+        kinds = rows(environments.neighbor_species)
+        displacements = rows(environments.displacements)
+        [x], [y], [z] = jax.lax.split(displacements, (1, 1, 1))
+        squared = x * x + y * y + z * z
         dtype = squared.dtype
+        displacements, [squared] = materialized([displacements, squared[None]])
         radii = np.asarray(self.radii)
-        kinds = environments.neighbor_species
         if np.ptp(radii) == 0:
             cutoffs = jnp.asarray(self.largest_cutoff, dtype)
         else:
             pair_cutoffs = jnp.asarray(self.cutoff * (radii[:, None] + radii), dtype)
-            cutoffs = pair_cutoffs[environments.species[:, None], kinds]
-        within = environments.mask & (squared < cutoffs**2)
+            cutoffs = pair_cutoffs[environments.species.reshape(-1), kinds]
+        within = rows(environments.mask) & (squared < cutoffs**2)
         if self.rmin0 == 0:
             cosine, sine_over_r, fade = self._polynomials(squared, cutoffs)
         else:
@@ -178,8 +189,10 @@ class Snap(eqx.Module):
         weight = jnp.asarray(self.weights, dtype)
         weight = weight[0] if np.ptp(self.weights) == 0 else weight[kinds]
         weights = jnp.where(within, weight * fade if self.switching else weight, 0)
-        vectors = jnp.concatenate([cosine[None], sine_over_r * environments.displacements])
-        return weights, vectors
+        weights, *vectors = materialized(
+            [weights[None], cosine[None], *jax.lax.split(sine_over_r * displacements, (1, 1, 1))]
+        )
+        return weights[0], [coordinate[0] for coordinate in vectors], kinds
 
     def _polynomials(self, squared: Array, cutoffs: Array) -> tuple[Array, Array, Array]:
         """cos t, sin t / r and the fading, as the polynomials of r^2 which they nearly are.
@@ -188,7 +201,7 @@ class Snap(eqx.Module):
         finite at r = 0.
         """
         angle = self.rfac0 * np.pi
-        degree = 7 if squared.dtype == jnp.float32 else 12
+        degree = 7 if squared.dtype == jnp.float32 else 10
         variable = 2 * jnp.minimum(squared / cutoffs**2, 1) - 1
 
         def evaluate(function: Callable[[np.ndarray], np.ndarray]) -> Array:

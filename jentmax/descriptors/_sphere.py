@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from math import comb
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
+
+from jentmax._materialize import materialized
 
 
 def chebyshev(degree: int, cosine: np.ndarray) -> np.ndarray:
@@ -44,25 +46,29 @@ def quadrature(degree: int) -> tuple[np.ndarray, np.ndarray]:
     return points, np.repeat(weights / 2, n_angles**2) / n_angles**2
 
 
-def monomials(vectors: Array, weights: Array, degree: int) -> tuple[Array, Array]:
-    """All weighted monomials of two consecutive degrees in four coordinates.
+def moments(weights: Array, vectors: Sequence[Array], degree: int) -> tuple[Array, Array]:
+    """Sums over neighbours of all weighted monomials of two consecutive degrees.
 
     Args:
-        vectors: components first, shape (4, ...).
-        weights: what to multiply the monomials by, shape (...).
+        weights: what to multiply the monomials by, shape (n_neighbors, ...).
+        vectors: the four coordinates, each of the weights' shape.
         degree: at least 1.
 
     Returns:
-        Monomials of ``degree - 1`` and of ``degree``, in lexicographic order, shapes
+        Sums of the monomials of ``degree - 1`` and of ``degree``, in lexicographic order, shapes
         (comb(degree + 2, 3), ...) and (comb(degree + 3, 3), ...).
     """
-    lower, upper = weights[None], weights * vectors
-    for k in range(2, degree + 1):
-        # The monomials of degree k - 1 without the first a coordinates come last.
-        blocks = [vectors[a] * upper[-comb(k + 2 - a, 3 - a) :] for a in range(4)]
-        # Without the barrier XLA computes all from scratch in every sum over them.
-        lower, upper = jax.lax.optimization_barrier((upper, jnp.concatenate(blocks)))
-    return lower, upper
+    # Group a has the monomials whose first coordinate is a; the product of coordinate a with the
+    # groups from a on is the next degree's group a.
+    groups = [jnp.zeros((0, *weights.shape), weights.dtype)] * 3 + [weights[None]]
+    for _ in range(degree - 1):
+        groups = materialized([vectors[a] * jnp.concatenate(groups[a:]) for a in range(4)])
+    lower = [jnp.sum(group, axis=1) for group in groups]
+    upper = [
+        jnp.sum(vectors[a] * group, axis=1) for a in range(4) for group in groups[a:] if len(group)
+    ]
+    below, above = materialized([jnp.concatenate(lower), jnp.concatenate(upper)])
+    return below, above
 
 
 def character_matrix(degree: int, total: int, points: np.ndarray) -> np.ndarray:
@@ -77,7 +83,7 @@ def character_matrix(degree: int, total: int, points: np.ndarray) -> np.ndarray:
         points: the unit vectors g, shape (n_points, 4).
 
     Returns:
-        Shape (n_points, comb(total + 3, 3)), columns in the order of `monomials`.
+        Shape (n_points, comb(total + 3, 3)), columns in the order of `moments`.
     """
     columns = {}
     for exponents in itertools.product(range(total, -1, -1), repeat=4):

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
+
+_GROUP = 8
+"""Rows whose least distance is one expression."""
+
+_BLOCK = 8
+"""Groups looked at together."""
 
 
 class NearestNeighbor(eqx.Module):
@@ -25,14 +33,72 @@ class NearestNeighbor(eqx.Module):
         self, features: Float[Array, "n_atoms n_features *replicas"]
     ) -> Float[Array, "*replicas"]:
         """Entropy in nats."""
-        n_atoms, n_features, *replicas = features.shape
-        fixed = jax.lax.stop_gradient(features)
-        squared = sum((fixed[:, None, k] - fixed[None, :, k]) ** 2 for k in range(n_features))
-        itself = jnp.eye(n_atoms, dtype=bool).reshape(n_atoms, n_atoms, *[1] * len(replicas))
+        nearest = _nearest(jax.lax.stop_gradient(features))
         # The gradient goes through the neighbour's index: that of a minimum looks for the entries
         # that equal it, and finds none where the compiler rounds the two differently.
-        nearest = jnp.argmin(jnp.where(itself, jnp.inf, squared), axis=1)
         neighbors = jnp.take_along_axis(features, nearest[:, None], axis=0)
         distances = jnp.sum((features - neighbors) ** 2, axis=1)
         logarithms = jnp.log(jnp.maximum(distances, self.floor**2)) / 2
-        return jnp.log(jnp.asarray(n_atoms, features.dtype)) + jnp.mean(logarithms, axis=0)
+        return jnp.log(jnp.asarray(len(features), features.dtype)) + jnp.mean(logarithms, axis=0)
+
+
+def _nearest(
+    features: Float[Array, "n_atoms n_features *replicas"],
+) -> Int[Array, "n_atoms *replicas"]:
+    """Index of the nearest other row; of those that are equally near within rounding, the first.
+
+    Looks first for the group of rows that holds it, whose least distance is one expression and
+    loads each feature once. Goes through the groups in blocks: memory is linear in n_atoms.
+    """
+    n_atoms, n_features, *replicas = features.shape
+    ones = [1] * len(replicas)
+    n_groups = -(-n_atoms // _GROUP)
+    block = min(n_groups, _BLOCK)
+    n_blocks = -(-n_groups // block)
+    padding = n_blocks * block * _GROUP - n_atoms
+    padded = jnp.pad(
+        features, [(0, padding)] + [(0, 0)] * (1 + len(replicas)), constant_values=jnp.inf
+    )
+    groups = padded.reshape(-1, _GROUP, n_features, *replicas)
+    atoms = jnp.arange(n_atoms, dtype=jnp.int32).reshape(-1, *ones)
+
+    def look(found: tuple[Array, Array], first: Array) -> tuple[tuple[Array, Array], None]:
+        some = jax.lax.dynamic_slice_in_dim(groups, first, block)
+        index = (first + jnp.arange(block, dtype=jnp.int32)).reshape(-1, 1, *ones)
+
+        def squared(member: int) -> Array:
+            pairs = ((some[:, member, None, k], features[None, :, k]) for k in range(n_features))
+            itself = index * _GROUP + member == atoms
+            return jnp.where(itself, jnp.inf, sum((one - other) ** 2 for one, other in pairs))
+
+        in_group = functools.reduce(jnp.minimum, map(squared, range(_GROUP)))
+        least, here = _first_least(in_group, index, axis=0)
+        closer = least < found[0]
+        return (jnp.where(closer, least, found[0]), jnp.where(closer, here, found[1])), None
+
+    start = jnp.full((n_atoms, *replicas), jnp.inf, features.dtype)
+    begin = (start, jnp.zeros(start.shape, jnp.int32))
+    (_, group), _ = jax.lax.scan(look, begin, jnp.arange(n_blocks, dtype=jnp.int32) * block)
+
+    index = group[:, None] * _GROUP + jnp.arange(_GROUP, dtype=jnp.int32).reshape(-1, *ones)
+    flat = jnp.minimum(index, n_atoms - 1).reshape(n_atoms * _GROUP, 1, *replicas)
+    members = jnp.take_along_axis(features, flat, axis=0).reshape(
+        n_atoms, _GROUP, n_features, *replicas
+    )
+    squared = jnp.sum((members - features[:, None]) ** 2, axis=2)
+    others = (index != atoms[:, None]) & (index < n_atoms)
+    return _first_least(jnp.where(others, squared, jnp.inf), index, axis=1)[1]
+
+
+def _first_least(values: Array, index: Array, axis: int) -> tuple[Array, Array]:
+    """Least value along an axis, and the first index whose value is that within rounding.
+
+    Two reductions are several times faster than argmin; the tolerance is for values that the
+    compiler computes twice and rounds differently.
+    """
+    least = jnp.min(values, axis=axis, keepdims=True)
+    alike = values <= least * (1 + 8 * jnp.finfo(values.dtype).eps)
+    last = jnp.iinfo(index.dtype).max
+    first = jnp.min(jnp.where(alike, index, last), axis=axis)
+    # Where nothing is alike, numbers are not finite.
+    return jnp.squeeze(least, axis), jnp.where(first == last, 0, first)

@@ -62,22 +62,22 @@ class AllPairs(Finder):
         """The environments at these positions (Å); ``n_neighbors`` is n_atoms times the images."""
         n_atoms, _, *replicas = positions.shape
         points = jnp.swapaxes(positions, 0, 1)
-        pairs = points[:, None] - points[:, :, None]
+        pairs = points[:, :, None] - points[:, None]  # neighbours before atoms, see `masked`
         periods = jnp.round(combine(inverse(cell), jax.lax.stop_gradient(pairs)))
         pairs = pairs - combine(cell, periods)
-        others = ~jnp.eye(n_atoms, dtype=bool)
-        if self.images == (0, 0, 0):
-            others = others.reshape(n_atoms, n_atoms, *[1] * len(replicas))
-            return masked(pairs, others, self.cutoff, species, species)
-        shifts = np.array(list(itertools.product(*(range(-r, r + 1) for r in self.images))))
-        offsets = combine(
-            cell, jnp.asarray(shifts.T, positions.dtype).reshape(3, -1, *[1] * len(replicas))
-        )
-        others = others[:, None, :] | jnp.asarray(np.any(shifts != 0, axis=1))[None, :, None]
+        others = ~np.eye(n_atoms, dtype=bool)
+        if self.images != (0, 0, 0):
+            shifts = np.array(list(itertools.product(*(range(-r, r + 1) for r in self.images))))
+            offsets = combine(
+                cell, jnp.asarray(shifts.T, positions.dtype).reshape(3, -1, *[1] * len(replicas))
+            )
+            pairs = pairs[:, None] + offsets[:, :, None, None]
+            pairs = pairs.reshape(3, -1, n_atoms, *replicas)
+            others = others | np.any(shifts != 0, axis=1)[:, None, None]
         return masked(
-            (pairs[:, :, None] + offsets[:, None, :, None]).reshape(3, n_atoms, -1, *replicas),
-            others.reshape(n_atoms, -1, *[1] * len(replicas)),
+            pairs,
+            jnp.asarray(others).reshape(-1, n_atoms, *[1] * len(replicas)),
             self.cutoff,
             species,
-            jnp.concatenate([species] * len(shifts)),
+            jnp.concatenate([species] * (pairs.shape[1] // n_atoms))[:, None],
         )

@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jentmax._materialize import materialized
+
 
 class Environments(eqx.Module):
     """The neighbours of every atom within a cutoff.
@@ -33,7 +35,7 @@ class Environments(eqx.Module):
 
     def squared_distances(self) -> Float[Array, "n_atoms n_neighbors *replicas"]:
         """Squared distances to the neighbours, in Å^2; the cutoff's square at the padding."""
-        x, y, z = self.displacements
+        [x], [y], [z] = jax.lax.split(self.displacements, (1, 1, 1))
         return x * x + y * y + z * z
 
     def least_distance(self) -> Float[Array, "*replicas"]:
@@ -117,15 +119,24 @@ def inverse(cell: Float[Array, "3 3 *replicas"]) -> Float[Array, "3 3 *replicas"
 def masked(
     displacements: Array, candidates: Array, cutoff: float, species: Array, neighbors: Array
 ) -> Environments:
-    """Environments of the candidates nearer than the cutoff, the rest made padding."""
-    x, y, z = displacements
-    mask = candidates & (x * x + y * y + z * z < cutoff**2)
+    """Environments of the candidates nearer than the cutoff, the rest made padding.
+
+    All arguments have the neighbours' axis before the atoms': in this order they are computed.
+    """
+    limit = jnp.asarray(cutoff, displacements.dtype) ** 2
+
+    def within(displacements: Array) -> Array:
+        [x], [y], [z] = jax.lax.split(displacements, (1, 1, 1))
+        return x * x + y * y + z * z < limit
+
+    near = candidates & within(displacements)
+    x, y, z = jax.lax.split(displacements, (1, 1, 1))
+    filled = [jnp.where(near, x, cutoff), jnp.where(near, y, 0), jnp.where(near, z, 0)]
+    together = jnp.concatenate(materialized(filled))
+    mask = within(together)  # the same as `near`, but from what is in memory
     return Environments(
-        # Without the barrier XLA computes them anew in everything that uses them.
-        displacements=jax.lax.optimization_barrier(
-            jnp.stack([jnp.where(mask, x, cutoff), jnp.where(mask, y, 0), jnp.where(mask, z, 0)])
-        ),
-        mask=mask,
+        displacements=jnp.swapaxes(together, 1, 2),
+        mask=jnp.swapaxes(mask, 0, 1),
         species=species,
-        neighbor_species=jnp.broadcast_to(neighbors, mask.shape),
+        neighbor_species=jnp.swapaxes(jnp.broadcast_to(neighbors, mask.shape), 0, 1),
     )

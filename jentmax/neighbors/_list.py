@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from jentmax._materialize import materialized
 from jentmax.neighbors._environments import Environments, Finder, combine, inverse, masked
 
 
@@ -26,8 +26,8 @@ class NeighborTable(eqx.Module):
         overflow: whether there was no room for some neighbour.
     """
 
-    indices: Int[Array, "n_atoms capacity *replicas"]
-    shifts: Float[Array, "3 n_atoms capacity *replicas"]
+    indices: Int[Array, "capacity n_atoms *replicas"]
+    shifts: Float[Array, "3 capacity n_atoms *replicas"]
     reference: Float[Array, "n_atoms 3 *replicas"]
     overflow: Bool[Array, "*replicas"]
 
@@ -35,8 +35,7 @@ class NeighborTable(eqx.Module):
 class NeighborList(Finder):
     """A list of the pairs within cutoff + skin, built by jax-md and kept until an atom moves.
 
-    jax-md's `neighbor_list_multi_image` is used because its `partition.neighbor_list` silently
-    misses neighbours in cells smaller than twice the cutoff. All replicas share one capacity.
+    All replicas share one capacity.
 
     Attributes:
         cutoff: in Å.
@@ -55,40 +54,13 @@ class NeighborList(Finder):
         self, cutoff: float, heights: tuple[float, float, float], capacity: int, skin: float = 0.5
     ):
         """Prepares lists for cells of at least these heights (Å)."""
-        # Deferred, since this import takes seconds that only large systems should pay.
-        from jax_md import custom_partition, partition
+        # Deferred, since importing jax-md takes seconds that only large systems should pay.
+        from jentmax.neighbors._search import search_grid, search_images
 
         self.cutoff, self.skin, self.capacity, self.heights = cutoff, skin, capacity, heights
-        # jax-md's own decorator hides the fields of its classes from type checkers.
-        table_type: Any = custom_partition.NeighborListMultiImage
-        functions: Any = custom_partition.neighbor_list_multi_image(
-            None,
-            jnp.diag(jnp.asarray(heights)),
-            cutoff + skin,
-            fractional_coordinates=False,
-            format=partition.NeighborListFormat.Dense,
-        )
-        # A little more, lest a height that is rounded in float32 ask for one image too many.
-        reach = np.ceil((cutoff + skin) / np.asarray(heights) + 1e-4).astype(int)
-        shifts = np.array(list(itertools.product(*(range(-r, r + 1) for r in reach))))
-
-        def search(positions: Array, cell: Array) -> tuple[Array, Array, Array]:
-            n_atoms = len(positions)
-            blank = table_type(
-                idx=jnp.full((n_atoms, capacity), n_atoms),
-                shifts=jnp.zeros((n_atoms, capacity, 3), int),
-                reference_position=positions,
-                reference_box=cell.T,  # jax-md's lattice vectors are columns
-                box=cell.T,
-                search_shifts=jnp.asarray(shifts),
-                format=partition.NeighborListFormat.Dense,
-                max_occupancy=capacity,
-                update_fn=functions.update,
-            )
-            found = functions.update(positions, blank, box=cell.T)
-            return found.idx, found.shifts, found.did_buffer_overflow
-
-        self._search = search
+        reach = cutoff + skin
+        search = search_grid if min(heights) > 3.01 * reach else search_images
+        self._search = search(np.asarray(heights), reach, capacity)
 
     def build(
         self,
@@ -103,10 +75,11 @@ class NeighborList(Finder):
         wrapped = positions - combine(cell, periods).T
         indices, shifts, overflow = self._search(wrapped, cell)
         # jax-md searched among wrapped positions; these shifts hold for the positions as they are.
-        own, other = periods[:, :, None], periods[:, indices % len(positions)]
+        indices, shifts = indices.T, shifts.T.astype(positions.dtype)
+        own, other = periods[:, None], periods[:, indices % len(positions)]
         return NeighborTable(
             indices=indices,
-            shifts=jnp.moveaxis(shifts, -1, 0).astype(positions.dtype) + own - other,
+            shifts=shifts + own - other,
             reference=positions,
             overflow=overflow,
         )
@@ -151,10 +124,14 @@ class NeighborList(Finder):
         neighbors: NeighborTable,
     ) -> Environments:
         """The environments at these positions (Å) from tables built or refreshed there."""
-        if positions.ndim == 3:
-            return jax.vmap(self, in_axes=-1, out_axes=-1)(positions, cell, species, neighbors)
-        points = positions.T
-        indices = neighbors.indices % len(positions)
-        pairs = points[:, indices] - points[:, :, None] + combine(cell, neighbors.shifts)
-        present = neighbors.indices < len(positions)
-        return masked(pairs, present, self.cutoff, species, species[indices])
+        n_atoms, _, *replicas = positions.shape
+        n_replicas = math.prod(replicas)
+        points = jnp.swapaxes(positions, 0, 1)
+        # As one large system of all replicas' atoms, in which a plain gather finds the neighbours.
+        replica = jnp.arange(n_replicas).reshape(replicas)
+        indices = neighbors.indices % n_atoms * n_replicas + replica
+        # Materialised, lest each use gather anew.
+        others = materialized([along[indices][None] for along in points.reshape(3, -1)])
+        pairs = jnp.concatenate(others) - points[:, None] + combine(cell, neighbors.shifts)
+        kinds = species.reshape(-1)[indices]
+        return masked(pairs, neighbors.indices < n_atoms, self.cutoff, species, kinds)

@@ -16,9 +16,11 @@ from jentmax.units import ACCELERATION, BOLTZMANN
 
 
 class Langevin(Sampler):
-    """Langevin dynamics (BAOAB) while T and K follow schedules; doi:10.1063/5.0013059, Sec. II.
+    """Langevin dynamics while T and K follow schedules; doi:10.1063/5.0013059, Sec. II.
 
-    BAOAB: Leimkuhler and Matthews, doi:10.1093/amrx/abs010.
+    Each step kicks, drifts by half, applies friction and noise, and drifts by half (the "middle"
+    scheme; Zhang, Liu, Yan, Tuckerman, Liu, doi:10.1021/acs.jpca.9b02771). Its positions are those
+    of BAOAB (doi:10.1093/amrx/abs010), its velocities those of half a step before.
 
     The nearest neighbour in descriptor space switches, so the entropy's force jumps, most of all
     at the minima, which lie where two neighbours are equally near. Steps across such a jump heat
@@ -50,42 +52,37 @@ class Langevin(Sampler):
         entropy_weight: Float[Array, "*replicas"],
     ) -> State:
         """The state at the start of a cycle, with velocities drawn at its first temperature."""
-        finder, positions = self.potential.finder, system.positions
-        neighbors = finder.build(positions, system.cell)
+        positions = system.positions
         speed = jnp.sqrt(BOLTZMANN * self._temperature(0.0) * ACCELERATION / system.masses)
-        velocities = speed[:, None] * normal(key, (len(positions), 3), positions.dtype)
-        weight = entropy_weight * SCHEDULES[self.entropy_schedule](0.0)
+        velocities = speed[:, None] * normal(key, positions.shape[:2], positions.dtype)
         return State(
             system=system,
             entropy_weight=entropy_weight,
-            forces=self._capped(forces_at(self.potential, positions, system, weight, neighbors)),
-            neighbors=neighbors,
+            neighbors=self.potential.finder.build(positions, system.cell),
             velocities=velocities.astype(positions.dtype),
         )
 
     def step(self, key: Key[Array, "*replicas"], state: State, progress: Float[Array, ""]) -> State:
-        """One time step: kick and drift by half, friction and noise, drift and kick by half."""
-        masses = state.system.masses[:, None]
-        positions, dtype = state.system.positions, state.system.positions.dtype
-        kick = self.timestep / 2 * ACCELERATION / masses
+        """One time step: kick, drift by half, friction and noise, drift by half."""
+        system, masses = state.system, state.system.masses[:, None]
+        positions, dtype = system.positions, system.positions.dtype
+        neighbors = self.potential.finder.refreshed(state.neighbors, positions, system.cell)
+        weight = state.entropy_weight * SCHEDULES[self.entropy_schedule](progress)
+        forces = self._capped(forces_at(self.potential, positions, system, weight, neighbors))
         kept = math.exp(-1e-3 * self.friction * self.timestep)
         thermal = jnp.sqrt(
             (1 - kept**2) * BOLTZMANN * ACCELERATION * self._temperature(progress) / masses
         ).astype(dtype)
 
-        velocities = state.velocities + kick * state.forces
+        velocities = state.velocities + self.timestep * ACCELERATION / masses * forces
         positions = positions + self.timestep / 2 * velocities
         velocities = kept * velocities + thermal * normal(key, positions.shape[:2], dtype)
         positions = positions + self.timestep / 2 * velocities
-        neighbors = self.potential.finder.refreshed(state.neighbors, positions, state.system.cell)
-        weight = state.entropy_weight * SCHEDULES[self.entropy_schedule](progress)
-        forces = self._capped(forces_at(self.potential, positions, state.system, weight, neighbors))
         return State(
             system=moved(state, positions),
             entropy_weight=state.entropy_weight,
-            forces=forces,
             neighbors=neighbors,
-            velocities=velocities + kick * forces,
+            velocities=velocities,
         )
 
     def _temperature(self, progress: Float[Array, ""] | float) -> Array:

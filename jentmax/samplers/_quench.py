@@ -35,28 +35,26 @@ class Quench(Sampler):
     ) -> State:
         """The state at the start of the descent, at rest."""
         positions = system.positions
-        neighbors = self.potential.finder.build(positions, system.cell)
         return State(
             system=system,
             entropy_weight=entropy_weight,
-            forces=forces_at(self.potential, positions, system, entropy_weight, neighbors),
-            neighbors=neighbors,
+            neighbors=self.potential.finder.build(positions, system.cell),
             velocities=jnp.zeros_like(positions),
             memory=optax.scale_by_adam().init(positions),
         )
 
     def step(self, key: Key[Array, "*replicas"], state: State, progress: Float[Array, ""]) -> State:
         """One displacement along the forces."""
-        direction, memory = optax.scale_by_adam().update(state.forces, state.memory)
+        system = state.system
+        neighbors = self.potential.finder.refreshed(state.neighbors, system.positions, system.cell)
+        forces = forces_at(
+            self.potential, system.positions, system, state.entropy_weight, neighbors
+        )
+        direction, memory = optax.scale_by_adam().update(forces, state.memory)
         rate = self.step_length * (1 + jnp.cos(jnp.pi * progress)) / 2
-        positions = state.system.positions + rate * jnp.asarray(direction)
-        neighbors = self.potential.finder.refreshed(state.neighbors, positions, state.system.cell)
         return State(
-            system=moved(state, positions),
+            system=moved(state, system.positions + rate * jnp.asarray(direction)),
             entropy_weight=state.entropy_weight,
-            forces=forces_at(
-                self.potential, positions, state.system, state.entropy_weight, neighbors
-            ),
             neighbors=neighbors,
             velocities=state.velocities,
             memory=memory,

@@ -21,15 +21,13 @@ class State(eqx.Module):
     Attributes:
         system: the atoms.
         entropy_weight: the largest K of the cycle, in eV.
-        forces: in eV/Å, at the weight of the last step.
-        neighbors: the potential's neighbour list.
+        neighbors: the potential's neighbour list, as of the start of the last step.
         velocities: in Å/fs.
         memory: what else a sampler keeps between steps.
     """
 
     system: System
     entropy_weight: Float[Array, "*replicas"]
-    forces: Float[Array, "n_atoms 3 *replicas"]
     neighbors: Any
     velocities: Float[Array, "n_atoms 3 *replicas"]
     memory: Any = None
