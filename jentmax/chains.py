@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key
@@ -69,19 +69,19 @@ def random_start(settings: Settings, chain: int, attempt: int = 0) -> Start:
 
 def stacked(
     starts: Sequence[Start], dtype: DTypeLike
-) -> tuple[System, Float[Array, " n_replicas"]]:
+) -> tuple[System, Float[np.ndarray, " n_replicas"]]:
     """Starts side by side, replicas as the last axis, and their entropy weights (eV)."""
 
-    def stack(name: str, kind: DTypeLike) -> Array:
-        return jnp.asarray(np.stack([getattr(start, name) for start in starts], axis=-1), kind)
+    def stack(name: str, kind: DTypeLike) -> np.ndarray:
+        return np.stack([getattr(start, name) for start in starts], axis=-1).astype(kind)
 
-    system = System(
+    system: Any = System  # arrays of numpy will be JAX's when they are on the device
+    return system(
         positions=stack("positions", dtype),
         cell=stack("cell", dtype),
-        species=stack("species", jnp.int32),
+        species=stack("species", np.int32),
         masses=stack("masses", dtype),
-    )
-    return system, stack("entropy_weight", dtype)
+    ), stack("entropy_weight", dtype)
 
 
 def chain_keys(
@@ -92,10 +92,16 @@ def chain_keys(
     Returns:
         Keys for the cycle's start and for its steps.
     """
+    return _keys(
+        np.uint32(seed), np.array(chains, np.int32), np.array(attempts, np.int32), np.int32(cycle)
+    )
 
+
+@jax.jit
+def _keys(seed: Array, chains: Array, attempts: Array, cycle: Array) -> tuple[Array, Array]:
     def keys(chain: Array, attempt: Array) -> Array:
         numbered = jax.random.fold_in(jax.random.key(seed), chain)
         return jax.random.split(jax.random.fold_in(jax.random.fold_in(numbered, attempt), cycle))
 
-    pairs = jax.vmap(keys)(jnp.asarray(chains), jnp.asarray(attempts))
+    pairs = jax.vmap(keys)(chains, attempts)
     return pairs[:, 0], pairs[:, 1]

@@ -50,6 +50,12 @@ Overrides = Annotated[
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
+NoCache = Annotated[
+    bool,
+    typer.Option(
+        "--no-cache", help="Keep no compiled programs and no measured batch sizes on disk."
+    ),
+]
 
 
 @app.command()
@@ -68,13 +74,22 @@ def generate(
         Path | None, typer.Option("--output", "-o", help="HDF5 file to write.", show_default=False)
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(help="Chains side by side.", show_default=False)
+        int | None,
+        typer.Option(
+            help="Structures side by side on each device; by default what is fastest.",
+            show_default=False,
+        ),
+    ] = None,
+    devices: Annotated[
+        int | None,
+        typer.Option(help="CPU cores or GPUs to use; by default all.", show_default=False),
     ] = None,
     precision: Annotated[
         Literal["float32", "float64"] | None,
         typer.Option(help="Floating-point type.", show_default=False),
     ] = None,
     overwrite: Overwrite = False,
+    no_cache: NoCache = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
     """Make structures full of different atomic environments."""
@@ -83,6 +98,7 @@ def generate(
         "seed": seed,
         "output": None if output is None else str(output),
         "batch_size": batch_size,
+        "devices": devices,
         "precision": precision,
     }
     given = [
@@ -93,13 +109,21 @@ def generate(
     resolved = _load(settings, preset, [*(overrides or []), *given], element)
     refuse_existing(Path(resolved.run.output), overwrite)
 
+    from jentmax.devices import cache_folder, quieten, use_cache, use_every_core
+
+    quieten()
+    use_every_core()
+    if not no_cache:
+        use_cache()
+
     from jentmax.console import Console
 
     with Console(resolved, quiet=quiet) as console:
         from jentmax.generation import generate as run
 
         console.begin()
-        path = run(resolved, overwrite=overwrite, report=console.report)
+        cache = None if no_cache else cache_folder()
+        path = run(resolved, overwrite=overwrite, report=console.report, cache=cache)
     console.summary(path)
 
 
@@ -147,10 +171,17 @@ def describe(
     element: Element = None,
     overrides: Overrides = None,
     overwrite: Overwrite = False,
+    no_cache: NoCache = False,
 ) -> None:
     """Compute the descriptors of given structures."""
     resolved = _load(settings, preset, overrides or [], element)
     refuse_existing(output, overwrite)
+
+    from jentmax.devices import quieten, use_cache
+
+    quieten()
+    if not no_cache:
+        use_cache()
 
     from jentmax.console import print_info
     from jentmax.dataset import Dataset
@@ -216,9 +247,6 @@ def config_presets() -> None:
 
 def main() -> None:
     """Run the command line; input that cannot be used ends with exit code 2."""
-    # XLA compares CPU features wrongly and writes an error, into the progress bar, for every
-    # program taken from JAX's compilation cache. What matters comes as an exception anyway.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         app(prog_name="jentmax")
     except JentmaxError as error:

@@ -66,11 +66,12 @@ class Console:
 
     def begin(self) -> None:
         """Say what will be done, where, and how."""
+        from jentmax.sharding import n_asked
         from jentmax.versions import device_name
 
         run, system, sampler = self._settings.run, self._settings.system, self._settings.sampler
         atoms = " or ".join(map(str, system.atom_counts()))
-        self._print(f"device     {device_name()}, {run.precision}, {run.batch_size} side by side")
+        self._print(f"device     {device_name(n_asked(run.devices))}, {run.precision}")
         self._print(
             f"structures {run.structures} of {atoms} atoms of {', '.join(system.species)}, "
             f"{sampler.steps} steps each, seed {run.seed}"
@@ -82,6 +83,8 @@ class Console:
     def report(self, progress: RunProgress) -> None:
         """Show how far the run has come."""
         self._last = progress
+        if progress.note:
+            self._print(progress.note)
         if progress.done > 0 and self._first is None:
             self._first = time.monotonic(), progress.done
         figures = self._figures(progress)

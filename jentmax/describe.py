@@ -122,7 +122,7 @@ def describe_file(
         output,
         settings_toml=to_toml(settings),
         seed=settings.run.seed,
-        device=device_name(),
+        device=device_name(1),
         scale=values.std(axis=0),
         shift=values.mean(axis=0),
         versions=versions(),

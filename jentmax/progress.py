@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
@@ -17,6 +19,7 @@ class Progress:
         entropy: of each structure harvested so far, in nats.
         least_distance: likewise, in Å.
         quarantined: attempts discarded.
+        note: something to be told once, in words; empty if there is nothing.
     """
 
     phase: str
@@ -25,6 +28,7 @@ class Progress:
     entropy: Sequence[float]
     least_distance: Sequence[float]
     quarantined: int
+    note: str = ""
 
 
 Report = Callable[[Progress], None]
@@ -38,27 +42,38 @@ class Counter:
     """Keeps count of what a run has done, and reports it.
 
     Attributes:
-        entropy: of each structure harvested so far, in nats.
-        least_distance: likewise, in Å.
         quarantined: attempts discarded so far.
+        before_report: called before each report.
     """
 
     def __init__(self, structures: int, report: Report) -> None:
         """Begin a count towards a number of structures."""
-        self.entropy: list[float] = []
-        self.least_distance: list[float] = []
         self.quarantined = 0
+        self.before_report: Callable[[], None] = lambda: None
+        self._entropy: list[float] = []
+        self._least_distance: list[float] = []
         self._structures, self._report = structures, report
 
-    def show(self, phase: str, under_way: float = 0.0) -> None:
+    def show(self, phase: str, under_way: float = 0.0, note: str = "") -> None:
         """Report what is being done, and how many structures' worth of it is not harvested yet."""
+        self.before_report()
+        self._tell(phase, under_way, note)
+
+    def harvested(self, entropy: np.ndarray, least_distance: np.ndarray) -> None:
+        """Count structures that are on disk, by their entropies (nats) and distances (Å)."""
+        self._entropy.extend(entropy.tolist())
+        self._least_distance.extend(least_distance.tolist())
+        self._tell("writing")
+
+    def _tell(self, phase: str, under_way: float = 0.0, note: str = "") -> None:
         self._report(
             Progress(
                 phase=phase,
-                done=min(len(self.entropy) + under_way, self._structures),
+                done=min(len(self._entropy) + under_way, self._structures),
                 structures=self._structures,
-                entropy=self.entropy,
-                least_distance=self.least_distance,
+                entropy=self._entropy,
+                least_distance=self._least_distance,
                 quarantined=self.quarantined,
+                note=note,
             )
         )

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
+from jax.errors import JaxRuntimeError
 from jax.typing import DTypeLike
-from jaxtyping import Array
 
 from jentmax.build import build_descriptor, build_potential, build_preliminary
 from jentmax.chains import chain_keys, random_start, stacked
 from jentmax.config import Settings
-from jentmax.config.settings import GivenScaling
-from jentmax.cycles import advance, begin
+from jentmax.config.settings import GivenScaling, PreliminaryScaling
+from jentmax.cycles import advance, begin, terms
 from jentmax.errors import JentmaxError
-from jentmax.potential import Potential
-from jentmax.system import System
+from jentmax.memory import is_out_of_memory
+from jentmax.sharding import first_devices
 
 _FIRST_CHAIN = 2**30
 """Preliminary chains are numbered from here, apart from those that give structures."""
@@ -39,36 +37,22 @@ def feature_scaling(settings: Settings, dtype: DTypeLike) -> Scaling:
     any chain.
 
     Raises:
-        JentmaxError: if a feature does not vary, so that it has no scale.
+        JentmaxError: if a feature does not vary, so that it has no scale, or if the run takes more
+            memory than the device has.
     """
     given = settings.scaling
-    n_features = build_descriptor(settings).n_features
     if isinstance(given, GivenScaling):
-        return Scaling(np.zeros(n_features), np.asarray(given.scale))
-    numbers = len(settings.system.atom_counts())
-    first = _FIRST_CHAIN - _FIRST_CHAIN % numbers
-    chains = [first + numbers * replica for replica in range(given.replicas)]
-    system, weights = stacked([random_start(settings, chain) for chain in chains], dtype)
-    potential = build_potential(settings, np.ones(n_features))
-    sampler = build_preliminary(settings, given, potential)
-    start_keys, keys = chain_keys(settings.run.seed, chains, [0] * len(chains), 0)
-    sampler, state = begin(sampler, start_keys, system, jnp.zeros_like(weights))
-    stops = np.linspace(given.steps / 2, given.steps, given.snapshots + 1).astype(int)
-    features = []
-    step = 0
-    for stop in stops:
-        sampler, state, _ = advance(sampler, keys, state, step, int(stop), given.steps)
-        step = int(stop)
-        features.append(_features(sampler.potential, state.system))
-    values = np.moveaxis(np.concatenate(features[1:], axis=-1), 1, -1).reshape(-1, n_features)
-    values = values.astype(np.float64)
-    # Features of atoms whose positions are not finite may be: nobody is their neighbour.
-    if not np.all(np.isfinite(values)) or not np.all(np.isfinite(state.system.positions)):
+        return Scaling(np.zeros(len(given.scale)), np.asarray(given.scale))
+    try:
+        values = _preliminary_features(settings, given, dtype)
+    except JaxRuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         raise JentmaxError(
-            "scaling: the preliminary run came to numbers that are not finite; lower "
-            f"sampler.timestep = {settings.sampler.timestep:g} fs or scaling.temperature = "
-            f'{given.temperature:g} K, or give the scale: scaling.kind = "given"'
-        )
+            f"scaling.replicas = {given.replicas} structures of system.n_atoms = "
+            f"{settings.system.atom_counts()[0]} take more memory than the device has; give fewer "
+            'replicas or atoms, or give the scale: scaling.kind = "given"'
+        ) from None
     shift, scale = values.mean(axis=0), values.std(axis=0)
     constant = np.flatnonzero(~(scale > 1e-6 * np.abs(shift)))
     if constant.size:
@@ -81,6 +65,40 @@ def feature_scaling(settings: Settings, dtype: DTypeLike) -> Scaling:
     return Scaling(shift, scale)
 
 
-@eqx.filter_jit
-def _features(potential: Potential, system: System) -> Array:
-    return potential.terms(system.positions, system.cell, system.species).features
+def _preliminary_features(
+    settings: Settings, given: PreliminaryScaling, dtype: DTypeLike
+) -> np.ndarray:
+    """Features of all atoms of all snapshots, shape (..., n_features)."""
+    n_features = build_descriptor(settings).n_features
+    numbers = len(settings.system.atom_counts())
+    first = _FIRST_CHAIN - _FIRST_CHAIN % numbers
+    chains = [first + numbers * replica for replica in range(given.replicas)]
+    # One device, however many there are: the scale must not depend on them.
+    devices = first_devices(1)
+    system, weights = stacked([random_start(settings, chain) for chain in chains], dtype)
+    potential = build_potential(settings, np.ones(n_features))
+    sampler = build_preliminary(settings, given, potential)
+    start_keys, keys = chain_keys(settings.run.seed, chains, [0] * len(chains), 0)
+    start_keys, keys, system, weights = devices.split(
+        (start_keys, keys, system, np.zeros_like(weights))
+    )
+    sampler, state = begin(devices, sampler, start_keys, system, weights)
+    stops = np.linspace(given.steps / 2, given.steps, given.snapshots + 1).astype(int)
+    features = []
+    step = 0
+    for stop in stops:
+        sampler, state, _ = advance(devices, sampler, keys, state, step, int(stop), given.steps)
+        step = int(stop)
+        found = terms(devices, sampler.potential, state).features
+        features.append(np.asarray(found)[..., : given.replicas])
+    values = np.moveaxis(np.concatenate(features[1:], axis=-1), 1, -1).reshape(-1, n_features)
+    values = values.astype(np.float64)
+    # Features of atoms whose positions are not finite may be: nobody is their neighbour.
+    positions = np.asarray(state.system.positions)[..., : given.replicas]
+    if not np.all(np.isfinite(values)) or not np.all(np.isfinite(positions)):
+        raise JentmaxError(
+            "scaling: the preliminary run came to numbers that are not finite; lower "
+            f"sampler.timestep = {settings.sampler.timestep:g} fs or scaling.temperature = "
+            f'{given.temperature:g} K, or give the scale: scaling.kind = "given"'
+        )
+    return values

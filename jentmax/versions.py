@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from importlib.metadata import version
 
 import jax
 
 
-def device_name() -> str:
-    """The device that computes, in words."""
+def device_name(n_devices: int) -> str:
+    """The devices that compute, in words.
+
+    Args:
+        n_devices: how many are used.
+    """
     device = jax.devices()[0]
     if device.platform == "cpu":
-        return f"CPU ({platform.machine()}, {os.cpu_count()} cores)"
-    return f"{device.platform.upper()} ({device.device_kind})"
+        return f"CPU ({platform.machine()}, {n_devices} {'core' if n_devices == 1 else 'cores'})"
+    several = f"{n_devices} x " if n_devices > 1 else ""
+    return f"{several}{device.platform.upper()} ({device.device_kind})"
 
 
 def versions() -> dict[str, str]:

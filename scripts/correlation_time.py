@@ -15,6 +15,7 @@ from jentmax import load
 from jentmax.build import build_descriptor, build_potential, build_sampler
 from jentmax.chains import chain_keys, random_start, stacked
 from jentmax.cycles import advance, begin
+from jentmax.sharding import first_devices
 
 EVERY = 5
 
@@ -25,14 +26,19 @@ def series(preset: str, replicas: int, steps: int, forget: int) -> np.ndarray:
     potential = build_potential(settings, np.ones(build_descriptor(settings).n_features))
     sampler = build_sampler(settings, potential)
     chains = list(range(replicas))
-    system, weights = stacked([random_start(settings, chain) for chain in chains], jnp.float32)
-    start, keys = chain_keys(settings.run.seed, chains, [0] * replicas, 0)
-    sampler, state = begin(sampler, start, system, weights)
+    devices = first_devices(1)
+    start, keys, system, weights = devices.split(
+        (
+            *chain_keys(settings.run.seed, chains, [0] * replicas, 0),
+            *stacked([random_start(settings, chain) for chain in chains], jnp.float32),
+        )
+    )
+    sampler, state = begin(devices, sampler, start, system, weights)
     total = forget + steps
-    sampler, state, _ = advance(sampler, keys, state, 0, forget, total)
+    sampler, state, _ = advance(devices, sampler, keys, state, 0, forget, total)
     features = []
     for step in range(forget, total, EVERY):
-        sampler, state, _ = advance(sampler, keys, state, step, step + EVERY, total)
+        sampler, state, _ = advance(devices, sampler, keys, state, step, step + EVERY, total)
         now = state.system
         features.append(np.asarray(potential.terms(now.positions, now.cell, now.species).features))
     return np.moveaxis(np.stack(features), 2, 1).reshape(len(features), features[0].shape[1], -1)

@@ -18,6 +18,7 @@ jax.config.update("jax_numpy_dtype_promotion", "standard")
 
 
 @pytest.fixture(autouse=True)
-def _in_an_empty_folder(tmp_path, monkeypatch):
-    """Nothing that a test or a docstring example writes lands in the checkout."""
+def _in_an_empty_folder(tmp_path, tmp_path_factory, monkeypatch):
+    """Nothing that a test or a docstring example writes lands in the checkout, or at home."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))

@@ -1,5 +1,6 @@
 """The command line: every command, and every input that cannot be used."""
 
+import dataclasses
 import fcntl
 import json
 import os
@@ -21,9 +22,9 @@ import h5py
 import numpy as np
 import pytest
 from dataset_files import BATCHES, write
-from tiny_runs import GIVEN, TINY, columns, tiny
+from tiny_runs import BATCH, GIVEN, TINY, columns, tiny
 
-from jentmax import batch, cli
+from jentmax import batch, cli, devices
 from jentmax.config import load, preset_text, presets, to_toml
 from jentmax.dataset import Dataset
 from jentmax.generation import generate
@@ -40,6 +41,8 @@ def call(monkeypatch, capsys):
         if len(words) == 1:
             words = shlex.split(words[0])
         monkeypatch.setattr(sys, "argv", ["jentmax", *words])
+        for name in ("quieten", "use_every_core", "use_cache"):
+            monkeypatch.setattr(devices, name, lambda: None)  # for processes without JAX yet
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             cli.main()
@@ -84,7 +87,8 @@ def test_generate_info_export_describe(good):
     assert lines[0].startswith("device     ")
     assert lines[1] == "structures 3 of 12 atoms of W, 20 steps each, seed 0"
     assert lines[2] == "output     tungsten.h5"
-    assert "compiling the annealing and the quench: 0/3" in lines[3]
+    assert lines[3] == "batch      4 side by side, as given"
+    assert "starting: 0/3" in lines[4]
     assert lines[-2].startswith("tungsten.h5: 3 structures in ")
     assert lines[-1] == "look at it with: jentmax info tungsten.h5"
 
@@ -148,6 +152,7 @@ def test_every_flag_of_generate(good):
     good(
         "generate", "--preset", "tungsten-diverse", *FLAGS, "--structures", "2", "--seed", "5",
         "--output", "mine.h5", "--batch-size", "3", "--precision", "float64", "--quiet",
+        "--devices", "1",
         "--set", "quench.steps=0",
     )  # fmt: skip
     with Dataset("mine.h5") as dataset:
@@ -160,6 +165,7 @@ def test_every_flag_of_generate(good):
         "seed": 5,
         "output": "mine.h5",
         "batch_size": 3,
+        "devices": 1,
         "precision": "float64",
         "cycles_per_chain": 2,
     }
@@ -403,6 +409,7 @@ def test_all_problems_are_told_at_once(bad):
         ("--structures 0", ["run.structures = 0", "at least 1"]),
         ("--seed -1", ["run.seed = -1", "from 0 to 4294967295"]),
         ("--batch-size 0", ["run.batch_size = 0", "at least 1"]),
+        ("--devices 0", ["run.devices = 0", "at least 1"]),
         ("--output ''", [". is a folder; give the path of a file"]),
     ],
 )
@@ -634,7 +641,12 @@ def test_wrong_usage(call, line):
 
 
 def test_a_chain_that_fails_is_told(bad, monkeypatch):
-    monkeypatch.setattr(batch, "_one", lambda *_: None)
+    harvested = batch._harvested
+
+    def broken(*arguments):
+        return dataclasses.replace(harvested(*arguments), finite=np.zeros(BATCH, bool))
+
+    monkeypatch.setattr(batch, "_harvested", broken)
     message = bad("generate", *FLAGS, "--output", "set.h5", "--quiet")
     assert "structure 0: not finite in 5 attempts" in message
 

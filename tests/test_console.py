@@ -83,7 +83,7 @@ def test_plain_lines(clock, capsys):
     assert "\r" not in output
     device, structures, target, *lines = output.splitlines()
     assert device.startswith("device     ")
-    assert device.endswith(", float32, 4 side by side")
+    assert device.endswith(", float32")
     assert structures == "structures 16 of 12 atoms of W, 20 steps each, seed 0"
     assert target == "output     some.h5"
     assert lines == [
@@ -103,6 +103,14 @@ def test_plain_lines(clock, capsys):
 def test_what_was_made_anew_is_told(clock, capsys):
     tell(clock, quarantined=3)
     assert "; 3 attempts were not finite and made anew\n" in capsys.readouterr().out
+
+
+def test_notes_are_told_at_once(clock, capsys):
+    with Console(tiny(*SETTINGS)) as console:
+        for clock.now, note in ((100, ""), (101, "batch      16"), (101.5, "out of memory")):
+            console.report(Progress("annealing", 1.0, 16, [], [], 0, note))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ["    0.0 s  annealing: 1/16", "batch      16", "out of memory"]
 
 
 def test_several_numbers_of_atoms(capsys):

@@ -11,6 +11,9 @@ from jentmax import NeighborList
 from jentmax.build import build_potential, build_sampler
 from jentmax.chains import chain_keys, random_start, stacked
 from jentmax.cycles import advance, begin
+from jentmax.sharding import first_devices
+
+DEVICES = first_devices(1)
 
 STEPS = 60
 
@@ -55,15 +58,16 @@ def started(sampler, chains=(0, 1, 2, 3), broken=None):
     starts = [random_start(settings(), chain) for chain in chains]
     if broken is not None:
         starts[broken] = dataclasses.replace(starts[broken], positions=np.full((12, 3), np.nan))
-    system, weights = stacked(starts, jnp.float64)
-    start_keys, keys = chain_keys(0, chains, [0] * len(chains), 0)
-    return *begin(sampler, start_keys, system, weights), keys
+    start_keys, keys, system, weights = DEVICES.split(
+        (*chain_keys(0, chains, [0] * len(chains), 0), *stacked(starts, jnp.float64))
+    )
+    return *begin(DEVICES, sampler, start_keys, system, weights), keys
 
 
 def ended(sampler, **options):
     """Sampler, positions and temperatures at the end of a cycle."""
     sampler, state, keys = started(sampler, **options)
-    sampler, state, temperature = advance(sampler, keys, state, 0, STEPS, STEPS)
+    sampler, state, temperature = advance(DEVICES, sampler, keys, state, 0, STEPS, STEPS)
     return sampler, np.asarray(state.system.positions), np.asarray(temperature)
 
 
@@ -87,7 +91,7 @@ def test_lists_that_lack_room_are_mended(finders, end):
     _, enough, _ = started(sampler_with(finders(ROOM)))
     assert np.array_equal(state.velocities, enough.velocities)
 
-    sampler, state, temperature = advance(sampler, keys, state, 0, STEPS, STEPS)
+    sampler, state, temperature = advance(DEVICES, sampler, keys, state, 0, STEPS, STEPS)
     assert sampler.potential.finder.capacity == 12
     assert not state.neighbors.overflow.any()
     assert np.allclose(state.system.positions, end[0], rtol=0, atol=CHAOS)
@@ -98,7 +102,7 @@ def test_nothing_grows_where_there_is_room(finders):
     sampler = sampler_with(finders(ROOM))
     same, state, keys = started(sampler)
     assert same is sampler
-    assert advance(sampler, keys, state, 0, 3, STEPS)[0] is sampler
+    assert advance(DEVICES, sampler, keys, state, 0, 3, STEPS)[0] is sampler
 
 
 def test_lists_and_all_pairs_give_the_same(finders, end):
@@ -129,7 +133,7 @@ def test_pieces_make_the_whole(finders, end):
     sampler, state, keys = started(sampler_with(finders(ROOM)))
     temperatures = []
     for first, last in ((0, 7), (7, 20), (20, STEPS)):
-        sampler, state, temperature = advance(sampler, keys, state, first, last, STEPS)
+        sampler, state, temperature = advance(DEVICES, sampler, keys, state, first, last, STEPS)
         temperatures.append((last - first) * np.asarray(temperature))
     assert np.array_equal(state.system.positions, end[0])
     # Mean of means, rounded otherwise.
@@ -144,5 +148,5 @@ def test_a_cycle_is_compiled_once(finders, monkeypatch):
     monkeypatch.setattr(type(sampler.potential), "terms", lambda *_: traced.append(1), raising=True)
     again = sampler_with(finders(ROOM))
     again, state, keys = started(again, chains=(5, 6, 7, 8))
-    advance(again, keys, state, 3, 11, 40)
+    advance(DEVICES, again, keys, state, 3, 11, 40)
     assert not traced

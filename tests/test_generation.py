@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import os
+import tomllib
 from pathlib import Path
 
 import ase.data
@@ -12,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.errors import JaxRuntimeError
 from tiny_runs import BATCH, assert_identical, columns, run, tiny
 
 import jentmax
@@ -24,7 +26,9 @@ from jentmax.config import to_toml
 from jentmax.dataset import Dataset
 from jentmax.errors import JentmaxError
 from jentmax.generation import batches, generate
+from jentmax.memory import Width
 from jentmax.progress import Counter, ignore
+from jentmax.sharding import first_devices
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +198,9 @@ def rows_of(chains, settings=None):
     settings = tiny("run.structures=1000") if settings is None else settings
     with jax.enable_x64(False):
         potential = build_potential(settings, settings.scaling.scale)
-        batch = Batch(settings, potential, chains, jnp.float32, Counter(1000, ignore))
+        devices, width = first_devices(1), Width(len(chains))
+        batch = Batch(settings, chains, jnp.float32, Counter(1000, ignore), devices, width)
+        batch.sample(potential)
         return [batch.rows(cycle) for cycle in (0, 1)]
 
 
@@ -213,10 +219,10 @@ def test_a_cycle_starts_where_the_last_one_ended(structures, monkeypatch):
     begun = []
     begin = batch_room.begin
 
-    def spied(sampler, key, system, weights):
+    def spied(devices, sampler, key, system, weights):
         if isinstance(sampler, jentmax.Langevin):
             begun.append(np.asarray(system.positions))
-        return begin(sampler, key, system, weights)
+        return begin(devices, sampler, key, system, weights)
 
     monkeypatch.setattr(batch_room, "begin", spied)
     rows_of(list(range(BATCH)))
@@ -258,6 +264,10 @@ def test_batches_hold_every_chain_once(structures, n_atoms):
     # Chains stand where they stand in any larger set.
     larger = tiny(f"run.structures={structures + 13}", f"system.n_atoms={n_atoms}")
     assert all(batch in list(batches(larger)) for batch in chains)
+    # Several devices have as many each.
+    shared = list(batches(settings, 3))
+    assert all(len(batch) == 3 * BATCH for batch in shared)
+    assert needed <= set(itertools.chain(*shared))
 
 
 def test_several_numbers_of_atoms():
@@ -355,20 +365,20 @@ def test_a_chain_that_fails_at_its_start(file, structures, monkeypatch):
 
 def test_a_chain_that_fails_in_a_later_cycle(structures, monkeypatch):
     """What it gave before stays."""
-    stacked = batch_room.stacked
+    begun = Batch._begun
     calls = []
 
-    def spied(starts, dtype):
-        calls.append(1)
-        starts = list(starts)
-        if len(calls) == 2:  # the second cycle of the first batch
-            positions = np.full_like(starts[2].positions, np.inf)
-            starts[2] = dataclasses.replace(starts[2], positions=positions)
-        return stacked(starts, dtype)
+    def spied(self, sampler, places, cycle):
+        if cycle == 1:
+            calls.append(1)
+            if len(calls) == 1:
+                positions = np.full_like(self._starts[2].positions, np.inf)
+                self._starts[2] = dataclasses.replace(self._starts[2], positions=positions)
+        return begun(self, sampler, places, cycle)
 
-    monkeypatch.setattr(batch_room, "stacked", spied)
+    monkeypatch.setattr(Batch, "_begun", spied)
     found = run()
-    assert len(calls) == 2 + 1 + 2
+    assert len(calls) == 1 + 1 + 1
     for one, other in zip(found, structures, strict=True):
         if one["jentmax_index"] != 5:
             assert_identical(one, other)
@@ -430,22 +440,78 @@ def test_a_first_batch_that_fails_leaves_no_file(monkeypatch):
 
 @pytest.mark.parametrize("what", ["features", "energy", "temperature"])
 def test_whatever_is_not_finite_is_seen(structures, monkeypatch, what):
-    one = batch_room._one
+    harvested = batch_room._harvested
     calls = []
 
-    def spied(positions, cell, terms, temperature):
+    def spied(state, terms, temperature, n_replicas):
         calls.append(1)
-        if len(calls) == 3:
+        if len(calls) == 1:
+            broken = np.where(np.arange(BATCH) == 2, np.nan, 0)
             if what == "temperature":
-                temperature = np.float64(np.inf)
+                temperature = temperature + broken
             else:
-                values = getattr(terms, what)
-                terms = dataclasses.replace(terms, **{what: values + np.nan})
-        return one(positions, cell, terms, temperature)
+                terms = dataclasses.replace(terms, **{what: getattr(terms, what) + broken})
+        return harvested(state, terms, temperature, n_replicas)
 
-    monkeypatch.setattr(batch_room, "_one", spied)
+    monkeypatch.setattr(batch_room, "_harvested", spied)
     found = run("run.structures=8")
     assert [structure["attempt"] for structure in found] == [0, 0, 0, 0, 1, 1, 0, 0]
+
+
+# A device whose memory is full
+
+
+def little_memory(monkeypatch, most, first_call=0):
+    """So many structures fit from some call on."""
+    advance = batch_room.advance
+    calls = []
+
+    def spied(devices, sampler, keys, state, first, last, n_steps):
+        calls.append(last)
+        if last and len(calls) > first_call and len(state.entropy_weight) > most:
+            raise JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 123 bytes.")
+        return advance(devices, sampler, keys, state, first, last, n_steps)
+
+    monkeypatch.setattr(batch_room, "advance", spied)
+
+
+@pytest.mark.parametrize("first_call", [0, 16])
+def test_out_of_memory(structures, monkeypatch, first_call):
+    """In the first cycle or the second: half of them at a time, and nothing is lost."""
+    little_memory(monkeypatch, 2, first_call)
+    notes = []
+
+    def report(progress):
+        if "memory" in progress.note:
+            notes.append((progress.note, len(progress.entropy)))
+
+    found = run(report=report)
+    expected = 4 if first_call else 0
+    assert notes == [("out of memory: on with 2 side by side on each device", expected)]
+    assert [structure["jentmax_index"] for structure in found] == list(range(11))
+    for one, other in zip(found, structures, strict=True):
+        for name in ("chain", "cycle", "attempt", "entropy_weight"):
+            assert one[name] == other[name]
+    # What is made again from the file's settings: the batch size of its beginning.
+    with Dataset("set.h5") as dataset:
+        stored = tomllib.loads(dataset.settings)["run"]["batch_size"]
+        assert stored == (4 if first_call else 2)
+
+
+def test_a_structure_larger_than_the_memory(monkeypatch):
+    little_memory(monkeypatch, 0)
+    with pytest.raises(JentmaxError, match=r"system\.n_atoms = 12: one structure alone takes more"):
+        run()
+    assert os.listdir() == []
+
+
+def test_other_errors_of_the_device_are_not_taken_for_it(monkeypatch):
+    def broken(*_):
+        raise JaxRuntimeError("INTERNAL: something else")
+
+    monkeypatch.setattr(batch_room, "advance", broken)
+    with pytest.raises(JaxRuntimeError, match="something else"):
+        run()
 
 
 # Output and reports
@@ -470,7 +536,7 @@ def test_the_output_is_the_settings_own_by_default():
     assert os.listdir() == ["own.h5"]
 
 
-def test_structures_are_on_disk_after_their_cycle(structures):
+def test_structures_that_are_reported_are_on_disk(structures):
     lengths = []
 
     def report(progress):
@@ -480,9 +546,10 @@ def test_structures_are_on_disk_after_their_cycle(structures):
                 lengths.append(len(dataset))
         else:
             lengths.append(0)
+        assert len(progress.entropy) == lengths[-1]
 
     run(report=report)
-    assert sorted(set(lengths)) == [0, 4, 8, 10]
+    assert sorted(set(lengths)) == [0, 4, 8, 10, 11]
     assert lengths == sorted(lengths)
 
 
@@ -490,8 +557,8 @@ def test_reports(structures):
     seen = []
     run(report=lambda progress: seen.append((progress.phase, progress.done, len(progress.entropy))))
     phases = [phase for phase, *_ in seen]
-    assert phases[0] == "compiling the annealing and the quench"
-    assert set(phases[1:]) == {"annealing", "quenching", "writing"}
+    assert phases[:2] == ["starting", "compiling"]
+    assert set(phases[2:]) == {"annealing", "quenching", "writing"}
     done = [done for _, done, _ in seen]
     assert done == sorted(done)
     assert done[0] == 0

@@ -6,6 +6,7 @@ import ase
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.errors import JaxRuntimeError
 from tiny_runs import tiny
 
 from jentmax import scaling as room
@@ -26,8 +27,8 @@ def states(monkeypatch):
     seen = []
     advance = room.advance
 
-    def spied(sampler, keys, state, first, last, n_steps):
-        result = advance(sampler, keys, state, first, last, n_steps)
+    def spied(devices, sampler, keys, state, first, last, n_steps):
+        result = advance(devices, sampler, keys, state, first, last, n_steps)
         seen.append((first, last, n_steps, sampler, result[1]))
         return result
 
@@ -118,4 +119,13 @@ def test_a_run_that_is_not_finite(monkeypatch):
 
     monkeypatch.setattr(room, "random_start", broken)
     with pytest.raises(JentmaxError, match=r"not finite; lower sampler\.timestep = 1 fs"):
+        feature_scaling(preliminary(), jnp.float64)
+
+
+def test_a_run_that_takes_too_much_memory(monkeypatch):
+    def full(*_):
+        raise JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes.")
+
+    monkeypatch.setattr(room, "advance", full)
+    with pytest.raises(JentmaxError, match=r"scaling\.replicas = 4 structures of .*n_atoms = 12"):
         feature_scaling(preliminary(), jnp.float64)

@@ -51,7 +51,14 @@ class RunSettings(Section):
     structures: Count = Field(default=64, description="structures to make")
     seed: Seed = Field(default=0, description="seed of all randomness")
     output: Text = Field(default="tungsten.h5", description="file to write")
-    batch_size: Count = Field(default=16, description="chains side by side")
+    batch_size: Annotated[
+        Annotated[int, Field(ge=1)] | Literal["auto"],
+        Allowed('a whole number of at least 1, or "auto"'),
+    ] = Field(default="auto", description="structures side by side on each device")
+    devices: Annotated[
+        Annotated[int, Field(ge=1)] | Literal["all"],
+        Allowed('a whole number of at least 1, or "all"'),
+    ] = Field(default="all", description="CPU cores or GPUs to use")
     precision: Annotated[Literal["float32", "float64"], Allowed("float32 or float64")] = Field(
         default="float32", description="floating-point type"
     )
