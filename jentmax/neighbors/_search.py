@@ -78,7 +78,9 @@ def search_grid(heights: np.ndarray, reach: float, capacity: int) -> Search:
         return x * cell[0] + y * cell[1] + z * cell[2]  # far faster than millions of tiny products
 
     table_type: Any = partition.NeighborList
-    grid: Any = partition.cell_list(1.0, share)
+    error_type: Any = partition.PartitionError
+    cell_list: Any = partition.cell_list
+    grid = cell_list(1.0, share)
     functions: Any = partition.neighbor_list(
         apart,
         jnp.diag(jnp.asarray(heights)),
@@ -93,7 +95,7 @@ def search_grid(heights: np.ndarray, reach: float, capacity: int) -> Search:
         blank = table_type(
             idx=jnp.full((n_atoms, capacity), n_atoms),
             reference_position=fractional,
-            error=partition.PartitionError(jnp.zeros((), jnp.uint8)),
+            error=error_type(jnp.zeros((), jnp.uint8)),
             # A grid cell has a quarter of the volume of an atom's neighbourhood, or somewhat more.
             cell_list_capacity=-(-capacity // 2),
             max_occupancy=capacity,
