@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TypeVar
 
@@ -94,13 +94,21 @@ def generate(
             ahead = _ahead(threads, batch_of, batches(settings, devices.n_used))
             first = next(ahead)
             first.sample(potentials[first.n_atoms])
-            counter.show("compiling")
-            rehearsed = [
-                threads.submit(_with_precision, double, rehearse) for rehearse in first.rehearsals()
-            ]
+            rehearsed: list[Future] = []
+
+            def rehearse() -> None:
+                rehearsed.extend(
+                    threads.submit(_with_precision, double, program)
+                    for program in first.rehearsals()
+                )
+
             if settings.scaling.kind == "preliminary":
                 counter.show("compiling and making the preliminary run")
-            scaling = feature_scaling(settings, dtype)
+            else:
+                counter.show("compiling")
+                rehearse()
+            # The annealing is the same program if its batch is as large.
+            scaling = feature_scaling(settings, dtype, running=rehearse)
             wait(rehearsed)  # what went wrong there will go wrong again
 
             def create() -> DatasetWriter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -29,12 +30,19 @@ class Scaling(NamedTuple):
     scale: np.ndarray
 
 
-def feature_scaling(settings: Settings, dtype: DTypeLike) -> Scaling:
+def feature_scaling(
+    settings: Settings, dtype: DTypeLike, running: Callable[[], None] = lambda: None
+) -> Scaling:
     """The scaling that the settings give, or that of a preliminary run at K = 0.
 
     Snapshots come from the second half of the run, when the random starts are forgotten. With
     several numbers of atoms the first one is taken; densities and aspect ratios are drawn as for
     any chain.
+
+    Args:
+        settings: of the run.
+        dtype: floating-point type of the run.
+        running: called once the preliminary run is compiled and under way.
 
     Raises:
         JentmaxError: if a feature does not vary, so that it has no scale, or if the run takes more
@@ -44,7 +52,7 @@ def feature_scaling(settings: Settings, dtype: DTypeLike) -> Scaling:
     if isinstance(given, GivenScaling):
         return Scaling(np.zeros(len(given.scale)), np.asarray(given.scale))
     try:
-        values = _preliminary_features(settings, given, dtype)
+        values = _preliminary_features(settings, given, dtype, running)
     except JaxRuntimeError as error:
         if not is_out_of_memory(error):
             raise
@@ -66,7 +74,10 @@ def feature_scaling(settings: Settings, dtype: DTypeLike) -> Scaling:
 
 
 def _preliminary_features(
-    settings: Settings, given: PreliminaryScaling, dtype: DTypeLike
+    settings: Settings,
+    given: PreliminaryScaling,
+    dtype: DTypeLike,
+    running: Callable[[], None],
 ) -> np.ndarray:
     """Features of all atoms of all snapshots, shape (..., n_features)."""
     n_features = build_descriptor(settings).n_features
@@ -83,6 +94,8 @@ def _preliminary_features(
         (start_keys, keys, system, np.zeros_like(weights))
     )
     sampler, state = begin(devices, sampler, start_keys, system, weights)
+    sampler, state, _ = advance(devices, sampler, keys, state, 0, 0, given.steps)
+    running()
     stops = np.linspace(given.steps / 2, given.steps, given.snapshots + 1).astype(int)
     features = []
     step = 0

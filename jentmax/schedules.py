@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
@@ -34,3 +35,13 @@ SCHEDULES: dict[str, Schedule] = {
 }
 """Schedules by name; "linear-down" for T and "linear-up" for K are the published ones
 (doi:10.1063/5.0013059)."""
+
+
+def number_of(name: str) -> np.ndarray:
+    """Number of a schedule, by which `evaluate` knows it."""
+    return np.asarray(list(SCHEDULES).index(name), np.int32)
+
+
+def evaluate(number: ArrayLike, progress: ArrayLike) -> Array:
+    """A schedule whose number is data, so that one compiled program follows them all."""
+    return jnp.stack([schedule(progress) for schedule in SCHEDULES.values()])[number]

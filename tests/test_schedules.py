@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jentmax.config import Settings
-from jentmax.schedules import SCHEDULES
+from jentmax.schedules import SCHEDULES, evaluate, number_of
 
 MIDDLES = {"linear": 0.5, "quadratic": 0.25, "cosine": 0.5}
 QUARTERS = {"linear": 0.25, "quadratic": 0.0625, "cosine": (1 - np.sqrt(0.5)) / 2}
@@ -48,3 +48,9 @@ def test_settings_allow_these_schedules_and_no_others():
     for field in ("temperature_schedule", "entropy_schedule"):
         annotation = type(Settings().sampler).model_fields[field].annotation
         assert set(annotation.__args__) == set(SCHEDULES)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_by_number(name):
+    progress = jnp.asarray(0.3)
+    assert jax.jit(evaluate)(number_of(name), progress) == SCHEDULES[name](progress)

@@ -63,7 +63,7 @@ class RunSettings(Section):
         default="float32", description="floating-point type"
     )
     cycles_per_chain: Count = Field(
-        default=4, description="annealing cycles from one random start, one structure each"
+        default=2, description="annealing cycles from one random start, one structure each"
     )
 
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-import math
-
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int, Key
 
 from jentmax.potential import Potential
 from jentmax.samplers._state import Sampler, State, forces_at, moved, normal
-from jentmax.schedules import SCHEDULES
+from jentmax.schedules import evaluate, number_of
 from jentmax.system import System
 from jentmax.units import ACCELERATION, BOLTZMANN
+
+
+def _number(value: ArrayLike) -> ArrayLike:
+    return np.asarray(value, float) if isinstance(value, int | float) else value
+
+
+def _schedule(name: ArrayLike | str) -> ArrayLike:
+    return number_of(name) if isinstance(name, str) else name
 
 
 class Langevin(Sampler):
@@ -27,23 +35,25 @@ class Langevin(Sampler):
     the atoms faster than a weak thermostat cools them. Hence a strong friction, and a cap on the
     force on each atom: with both the kinetic temperature follows its schedule.
 
+    All numbers are data: runs that differ in them share one compiled program.
+
     Attributes:
         potential: what to sample.
         timestep: in fs.
         friction: in 1/ps.
         temperature: by which the temperature schedule is multiplied, in K.
-        temperature_schedule: a name in `jentmax.schedules.SCHEDULES`.
+        temperature_schedule: a name in `jentmax.schedules.SCHEDULES`; kept as its number.
         entropy_schedule: likewise, for K.
         force_cap: largest force on an atom, in eV/Å.
     """
 
     potential: Potential
-    timestep: float = eqx.field(static=True, default=1.0)
-    friction: float = eqx.field(static=True, default=100.0)
-    temperature: float = eqx.field(static=True, default=10_000.0)
-    temperature_schedule: str = eqx.field(static=True, default="linear-down")
-    entropy_schedule: str = eqx.field(static=True, default="linear-up")
-    force_cap: float = eqx.field(static=True, default=20.0)
+    timestep: Float[ArrayLike, ""] = eqx.field(converter=_number, default=1.0)
+    friction: Float[ArrayLike, ""] = eqx.field(converter=_number, default=100.0)
+    temperature: Float[ArrayLike, ""] = eqx.field(converter=_number, default=10_000.0)
+    temperature_schedule: Int[ArrayLike, ""] = eqx.field(converter=_schedule, default="linear-down")
+    entropy_schedule: Int[ArrayLike, ""] = eqx.field(converter=_schedule, default="linear-up")
+    force_cap: Float[ArrayLike, ""] = eqx.field(converter=_number, default=20.0)
 
     def init(
         self,
@@ -52,32 +62,33 @@ class Langevin(Sampler):
         entropy_weight: Float[Array, "*replicas"],
     ) -> State:
         """The state at the start of a cycle, with velocities drawn at its first temperature."""
-        positions = system.positions
-        speed = jnp.sqrt(BOLTZMANN * self._temperature(0.0) * ACCELERATION / system.masses)
-        velocities = speed[:, None] * normal(key, positions.shape[:2], positions.dtype)
+        positions, dtype = system.positions, system.positions.dtype
+        start = jnp.zeros((), dtype)
+        speed = jnp.sqrt(BOLTZMANN * ACCELERATION * self._temperature(start) / system.masses)
         return State(
             system=system,
             entropy_weight=entropy_weight,
             neighbors=self.potential.finder.build(positions, system.cell),
-            velocities=velocities.astype(positions.dtype),
+            velocities=speed[:, None] * normal(key, positions.shape[:2], dtype),
         )
 
     def step(self, key: Key[Array, "*replicas"], state: State, progress: Float[Array, ""]) -> State:
         """One time step: kick, drift by half, friction and noise, drift by half."""
         system, masses = state.system, state.system.masses[:, None]
         positions, dtype = system.positions, system.positions.dtype
+        timestep, friction = (jnp.asarray(x, dtype) for x in (self.timestep, self.friction))
         neighbors = self.potential.finder.refreshed(state.neighbors, positions, system.cell)
-        weight = state.entropy_weight * SCHEDULES[self.entropy_schedule](progress)
+        weight = state.entropy_weight * evaluate(self.entropy_schedule, progress)
         forces = self._capped(forces_at(self.potential, positions, system, weight, neighbors))
-        kept = math.exp(-1e-3 * self.friction * self.timestep)
-        thermal = jnp.sqrt(
-            (1 - kept**2) * BOLTZMANN * ACCELERATION * self._temperature(progress) / masses
-        ).astype(dtype)
+        kept = jnp.exp(-1e-3 * friction * timestep)
+        # 1 - kept^2 without the cancellation.
+        gained = -jnp.expm1(-2e-3 * friction * timestep)
+        thermal = jnp.sqrt(gained * BOLTZMANN * ACCELERATION * self._temperature(progress) / masses)
 
-        velocities = state.velocities + self.timestep * ACCELERATION / masses * forces
-        positions = positions + self.timestep / 2 * velocities
+        velocities = state.velocities + timestep * ACCELERATION / masses * forces
+        positions = positions + timestep / 2 * velocities
         velocities = kept * velocities + thermal * normal(key, positions.shape[:2], dtype)
-        positions = positions + self.timestep / 2 * velocities
+        positions = positions + timestep / 2 * velocities
         return State(
             system=moved(state, positions),
             entropy_weight=state.entropy_weight,
@@ -85,9 +96,11 @@ class Langevin(Sampler):
             velocities=velocities,
         )
 
-    def _temperature(self, progress: Float[Array, ""] | float) -> Array:
-        return self.temperature * SCHEDULES[self.temperature_schedule](progress)
+    def _temperature(self, progress: Float[Array, ""]) -> Array:
+        scale = jnp.asarray(self.temperature, progress.dtype)
+        return scale * evaluate(self.temperature_schedule, progress)
 
     def _capped(self, forces: Float[Array, "n_atoms 3 *replicas"]) -> Array:
         squared = jnp.sum(forces**2, axis=1, keepdims=True)
-        return forces * jnp.minimum(1, self.force_cap / jnp.sqrt(jnp.maximum(squared, 1e-12)))
+        cap = jnp.asarray(self.force_cap, forces.dtype)
+        return forces * jnp.minimum(1, cap / jnp.sqrt(jnp.maximum(squared, 1e-12)))
