@@ -323,7 +323,8 @@ def in_terminal(*words, n_columns=80):
 
 
 def test_a_live_bar_in_a_terminal():
-    steps = ["--set", "sampler.steps=3000", "--set", "quench.steps=0"]
+    # Long enough for a rate to be shown.
+    steps = ["--set", "sampler.steps=20000", "--set", "quench.steps=0"]
     code, shown = in_terminal("generate", *FLAGS, *steps, "--output", "set.h5")
     assert code == 0, shown
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)

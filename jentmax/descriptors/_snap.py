@@ -115,7 +115,9 @@ class Snap(eqx.Module):
         densities = self._densities(environments, species, spins, grid)
         place = {name: number for number, name in enumerate(densities)}
         triples = tuple((place[a, j1], place[b, j2], place[c, j]) for a, b, c, j1, j2, j in labels)
-        averages = triple_averages(jnp.stack(list(densities.values())), triples, grid)
+        together = jnp.concatenate(materialized(list(densities.values())))
+        values = together.reshape(len(densities), -1, species.size)
+        averages = triple_averages(values, triples, grid)
         features = []
         for (a, b, c, _, _, j), [average] in zip(
             labels, jnp.split(averages, len(labels)), strict=True
@@ -144,7 +146,7 @@ class Snap(eqx.Module):
             for j in spins:
                 degree = self.twojmax - (self.twojmax - j) % 2
                 densities[kind, j] = densities_at(of_degree[degree], j, degree, grid)
-        return dict(zip(densities, materialized(list(densities.values())), strict=True))
+        return densities
 
     def _central_atom(self, species: Array, kind: int) -> Array | float:
         """Weight of the central atoms in the density of a species."""

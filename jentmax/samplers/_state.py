@@ -43,6 +43,10 @@ class Sampler(eqx.Module):
 
     potential: eqx.AbstractVar[Potential]
 
+    def __hash__(self) -> int:
+        """By identity, so that ``jax.jit(sampler.step)`` works though it holds arrays."""
+        return id(self)
+
     @abc.abstractmethod
     def init(
         self,
