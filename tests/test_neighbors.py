@@ -188,13 +188,16 @@ def test_a_list_in_cells_that_a_grid_divides(n_replicas):
 
 
 def test_the_largest_system_without_a_list():
-    cell, small = 100 * np.eye(3), 50 * np.eye(3)
-    small[0, 0] = 5.0
-    kinds = [type(neighbor_finder(4.0, n, cell)) for n in range(100, 2000, 50)]
+    cell = 100 * np.eye(3)
+    kinds = [type(neighbor_finder(4.0, n, cell)) for n in range(50, 2000, 50)]
     assert kinds == sorted(kinds, key=lambda kind: kind is NeighborList), "not one border"
-    border = 100 + 50 * kinds.index(NeighborList)
-    # Images count.
-    assert isinstance(neighbor_finder(4.0, border - 50, small), NeighborList)
+    assert 1 < kinds.index(NeighborList) < 10
+    # Where no grid fits a list is worth less, and images count.
+    thin, small = 12 * np.eye(3), np.diag([5.0, 12, 12])
+    border = 50 + 50 * kinds.index(NeighborList)
+    assert isinstance(neighbor_finder(4.0, border, thin), AllPairs)
+    assert isinstance(neighbor_finder(4.0, 400, thin), AllPairs)
+    assert isinstance(neighbor_finder(4.0, 400, small), NeighborList)
 
 
 def cluster(n_replicas=2, n_atoms=12, seed=0):

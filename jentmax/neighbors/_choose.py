@@ -8,12 +8,16 @@ import numpy as np
 
 from jentmax.neighbors._all_pairs import AllPairs
 from jentmax.neighbors._environments import Finder
-from jentmax.neighbors._list import NeighborList
+from jentmax.neighbors._list import NeighborList, grid_fits
 from jentmax.system import cell_heights
 
-LARGEST_ALL_PAIRS = 500**2
-"""Pairs, images included, up to which looking at all of them at every step is cheaper than building
-a list every ten steps or so: jax-md's search itself looks at all pairs, times 27 images or more."""
+ALL_PAIRS_WHERE_A_GRID_FITS = 100**2
+"""Pairs up to which looking at all of them at every step is cheaper than keeping a list, in cells
+that have room for the grid by which the list is built."""
+
+ALL_PAIRS_ELSEWHERE = 500**2
+"""The same in smaller or thinner cells, images included: there the search itself looks at all
+pairs, times 27 images or more."""
 
 
 def neighbor_finder(cutoff: float, n_atoms: int, cells: np.ndarray) -> Finder:
@@ -35,10 +39,12 @@ def neighbor_finder(cutoff: float, n_atoms: int, cells: np.ndarray) -> Finder:
     heights = cell_heights(cells).min(axis=0)
     # An offset between -1/2 and 1/2 plus this many periods reaches the cutoff.
     images = np.floor(cutoff / heights + 0.5 - 1e-9).astype(int)
-    if n_atoms**2 * np.prod(2 * images + 1) <= LARGEST_ALL_PAIRS:
+    skin = 0.5
+    grid = grid_fits(heights, cutoff + skin)
+    most = ALL_PAIRS_WHERE_A_GRID_FITS if grid else ALL_PAIRS_ELSEWHERE
+    if n_atoms**2 * np.prod(2 * images + 1) <= most:
         return AllPairs(cutoff, (int(images[0]), int(images[1]), int(images[2])))
     density = n_atoms / np.abs(np.linalg.det(cells)).min()
-    skin = 0.5
     expected = density * 4 / 3 * math.pi * (cutoff + skin) ** 3
     # Environments fluctuate; a list that overflows all the same is mended, at a cost.
     capacity = math.ceil(1.5 * expected) + 12

@@ -58,7 +58,7 @@ class NeighborList(Finder):
 
         self.cutoff, self.skin, self.capacity, self.heights = cutoff, skin, capacity, heights
         reach = cutoff + skin
-        search = search_grid if min(heights) > 3.01 * reach else search_images
+        search = search_grid if grid_fits(np.asarray(heights), reach) else search_images
         self._search = search(np.asarray(heights), reach, capacity)
 
     def build(
@@ -134,3 +134,8 @@ class NeighborList(Finder):
         pairs = jnp.concatenate(others) - points[:, None] + combine(cell, neighbors.shifts)
         kinds = species.reshape(-1)[indices]
         return masked(pairs, neighbors.indices < n_atoms, self.cutoff, species, kinds)
+
+
+def grid_fits(heights: np.ndarray, reach: float) -> bool:
+    """Whether cells of these heights (Å) have room for three grid cells of the reach (Å)."""
+    return bool(np.min(heights) > 3.01 * reach)
