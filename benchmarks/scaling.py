@@ -1,10 +1,13 @@
-"""Cost and memory of a sampler step against atoms, replicas and twojmax, on one device.
+"""Cost, compile time and memory of a sampler step against atoms, replicas and twojmax.
 
-    python benchmarks/scaling.py [--output result.json] [--figure scaling.png] [--smoke]
-    python benchmarks/scaling.py --from result.json --figure scaling.png
+    python benchmarks/scaling.py [--panel atoms ...] [--output result.json] [--figure result.png]
+    python benchmarks/scaling.py --from result.json ... --figure result.png
 
-Times are medians of full Langevin steps in one compiled call; memory is what the compiled program
-asks for. The forces are compared with float64 and with central differences first.
+On one device: one core, or one GPU. Every repeat takes the same full Langevin steps again, in one
+compiled call, in which neighbour lists are built anew a few times; the median counts. Memory is
+what the compiled program asks for: arguments, results and what lies between. Features are not
+scaled, which costs the same. Before anything is timed, forces in float32 are compared with float64
+and with central differences.
 """
 
 import argparse
@@ -13,120 +16,262 @@ import time
 from pathlib import Path
 
 import numpy as np
-import throughput
-from throughput import check_forces, dtype_of, jax, started
+from throughput import check_forces, dtype_of, jax, jnp, started, timed  # first: it sets XLA up
 
-from jentmax import load
-from jentmax.build import build_sampler
-from jentmax.config.settings import n_features
-from jentmax.cycles import advance
-from jentmax.samplers._state import _run
+from jentmax import cycles, load
+from jentmax.config import Settings, n_features
+from jentmax.memory import is_out_of_memory
 from jentmax.versions import device_name, versions
 
-ALL = 'descriptor.components="all"'
-SMOKE = {"atoms": [39, 600], "replicas": [1, 4], "twojmax": [2, 3]}
-FULL = {
+PANELS = {
     "atoms": [39, 128, 400, 1000, 2000, 5000, 10_000],
     "replicas": [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024],
     "twojmax": [2, 3, 4, 5, 6, 7, 8],
 }
+SMOKE = {"atoms": [39, 1000], "replicas": [1, 16], "twojmax": [2, 3]}
+REPLICAS = {"cpu": {"atoms": 16, "twojmax": 4}, "gpu": {"atoms": 64, "twojmax": 256}}
+"""Side by side, where the panel does not vary them."""
+
+ALONE_FROM = 1000
+"""Atoms from which on one structure is enough for a device."""
+
+WARM_UP = 30
+"""Steps from the random start that are not timed."""
+
+LEAST_STEPS = {"AllPairs": 5, "NeighborList": 60}
+"""Lists are built anew every ten steps or so."""
+
+COLUMNS = (
+    f"{'':8} {'atoms':>6} {'replicas':>8} {'twojmax':>7} {'finder':>12} {'rebuilt':>7} "
+    f"{'us/structure':>12} {'us/atom':>8} {'MiB/replica':>11} {'compile':>9}"
+)
 
 
-def point(panel: str, value: int, on_gpu: bool) -> tuple[list[str], int]:
-    """Settings of one point of a panel, and replicas."""
-    if panel == "atoms":
-        return [f"system.n_atoms={value}"], (64 if on_gpu else 16) if value < 1000 else 1
+def cases(panel: str, values: list[int], kind: str) -> list[tuple[list[str], int]]:
+    """Settings of each point of a panel, and replicas."""
     if panel == "replicas":
-        return [], value
-    return [f"descriptor.twojmax={value}", ALL], 256 if on_gpu else 4
+        return [([], value) for value in values]
+    together = REPLICAS[kind][panel]
+    if panel == "twojmax":
+        every = 'descriptor.components="all"'
+        return [([f"descriptor.twojmax={value}", every], together) for value in values]
+    few = [value for value in values if value < ALONE_FROM]
+    return [
+        ([f"system.n_atoms={value}"], replicas)
+        for replicas, some in ((together, few), (1, values))
+        for value in some
+    ]
 
 
-def measured(overrides: list[str], replicas: int, seconds: float, repeats: int) -> dict:
-    """Time and memory of a step."""
-    settings = load("tungsten", [*overrides, f"run.batch_size={replicas}"])
-    scale = np.ones(n_features(settings))
-    devices, sampler, keys, state = started(settings, scale, 1)
+def compiled(devices, sampler, keys, state):
+    """The program that `jentmax.cycles.advance` runs; the same is not compiled twice."""
+    numbers = jnp.asarray(0, jnp.int32), jnp.asarray(1, jnp.int32), devices.numbers(1, idle=0)
+    return cycles._run.lower(devices, sampler, keys, state, *numbers).compile().compiled
 
-    def run(steps: int):
-        return advance(devices, sampler, keys, state, 0, steps, 3000)[1:]
 
+def measured(settings: Settings, seconds: float, repeats: int) -> dict:
+    """One point: time, compile time and memory of a step."""
+    replicas = int(settings.run.batch_size)
+    devices, sampler, keys, state = started(settings, np.ones(n_features(settings)), 1)
     began = time.perf_counter()
-    jax.block_until_ready(run(1))
+    program = compiled(devices, sampler, keys, state)
     compile_s = time.perf_counter() - began
-    _, [few] = throughput.timed(lambda: run(2), 1)
-    # Enough steps that a neighbour list is built anew a few times.
-    steps = int(np.clip(seconds * 2 / few, 2, 1000))
-    sampler, state, _ = advance(devices, sampler, keys, state, 0, 1, 3000)
-    _, times = throughput.timed(lambda: run(steps), repeats)
+
+    def advance(sampler, state, first: int, last: int) -> tuple:
+        after = cycles.advance(devices, sampler, keys, state, first, last, settings.sampler.steps)
+        return after[:2]
+
+    first = sampler
+    sampler, state = advance(sampler, state, 0, WARM_UP)
+    finder = type(sampler.potential.finder).__name__
+    steps = LEAST_STEPS[finder]
+    _, [few] = timed(lambda: advance(sampler, state, WARM_UP, WARM_UP + steps)[1], 1)
+    steps = min(max(round(seconds * steps / few), steps), 1000)
+    last = WARM_UP + steps
+    while (again := advance(sampler, state, WARM_UP, last))[0] is not sampler:
+        sampler, state = again  # neighbour lists lacked room: with more, from where they are now
+    if sampler is not first:
+        program = compiled(devices, sampler, keys, state)
+    rebuilt = rebuilds(advance, sampler, state, WARM_UP, last)
+    _, times = timed(lambda: advance(sampler, state, WARM_UP, last)[1], repeats)
     per_structure = float(np.median(times)) / (steps * replicas)
+    memory = program.memory_analysis()
+    sizes = {
+        name: getattr(memory, f"{name}_size_in_bytes") for name in ("argument", "output", "temp")
+    }
     n_atoms = settings.system.atom_counts()[0]
     return {
         "n_atoms": n_atoms,
         "replicas": replicas,
         "twojmax": settings.descriptor.twojmax,
-        "finder": type(sampler.potential.finder).__name__,
-        "compile_s": compile_s,
+        "n_features": n_features(settings),
+        "finder": finder,
+        "capacity": getattr(sampler.potential.finder, "capacity", None),
         "steps": steps,
+        "rebuilds": rebuilt,
+        "compile_s": compile_s,
         "seconds": times,
         "us_per_structure_step": 1e6 * per_structure,
         "us_per_atom_step": 1e6 * per_structure / n_atoms,
-        "bytes_per_replica": memory(settings, scale, replicas) / replicas,
+        "bytes": sizes,
+        "bytes_per_replica": sum(sizes.values()) / replicas,
     }
 
 
-def memory(settings, scale: np.ndarray, replicas: int) -> float:
-    """Bytes that the program of a few steps asks for on one device."""
-    _, sampler, keys, state = started(settings, scale, 1)
-    sampler = build_sampler(settings, sampler.potential)
-    numbers = [jax.numpy.asarray(number, jax.numpy.int32) for number in (0, 2, 2)]
+def rebuilds(advance, sampler, state, first: int, last: int) -> int | None:
+    """How often the lists are built anew in these steps; None without lists."""
+    if state.neighbors is None:
+        return None
+    count = 0
+    for step in range(first, last):
+        before = np.asarray(state.neighbors.reference)
+        _, state = advance(sampler, state, step, step + 1)
+        count += not np.array_equal(before, np.asarray(state.neighbors.reference))
+    return count
 
-    def own(array):  # without the copies of an idle device
-        return array if array.ndim == 0 else array[..., :replicas]
 
-    keys, state = jax.tree.map(own, (keys, state))
-    analysis = _run.lower(sampler, keys, state, *numbers).compile().compiled.memory_analysis()
+def row(panel: str, point: dict) -> str:
+    """A line of the table."""
+    rebuilt = "-" if point["rebuilds"] is None else f"{point['rebuilds']}/{point['steps']}"
     return (
-        analysis.temp_size_in_bytes
-        + analysis.argument_size_in_bytes
-        + analysis.output_size_in_bytes
+        f"{panel:8} {point['n_atoms']:6} {point['replicas']:8} {point['twojmax']:7} "
+        f"{point['finder']:>12} {rebuilt:>7} {point['us_per_structure_step']:12.1f} "
+        f"{point['us_per_atom_step']:8.2f} {point['bytes_per_replica'] / 2**20:11.2f} "
+        f"{point['compile_s']:7.1f} s"
     )
 
 
-def draw(result: dict, path: Path) -> None:
-    """Time against atoms, replicas and twojmax, and memory against all three."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(2, 2, figsize=(9, 7), constrained_layout=True)
-    panels = {
-        "atoms": ("n_atoms", "us_per_atom_step", "atoms", "µs per atom and step"),
-        "replicas": ("replicas", "us_per_structure_step", "replicas", "µs per structure and step"),
-        "twojmax": ("twojmax", "us_per_structure_step", "twojmax", "µs per structure and step"),
+def measure_all(given: argparse.Namespace) -> dict:
+    """All panels asked for; written after each one, for a later one may take long."""
+    precision = f"run.precision={given.precision}"
+    settings = load("tungsten", [precision])
+    result: dict = {
+        "device": device_name(1),
+        "versions": versions(),
+        "precision": given.precision,
+        "force_deviations": check_forces(settings, np.ones(n_features(settings))),
     }
-    for axis, (panel, (x, y, label, unit)) in zip(axes.flat, panels.items(), strict=False):
-        points = result[panel]
-        axis.plot([p[x] for p in points], [p[y] for p in points], "o-", color="C0")
-        axis.set_xlabel(label)
-        axis.set_ylabel(unit)
-        if panel == "twojmax":
-            axis.set_yscale("log")
-        else:
-            axis.set_xscale("log", base=10 if panel == "atoms" else 2)
-            axis.set_ylim(bottom=0)
-    last = axes.flat[-1]
-    for panel, (x, _, label, _) in panels.items():
-        points = result[panel]
-        sizes = [p["bytes_per_replica"] / 2**20 for p in points]
-        last.plot([p[x] for p in points], sizes, "o-", label=f"against {label}")
-    last.set_xscale("log")
-    last.set_yscale("log")
-    last.set_xlabel("atoms, replicas or twojmax")
-    last.set_ylabel("MiB per replica")
-    last.legend()
-    figure.suptitle(f"{result['device']}, {result['precision']}, one device")
-    figure.savefig(path, dpi=110)
+    known: dict[str, dict] = {}  # some points belong to two panels
+    kind = "cpu" if jax.default_backend() == "cpu" else "gpu"
+    print(f"{result['device']}, {given.precision}\n{COLUMNS}", flush=True)
+    for panel in given.panel:
+        result[panel] = []
+        values = (SMOKE if given.smoke else PANELS)[panel]
+        for overrides, replicas in cases(panel, values, kind):
+            settings = load("tungsten", [precision, *overrides, f"run.batch_size={replicas}"])
+            name = settings.model_dump_json()
+            try:
+                if name not in known:
+                    with jax.enable_x64(dtype_of(settings) == jnp.float64):
+                        known[name] = measured(settings, given.seconds, given.repeats)
+            except jax.errors.JaxRuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                print(f"{panel:8} {' '.join(overrides)}, {replicas} replicas: out of memory")
+                continue
+            result[panel].append(known[name])
+            print(row(panel, known[name]), flush=True)
+        if given.output:
+            write(result, given.output)
+    return result
+
+
+def write(result: dict, path: Path) -> None:
+    path.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def draw(result: dict, path: Path) -> None:
+    """Cost against atoms, replicas and twojmax, and memory against atoms."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.5, 7.5), layout="constrained")
+    grid = figure.subplots(2, 2)
+    draw_atoms(grid[0, 0], result.get("atoms", []), "us_per_atom_step")
+    grid[0, 0].set(title="Number of atoms", ylabel="time per atom and step (µs)")
+    draw_costs(grid[0, 1], result.get("replicas", []), "replicas")
+    grid[0, 1].set_xscale("log", base=2)
+    grid[0, 1].set(title="Replicas side by side", xlabel="replicas on the device")
+    draw_costs(grid[1, 0], result.get("twojmax", []), "twojmax")
+    grid[1, 0].set(title="Descriptor's order, all components", xlabel="twojmax")
+    draw_memory(grid[1, 1], result)
+    for axes in grid.flat:
+        if not np.all(np.isfinite(axes.dataLim.get_points())):  # a panel that was not measured
+            axes.set_visible(False)
+            continue
+        axes.set_yscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.grid(which="major", alpha=0.3)
+        axes.grid(which="minor", alpha=0.1)
+        axes.legend(fontsize="small")
+        low, high = axes.get_ylim()
+        if high / low < 30:  # powers of ten alone would be next to no numbers
+            axes.yaxis.set_minor_formatter("{x:g}")
+            axes.tick_params(axis="y", which="minor", labelsize="x-small")
+    figure.suptitle(f"A Langevin step on {result['device']}, {result['precision']}")
+    figure.savefig(path, dpi=130)
+
+
+def replicas_of(points: list[dict]) -> str:
+    """How many are side by side, in words."""
+    count = points[0]["replicas"]
+    return "1 replica" if count == 1 else f"{count} replicas"
+
+
+def draw_atoms(axes, points: list[dict], key: str, unit: float = 1) -> None:
+    """A line for each number of replicas; hollow where there are neighbour lists."""
+    for number, replicas in enumerate(sorted({point["replicas"] for point in points})):
+        line = [point for point in points if point["replicas"] == replicas]
+        x, y = [p["n_atoms"] for p in line], [p[key] / unit for p in line]
+        color = f"C{number}"
+        axes.plot(x, y, "-o", color=color, markerfacecolor="white", label=replicas_of(line))
+        full = [p["finder"] == "AllPairs" for p in line]
+        axes.plot(np.array(x)[full], np.array(y)[full], "o", color=color)
+    axes.plot([], [], "o", color="gray", label="all pairs")
+    axes.plot([], [], "o", color="gray", markerfacecolor="white", label="neighbour list")
+    axes.set_xscale("log")
+    axes.set_xlabel("atoms")
+
+
+def draw_costs(axes, points: list[dict], key: str) -> None:
+    """Time per structure against one number of 39 atoms."""
+    x, y = [p[key] for p in points], [p["us_per_structure_step"] for p in points]
+    label = "" if not points else f"{points[0]['n_atoms']} atoms"
+    if points and key != "replicas":
+        label = f"{label}, {replicas_of(points)}"
+    axes.plot(x, y, "-o", color="C2" if key == "replicas" else "C3", label=label)
+    axes.set_ylabel("time per structure and step (µs)")
+
+
+def draw_memory(axes, result: dict) -> None:
+    """Memory of a replica against atoms; the points of the other panels stand above theirs."""
+    mebi = 2**20
+    draw_atoms(axes, result.get("atoms", []), "bytes_per_replica", mebi)
+    for panel, color, marker in (("replicas", "C2", "x"), ("twojmax", "C3", "s")):
+        points = result.get(panel, [])
+        if not points:
+            continue
+        x, y = [p["n_atoms"] for p in points], [p["bytes_per_replica"] / mebi for p in points]
+        values = [p[panel] for p in points]
+        label = f"twojmax {values[0]} to {values[-1]}, {replicas_of(points)}"
+        if panel == "replicas":
+            label = f"{values[0]} to {values[-1]} replicas"
+        axes.plot(x, y, marker, color=color, markersize=4, label=label)
+        for place in (0, -1) if panel == "twojmax" else ():
+            at = x[place], y[place]
+            axes.annotate(
+                str(values[place]), at, (6, -3), textcoords="offset points", fontsize="small"
+            )
+    axes.set(title="Memory", ylabel="memory per replica (MiB)")
+
+
+def merged(paths: list[Path]) -> dict:
+    """One result of several files, whose panels were measured apart on the same device."""
+    results = [json.loads(path.read_text()) for path in paths]
+    kinds = {(result["device"], result["precision"]) for result in results}
+    if len(kinds) > 1:
+        raise SystemExit(f"these are not of one device and precision: {sorted(kinds)}")
+    return {name: value for result in results for name, value in result.items()}
 
 
 def main() -> None:
@@ -134,46 +279,25 @@ def main() -> None:
     parser.add_argument("--precision", choices=["float32", "float64"], default="float32")
     parser.add_argument("--seconds", type=float, default=0.5, help="of each repeat, about")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--panel", nargs="+", choices=FULL, default=list(FULL))
-    parser.add_argument(
-        "--smoke", action="store_true", help="few points, for tests of this program"
-    )
+    parser.add_argument("--panel", nargs="+", choices=PANELS, default=list(PANELS))
+    parser.add_argument("--smoke", action="store_true", help="few points, to test this program")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     parser.add_argument("--figure", type=Path, help="image to draw")
-    parser.add_argument("--from", dest="source", type=Path, help="JSON file to draw again")
+    parser.add_argument(
+        "--from", dest="sources", nargs="+", type=Path, help="draw these JSON files; measure none"
+    )
     given = parser.parse_args()
-    if given.source:
-        draw(json.loads(given.source.read_text()), given.figure)
-        return
-    precision = f"run.precision={given.precision}"
-    settings = load("tungsten", [precision])
-    check_forces(settings, np.ones(n_features(settings)))
-    result: dict = {
-        "device": device_name(1),
-        "versions": versions(),
-        "precision": given.precision,
-    }
-    on_gpu = jax.default_backend() != "cpu"
-    print(f"{result['device']}, {given.precision}, one device")
-    print(f"{'':9} {'':>6} {'finder':>13} {'us/step':>10} {'us/atom':>8} {'MiB':>8} {'compile':>8}")
-    with jax.enable_x64(dtype_of(settings) == jax.numpy.float64):
-        for panel in given.panel:
-            result[panel] = []
-            for value in (SMOKE if given.smoke else FULL)[panel]:
-                overrides, replicas = point(panel, value, on_gpu)
-                found = measured([precision, *overrides], replicas, given.seconds, given.repeats)
-                result[panel].append(found)
-                print(
-                    f"{panel:9} {value:6} {found['finder']:>13} "
-                    f"{found['us_per_structure_step']:10.1f} {found['us_per_atom_step']:8.2f} "
-                    f"{found['bytes_per_replica'] / 2**20:8.2f} {found['compile_s']:6.1f} s",
-                    flush=True,
-                )
+    if given.sources and not given.figure:
+        parser.error("--from needs --figure")
+    if given.smoke:
+        given.seconds, given.repeats = min(given.seconds, 0.05), min(given.repeats, 2)
+    result = merged(given.sources) if given.sources else measure_all(given)
     if given.output:
-        given.output.write_text(json.dumps(result, indent=2) + "\n")
+        write(result, given.output)
         print(f"written {given.output}")
     if given.figure:
         draw(result, given.figure)
+        print(f"written {given.figure}")
 
 
 if __name__ == "__main__":
