@@ -1,0 +1,1 @@
+"""What sets of structures cover and how they compare: functions of plain arrays."""
