@@ -14,7 +14,6 @@ from jentmax.evaluation._measures import (
     kernel_entropy,
     local_entropies,
     log_determinant,
-    novel_fraction,
     overlap,
     silverman_bandwidth,
     vendi_score,
@@ -29,6 +28,10 @@ def clusters(counts):
     """Equal environments, so many at each of several places that are very far apart."""
     places = 1e3 * np.arange(len(counts))[:, None] * np.array([[0.6, -0.8]])
     return np.repeat(places, counts, axis=0)
+
+
+def entropy_of(features, bandwidth):
+    return kernel_entropy(delta_entropy(features, features, bandwidth))
 
 
 def test_local_entropies_are_those_of_the_generator():
@@ -60,13 +63,13 @@ def test_local_entropies_of_no_structures():
 def test_entropy_of_separate_clusters_is_shannons():
     counts = np.array([5, 2, 1, 8])
     expected = entr(counts / counts.sum()).sum()
-    assert kernel_entropy(clusters(counts), 0.4) == pytest.approx(expected, rel=1e-14)
-    assert kernel_entropy(clusters([9]), 0.4) == pytest.approx(0, abs=1e-15)
+    assert entropy_of(clusters(counts), 0.4) == pytest.approx(expected, rel=1e-14)
+    assert entropy_of(clusters([9]), 0.4) == pytest.approx(0, abs=1e-15)
 
 
 def test_entropy_of_two_environments():
     pair, kernel = np.array([[0.0], [0.3]]), np.exp(-(0.3**2) / 2 / 0.5**2)
-    assert kernel_entropy(pair, 0.5) == pytest.approx(-np.log((1 + kernel) / 2), rel=1e-14)
+    assert entropy_of(pair, 0.5) == pytest.approx(-np.log((1 + kernel) / 2), rel=1e-14)
 
 
 def test_differential_entropy_of_one_reference_is_a_parabola():
@@ -92,11 +95,11 @@ def test_quests(n_features, bandwidth):
     np.testing.assert_allclose(
         delta_entropy(features, reference, bandwidth)[near], theirs[near], rtol=1e-10, atol=1e-10
     )
-    assert kernel_entropy(reference, bandwidth) == pytest.approx(
+    assert entropy_of(reference, bandwidth) == pytest.approx(
         quests.entropy(reference, h=bandwidth), rel=1e-10
     )
     some = np.concatenate([features, reference[:50]])
-    assert overlap(some, reference, bandwidth) == np.mean(
+    assert overlap(delta_entropy(some, reference, bandwidth)) == np.mean(
         quests.delta_entropy(some, reference, h=bandwidth) < 1e-5
     )
 
@@ -121,7 +124,7 @@ def test_more_pairs_than_are_looked_at_together():
 def test_a_set_twice_is_as_diverse():
     features = gaussian(100, 4)
     twice = np.concatenate([features, features])
-    for measure in (kernel_entropy, vendi_score):
+    for measure in (entropy_of, vendi_score):
         assert measure(twice, 0.6) == pytest.approx(measure(features, 0.6), rel=1e-12)
     assert log_determinant(twice) == pytest.approx(log_determinant(features), rel=1e-12)
 
@@ -129,11 +132,11 @@ def test_a_set_twice_is_as_diverse():
 def test_overlap():
     reference = gaussian(200, 6)
     far = reference + 100
-    assert overlap(reference, reference, 0.3) == 1
-    assert overlap(far, reference, 0.3) == 0
+    assert overlap(delta_entropy(reference, reference, 0.3)) == 1
+    assert overlap(delta_entropy(far, reference, 0.3)) == 0
     # The same environments but for rounding, with a fourth as many others.
     known = np.concatenate([reference + 1e-7, far[:50]])
-    assert overlap(known, reference, 0.3) == 0.8
+    assert overlap(delta_entropy(known, reference, 0.3)) == 0.8
 
 
 @pytest.mark.parametrize(("n", "n_features"), [(10, 1), (3000, 6), (10_000, 55)])
@@ -180,10 +183,3 @@ def test_vendi_score_package(bandwidth):
         features, lambda one, other: np.exp(-np.sum((one - other) ** 2) / 2 / bandwidth**2)
     )
     assert vendi_score(features, bandwidth) == pytest.approx(theirs, rel=1e-10)
-
-
-def test_novel_fraction():
-    own = np.arange(101.0)
-    assert novel_fraction(np.array([0.0, 99.0, 99.5, 200.0]), own) == 0.5
-    assert novel_fraction(np.array([0.0, 49.0, 51.0, 200.0, 300.0]), own, 0.5) == 0.6
-    assert novel_fraction(own, own) == 1 / 101

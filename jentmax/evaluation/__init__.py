@@ -1,1 +1,27 @@
-"""What sets of structures cover and how they compare: functions of plain arrays."""
+"""What sets of structures cover, and how they compare.
+
+Numbers come from plain arrays, file by file; `evaluate` puts them side by side, and `write_evaluation`
+writes them down.
+"""
+
+from jentmax.evaluation._coverage import Coverage, Decompositions, coverage, sizes
+from jentmax.evaluation._evaluate import Evaluation, Higher, evaluate
+from jentmax.evaluation._sets import EnvironmentSet, open_sets, set_names
+from jentmax.evaluation._tables import Table, as_csv, as_markdown, tables
+
+__all__ = [
+    "Coverage",
+    "Decompositions",
+    "EnvironmentSet",
+    "Evaluation",
+    "Higher",
+    "Table",
+    "as_csv",
+    "as_markdown",
+    "coverage",
+    "evaluate",
+    "open_sets",
+    "set_names",
+    "sizes",
+    "tables",
+]

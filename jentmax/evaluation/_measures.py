@@ -82,7 +82,7 @@ def delta_entropy(features: np.ndarray, reference: np.ndarray, bandwidth: float)
     return values
 
 
-def kernel_entropy(features: np.ndarray, bandwidth: float) -> float:
+def kernel_entropy(delta_entropies: np.ndarray) -> float:
     """Entropy of a set of environments, as in QUESTS.
 
     ``H(X) = -(1/n) sum_i ln( (1/n) sum_j exp(-|x_i - x_j|^2 / (2 h^2)) )``,
@@ -90,26 +90,24 @@ def kernel_entropy(features: np.ndarray, bandwidth: float) -> float:
     many bandwidths apart: compare sets of equally many environments.
 
     Args:
-        features: scaled, at least one row, shape (n_environments, n_features).
-        bandwidth: h, in scaled units.
+        delta_entropies: of all environments of the set with respect to the set itself,
+            ``delta_entropy(features, features, bandwidth)``, at least one.
 
     Returns:
         In nats.
     """
-    return float(np.log(len(features)) + delta_entropy(features, features, bandwidth).mean())
+    return float(np.log(len(delta_entropies)) + delta_entropies.mean())
 
 
-def overlap(features: np.ndarray, reference: np.ndarray, bandwidth: float) -> float:
+def overlap(delta_entropies: np.ndarray) -> float:
     """Share of the environments that a reference set has already, as in QUESTS.
 
-    Those whose `delta_entropy` is at most 0, but for rounding (1e-5 nats).
+    Those whose differential entropy is at most 0, but for rounding (1e-5 nats).
 
     Args:
-        features: scaled, at least one row, shape (n_environments, n_features).
-        reference: scaled, at least one row, shape (n_reference, n_features).
-        bandwidth: h, in scaled units.
+        delta_entropies: of the environments, as `delta_entropy` gives them, at least one.
     """
-    return float(np.mean(delta_entropy(features, reference, bandwidth) < _COVERED))
+    return float(np.mean(delta_entropies < _COVERED))
 
 
 def log_determinant(features: np.ndarray, ridge: float = _FLOOR**2) -> float:
@@ -149,19 +147,6 @@ def vendi_score(features: np.ndarray, bandwidth: float) -> float:
     # Rounding leaves some that should vanish below zero.
     shares = shares[shares > 0]
     return float(np.exp(-np.sum(shares * np.log(shares))))
-
-
-def novel_fraction(
-    distances: np.ndarray, own_distances: np.ndarray, quantile: float = 0.99
-) -> float:
-    """Share of test environments that lie farther from a training set than nearly all of its own.
-
-    Args:
-        distances: of each test environment to the nearest of the training set, at least one.
-        own_distances: of each training environment to the nearest other one, at least one.
-        quantile: of the own distances, beyond which a distance is novel.
-    """
-    return float(np.mean(distances > np.quantile(own_distances, quantile)))
 
 
 def _nearest_squared(features: np.ndarray) -> np.ndarray:
