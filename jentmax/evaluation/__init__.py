@@ -8,6 +8,7 @@ from jentmax.evaluation._coverage import Coverage, Decompositions, coverage, siz
 from jentmax.evaluation._evaluate import Evaluation, Higher, evaluate
 from jentmax.evaluation._sets import EnvironmentSet, open_sets, set_names
 from jentmax.evaluation._tables import Table, as_csv, as_markdown, tables
+from jentmax.evaluation._write import refuse_folder, write_evaluation
 
 __all__ = [
     "Coverage",
@@ -21,7 +22,9 @@ __all__ = [
     "coverage",
     "evaluate",
     "open_sets",
+    "refuse_folder",
     "set_names",
     "sizes",
     "tables",
+    "write_evaluation",
 ]

@@ -41,7 +41,7 @@ Report = Callable[[str, int, int], None]
 _KERNEL = 5000
 """Environments drawn from each set for the kernel's entropies."""
 
-_VENDI = 2000
+_VENDI = 1000
 """Environments drawn from each set for its Vendi score, whose time grows as their cube."""
 
 _MAP = 5000
@@ -146,6 +146,19 @@ class Evaluation:
         """The descriptor's, for the largest pair of atoms, in Å."""
         return build_descriptor(self.settings).largest_cutoff
 
+    def group_coverage(self, name: str) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
+        """Groups of a set, and by training set the mean distance of each one's environments."""
+        place = self.names.index(name)
+        means = self.coverage.group_means[place]
+        return self.coverage.group_names[place], dict(zip(self.names, means, strict=True))
+
+    def group_sizes(self, name: str) -> np.ndarray:
+        """Number of environments in each of a set's groups."""
+        structures = self.sets[self.names.index(name)].structures
+        groups, _ = self.group_coverage(name)
+        places = np.searchsorted(groups, structures.groups)
+        return np.bincount(places, structures.counts, len(groups)).astype(int)
+
     def atoms(self, name: str) -> list[Atoms]:
         """The structures of a set to look at."""
         structures = self.sets[self.names.index(name)].structures
@@ -209,9 +222,7 @@ def evaluate(
             list(threads.map(lambda test: delta_entropy(test, train, bandwidth), drawn.values()))  # noqa: B023
             for train in drawn.values()
         ]
-        vendi = list(
-            threads.map(lambda values: vendi_score(values[:n_vendi], bandwidth), drawn.values())
-        )
+    vendi = [vendi_score(values[:n_vendi], bandwidth) for values in drawn.values()]
     own_entropies = {
         one.name: local_entropies(features[one.name], one.structures.pointer) for one in sets
     }
@@ -325,12 +336,15 @@ def _higher(
 
 
 def _exemplars(one: EnvironmentSet, entropies: np.ndarray) -> list[int]:
-    """Structures to look at: evenly over the order of S, from the least to the greatest.
+    """Structures to look at: of each of the largest groups the one whose S is the median.
 
-    Where there is no S, all structures having one atom, evenly over the file.
+    Of a set without groups, evenly over the order of S, from the least to the greatest.
     """
-    order = np.argsort(entropies, kind="stable")[: int(np.sum(np.isfinite(entropies)))]
-    if not len(order):
-        order = np.arange(len(one.structures))
+    groups, of_structure = np.unique(one.structures.groups, return_inverse=True)
+    order = np.argsort(entropies, kind="stable")  # single atoms, which have none, at the end
+    if len(groups) > 1:
+        sizes = np.bincount(of_structure, one.structures.counts)
+        members = [order[of_structure[order] == group] for group in np.argsort(-sizes)]
+        return [int(own[(len(own) - 1) // 2]) for own in members[:_EXEMPLARS]]
     places = np.linspace(0, len(order) - 1, min(_EXEMPLARS, len(order)) + 2)[1:-1]
     return [int(order[round(place)]) for place in places]

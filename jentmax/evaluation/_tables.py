@@ -175,28 +175,25 @@ def _coverage(evaluation: Evaluation) -> Table:
 def _groups(evaluation: Evaluation) -> list[Table]:
     """For every set with several groups, those that are covered worst first."""
     result = []
-    for j, one in enumerate(evaluation.sets):
-        names, means = evaluation.coverage.group_names[j], evaluation.coverage.group_means[j]
-        if len(names) < 2:
+    for one in evaluation.sets:
+        groups, means = evaluation.group_coverage(one.name)
+        if len(groups) < 2:
             continue
-        others = [i for i in range(len(evaluation.sets)) if i != j] or [j]
-        atoms = dict.fromkeys(names, 0)
-        for group, count in zip(one.structures.groups, one.structures.counts, strict=True):
-            atoms[str(group)] += int(count)
+        first = next((name for name in means if name != one.name), one.name)
+        sizes = evaluation.group_sizes(one.name)
         rows = [
-            (name or "(none)", atoms[name], *(float(row[k]) for row in means))
-            for k, name in enumerate(names)
+            (group or "(none)", int(sizes[k]), *(float(mean[k]) for mean in means.values()))
+            for k, group in enumerate(groups)
         ]
-        column = 2 + others[0]
-        rows.sort(key=lambda row: -np.nan_to_num(row[column], nan=-1.0))
+        order = np.argsort(-np.nan_to_num(means[first], nan=-1.0), kind="stable")
         result.append(
             Table(
                 f"groups of {one.name}",
                 f"Mean distance of the environments of {one.name} to the nearest training "
                 "environment, by config_type and training set; those that "
-                f"{evaluation.names[others[0]]} covers worst come first. In {_unit(evaluation)}.",
+                f"{first} covers worst come first. In {_unit(evaluation)}.",
                 ("group", "environments", *evaluation.names),
-                tuple(rows),
+                tuple(rows[k] for k in order),
                 1,
             )
         )
@@ -215,6 +212,7 @@ def _measures(evaluation: Evaluation) -> Table:
                 float(entropies.mean()) if len(entropies) else np.nan,
                 float(standard_error(entropies)) if several else np.nan,
                 float(entropies.std(ddof=1)) if several else np.nan,
+                float(np.median(entropies)) if len(entropies) else np.nan,
                 float(evaluation.kernel_entropy[k]),
                 float(evaluation.log_determinant[k]),
                 float(evaluation.vendi_score[k]),
@@ -223,13 +221,13 @@ def _measures(evaluation: Evaluation) -> Table:
     return Table(
         "measures",
         "How diverse each set is. S: entropy of a structure's own environments (doi:10.1063/5.0013059, "
-        "Eq. 2), mean and standard deviation over the structures of two atoms or more, in nats. "
+        "Eq. 2): mean, standard deviation and median over the structures of two atoms or more, in nats. "
         f"Kernel entropy (QUESTS, doi:10.1038/s41467-025-59232-0): of {evaluation.n_kernel} "
         f"environments, at most ln {evaluation.n_kernel} = {np.log(evaluation.n_kernel):.2f} nats. "
         "Log-determinant: of the covariance, in nats. Vendi score (arXiv:2210.02410): effective "
         f"number of different ones among {evaluation.n_vendi} environments. Kernels are Gaussian, "
         f"{evaluation.bandwidth:.2f} wide; features in {_unit(evaluation)}.",
-        ("set", "S", "S" + _ERROR, "S std", "kernel entropy", "log-determinant", "Vendi score"),
+        ("set", "S", "S" + _ERROR, "S std", "S median", "kernel entropy", "log-determinant", "Vendi score"),
         tuple(rows),
         1,
     )
