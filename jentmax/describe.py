@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import equinox as eqx
 import jax
@@ -80,7 +82,7 @@ def describe(
     features = np.empty((n_atoms, descriptor.n_features))
     neighbors = np.zeros(n_atoms, np.int64)
     nearest = np.full(n_atoms, np.inf)
-    capacities = set()
+    capacities: set[int] = set()
     under_way: list[tuple[np.ndarray, Array]] = []
 
     def collect() -> None:
@@ -88,9 +90,8 @@ def describe(
             features[atoms] = np.asarray(values)[0, :, : len(atoms)].T
         under_way.clear()
 
-    for first, counts, displacements, species, neighbor_species in _pieces(
-        structures, settings, descriptor.largest_cutoff
-    ):
+    pieces = _pieces(structures, settings, descriptor.largest_cutoff)
+    for first, counts, displacements, species, neighbor_species in _ahead(pieces):
         own = slice(first, first + len(counts))
         starts = np.cumsum(counts) - counts
         neighbors[own] = counts
@@ -98,7 +99,7 @@ def describe(
         some = counts > 0
         nearest[own][some] = np.minimum.reduceat(distances, starts[some]) if some.any() else []
         collect()
-        for atoms, capacity, room in _blocks(counts, devices.mesh.size):
+        for atoms, capacity, room in _blocks(counts, devices.mesh.size, capacities):
             lacking = (0, room - len(atoms))
             environments = many_environments(
                 np.pad(starts[atoms], lacking),
@@ -109,7 +110,6 @@ def describe(
                 descriptor.largest_cutoff,
                 capacity,
             )
-            capacities.add(capacity)
             with jax.enable_x64(True):
                 values = _features(devices, descriptor, devices.split(environments))
             under_way.append((first + atoms, values))
@@ -235,15 +235,18 @@ def _check(structures: Structures, symbols: Sequence[str], cutoff: float) -> Non
         )
 
 
-def _pieces(
-    structures: Structures, settings: Settings, cutoff: float
-) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-    """Structures and their neighbours, as many at once as have some number of neighbours.
+class _Piece(NamedTuple):
+    """Some structures' atoms and their neighbours, as `many_environments` wants them."""
 
-    Yields:
-        Number of the piece's first atom, and as `many_environments` wants them the counts,
-        displacements, species and neighbours' species.
-    """
+    first: int
+    counts: np.ndarray
+    displacements: np.ndarray
+    species: np.ndarray
+    neighbor_species: np.ndarray
+
+
+def _pieces(structures: Structures, settings: Settings, cutoff: float) -> Iterator[_Piece]:
+    """All structures, as many at once as have some number of neighbours."""
     from ase.data import atomic_numbers
 
     search = HostSearch(cutoff)
@@ -254,7 +257,7 @@ def _pieces(
     pending: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     begin = n_pairs = 0
     pointer = structures.pointer.tolist()
-    for k, (start, end) in enumerate(zip(pointer[:-1], pointer[1:], strict=True)):
+    for k, (start, end) in enumerate(itertools.pairwise(pointer)):
         counts, indices, displacements = search(
             structures.positions[start:end], structures.cells[k], structures.periodic[k]
         )
@@ -262,23 +265,38 @@ def _pieces(
         n_pairs += len(indices)
         if n_pairs > _PAIRS_AT_ONCE or k + 1 == len(structures):
             counts, indices, displacements = map(np.concatenate, zip(*pending, strict=True))
-            yield begin, counts, displacements, species[begin:end], species[indices]
+            yield _Piece(begin, counts, displacements, species[begin:end], species[indices])
             pending, begin, n_pairs = [], end, 0
 
 
-def _blocks(counts: np.ndarray, n_devices: int) -> Iterator[tuple[np.ndarray, int, int]]:
+def _blocks(
+    counts: np.ndarray, n_devices: int, capacities: set[int]
+) -> Iterator[tuple[np.ndarray, int, int]]:
     """Atoms to be described in one call, room for neighbours, and room for atoms.
 
-    Atoms with like numbers of neighbours stand together, and the room for neighbours is a power
-    of 2, so that there is little padding and few programs need compiling.
+    Atoms with like numbers of neighbours stand together. Another room for neighbours is added to
+    ``capacities`` only where the known ones are too small or waste much: compiling takes as long
+    as describing some hundred thousand atoms.
     """
     order = np.argsort(-counts, kind="stable")
     first = 0
     while first < len(order):
-        capacity = max(8, 1 << int(counts[order[first]] - 1).bit_length())
+        most = max(8, int(counts[order[first]]))
+        fitting = [capacity for capacity in capacities if most <= capacity <= 4 * most]
+        capacity = min(fitting, default=1 << (most - 1).bit_length())
+        capacities.add(capacity)
         room = n_devices * max(8, _PAIRS // capacity)
         yield order[first : first + room], capacity, room
         first += room
+
+
+def _ahead(pieces: Iterator[_Piece]) -> Iterator[_Piece]:
+    """The same, each made while the one before it is used."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, pieces, None)
+        while (piece := coming.result()) is not None:
+            coming = thread.submit(next, pieces, None)
+            yield piece
 
 
 @eqx.filter_jit

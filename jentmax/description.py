@@ -6,6 +6,7 @@ import dataclasses
 import os
 import secrets
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,6 +41,7 @@ def save(path: Path, structures: Structures, description: Description) -> None:
         f"{room}/{name}": value
         for room, values in (("structures", structures), ("description", description))
         for name, value in vars(values).items()
+        if name != "compilations"  # of which there are none where it is read
     }
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,13 +60,13 @@ def saved(path: Path) -> tuple[Structures, Description] | None:
             values = {name: arrays[name] for name in arrays.files}
         return (
             Structures(**_section(values, "structures")),
-            Description(**_section(values, "description") | {"compilations": 0}),
+            Description(**_section(values, "description")),
         )
     except Exception:  # numpy and zipfile raise whatever a damaged file makes them stumble over
         return None
 
 
-def _section(values: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
+def _section(values: dict[str, np.ndarray], name: str) -> dict[str, Any]:
     return {
         key.partition("/")[2]: value
         for key, value in values.items()

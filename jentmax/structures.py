@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -161,7 +162,7 @@ def repeats(
         )
     seen = set()
     repeated = np.zeros(len(pointer) - 1, bool)
-    for k, (start, end) in enumerate(zip(pointer[:-1], pointer[1:], strict=True)):
+    for k, (start, end) in enumerate(itertools.pairwise(pointer)):
         parts = (numbers[start:end], positions[start:end], cells[k], periodic[k])
         key = tuple(part.tobytes() for part in parts)
         repeated[k] = key in seen

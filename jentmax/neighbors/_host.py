@@ -41,14 +41,15 @@ class HostSearch:
             first, the neighbours' indices, shape (n_pairs,), and the displacements to them in Å,
             shape (n_pairs, 3).
         """
-        centers, neighbors, displacements = self._search.compute(
+        pairs, displacements = self._search.compute(
             points=np.asarray(positions, np.float64),
             box=np.asarray(cell, np.float64),
             periodic=periodic,
-            quantities="ijD",
+            quantities="PD",
+            copy=False,  # what comes is gone with the next search
         )
-        counts = np.bincount(centers.astype(np.intp), minlength=len(positions))
-        return counts, neighbors.astype(np.intp), displacements
+        centers, neighbors = pairs.T.astype(np.intp)
+        return np.bincount(centers, minlength=len(positions)), neighbors, displacements.copy()
 
 
 def host_environments(
