@@ -78,3 +78,35 @@ def contact_sheet(sets: Mapping[str, Sequence[Atoms]], colors: Mapping[str, str]
             )
         row[0].set_title(name, loc="left", fontsize=11)
     return figure
+
+
+def coverage_curve(
+    n_structures: np.ndarray,
+    chosen: np.ndarray,
+    random_mean: np.ndarray,
+    random_spread: np.ndarray,
+    label: str,
+) -> Figure:
+    """Mean distance to the nearest chosen environment against the number of structures.
+
+    Args:
+        n_structures: numbers of structures, shape (n,).
+        chosen: mean distances of the chosen structures, in standard deviations, shape (n,).
+        random_mean: of structures in random order, the mean of several orders, shape (n,).
+        random_spread: their standard deviation, shape (n,).
+        label: of the chosen.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.8, 3.4), layout="constrained")
+    axes = figure.subplots()
+    low, high = random_mean - random_spread, random_mean + random_spread
+    axes.fill_between(n_structures, low, high, color=COLORS[1], alpha=0.3, linewidth=0)
+    axes.plot(n_structures, random_mean, color=COLORS[1], label="random")
+    axes.plot(n_structures, chosen, color=COLORS[0], label=label)
+    axes.set_xscale("log")
+    axes.set_xlabel("structures")
+    axes.set_ylabel("mean distance to the nearest chosen\nenvironment (standard deviations)")
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False)
+    return figure
