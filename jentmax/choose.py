@@ -116,9 +116,9 @@ def select(
             unknown method, or an output that exists or cannot be written.
     """
     _check(n_structures, method, seed, bandwidth, duplicates)
-    figure = figure_path(output) if figure is None else Path(figure)
+    figure = Path(output).with_suffix(".png") if figure is None else Path(figure)
     refuse_output(output, overwrite=overwrite)
-    refuse_existing(figure, overwrite)
+    _refuse_figure(figure, output, overwrite)
 
     structures, features = _described(path, settings, cache, report)
     scale = _stored_scale(path, settings)
@@ -160,13 +160,22 @@ def select(
     return selection
 
 
-def figure_path(output: str | os.PathLike[str]) -> Path:
-    """Where the drawing goes unless it is told: beside the output, with the ending .png."""
-    return Path(output).with_suffix(".png")
+def _refuse_figure(figure: Path, output: str | os.PathLike[str], overwrite: bool) -> None:
+    """Raise a JentmaxError if the drawing must not, or cannot, be written to this path."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    if figure == Path(output):
+        raise JentmaxError(f"--figure {figure}: is the output's path too; give another one")
+    endings = sorted(FigureCanvasBase.get_supported_filetypes())
+    if figure.suffix[1:].lower() not in endings:
+        raise JentmaxError(f"--figure {figure}: its ending must be one of {', '.join(endings)}")
+    refuse_existing(figure, overwrite)
 
 
 def _draw(selection: Selection, method: Method) -> None:
-    some = selection.n_structures > 0  # there may be no place for 0 on a logarithmic axis
+    # As close as a logarithmic axis can show; it has no place for 0.
+    numbers = np.unique(np.geomspace(1, selection.n_structures[-1], 60).round())
+    some = np.isin(selection.n_structures, numbers)
     figure = coverage_curve(
         selection.n_structures[some],
         selection.mean[some],

@@ -177,7 +177,7 @@ def test_environments_that_are_all_the_same(good):
         ("all.extxyz --structures 2 --given none.extxyz", "none.extxyz: no such file"),
         ("all.extxyz --structures 2 --given iron.extxyz", "species Fe without settings"),
         (
-            "all.extxyz --structures 2 --given iron.extxyz --set system.species=[W,Fe]",
+            """all.extxyz --structures 2 --given iron.extxyz --set 'system.species=["W", "Fe"]'""",
             "--given iron.extxyz: its species, Fe, are none of those of all.extxyz, W",
         ),
         ("all.extxyz --structures 2 -o old.extxyz", "old.extxyz exists"),
@@ -186,7 +186,8 @@ def test_environments_that_are_all_the_same(good):
         ("all.extxyz --structures 2 -o none/best/", "there is no folder"),
         ("all.extxyz --structures 2 -o best.what", "ending that tells the format"),
         ("all.extxyz --structures 2 --figure old.png", "old.png exists"),
-        ("all.extxyz --structures 2 --figure best.what", "best.what"),
+        ("all.extxyz --structures 2 --figure best.what", "--figure best.what: its ending"),
+        ("all.extxyz --structures 2 --figure best.extxyz", "is the output's path too"),
     ],
 )
 def test_refused(call, candidates, tmp_path, line, message):
