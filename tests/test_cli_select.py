@@ -184,7 +184,7 @@ def test_environments_that_are_all_the_same(good):
         ("all.extxyz --structures 2 -o old/", "POSCAR_00007 exists"),
         ("all.extxyz --structures 2 -o none/best.extxyz", "there is no folder"),
         ("all.extxyz --structures 2 -o none/best/", "there is no folder"),
-        ("all.extxyz --structures 2 -o best.what", "ending that tells the format"),
+        ("all.extxyz --structures 2 -o best.what", "ASE writes no format 'what'"),
         ("all.extxyz --structures 2 --figure old.png", "old.png exists"),
         ("all.extxyz --structures 2 --figure best.what", "--figure best.what: its ending"),
         ("all.extxyz --structures 2 --figure best.extxyz", "is the output's path too"),
