@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jentmax.choose import select as select
     from jentmax.config import Settings as Settings
     from jentmax.config import load as load
     from jentmax.dataset import Dataset as Dataset
@@ -31,6 +32,7 @@ __version__ = "0.1.0"
 
 # No module may have the name of one of these: importing it would put it in their place.
 _HOMES = {
+    "select": "choose",
     "Settings": "config",
     "load": "config",
     "Dataset": "dataset",

@@ -36,7 +36,8 @@ def export(
         dataset: the structures: a data set, or some of it, such as ``dataset[:10]``.
         path: of the file; its ending tells the format. A path that ends with "/" or is a folder
             gets one file per structure, ``POSCAR_00000`` and so on after the structures'
-            indices, as does any path with a format that holds one structure per file.
+            selection_rank or else jentmax_index, as does any path with a format that holds one
+            structure per file.
         format: ASE's name of the format, for paths that do not tell it; in folders "vasp" unless
             said otherwise.
         overwrite: replace what exists; in a folder, the files of such names alone.
@@ -44,19 +45,43 @@ def export(
     Raises:
         JentmaxError: an unknown format, something that exists, or nothing can be written there.
     """
+    name, into_folder = _way(path, format)
+    structures = list(dataset)
+    if not structures:
+        raise JentmaxError(f"there are no structures to write to {os.fspath(path)}")
+    target = Path(os.path.realpath(path))
+    if into_folder:
+        _write_folder(target, structures, name, overwrite)
+    else:
+        _write_file(target, structures, name, overwrite)
+
+
+def refuse_output(
+    path: str | os.PathLike[str], format: str | None = None, *, overwrite: bool = False
+) -> None:
+    """Raise the JentmaxError with which `export` would refuse a path, before there are structures.
+
+    Args:
+        path: as for `export`.
+        format: likewise.
+        overwrite: likewise.
+    """
+    name, into_folder = _way(path, format)
+    target = Path(os.path.realpath(path))
+    if into_folder:
+        _present(target, name, overwrite)
+    else:
+        refuse_existing(target, overwrite)
+
+
+def _way(path: str | os.PathLike[str], format: str | None) -> tuple[str, bool]:
+    """ASE's name of the format, and whether each structure gets a file of its own in a folder."""
     from ase.io.formats import ioformats
 
     text = os.fspath(path)
     into_folder = text.endswith(("/", os.sep)) or os.path.isdir(text)
     name = _known_format(text, format or ("vasp" if into_folder else None))
-    structures = list(dataset)
-    if not structures:
-        raise JentmaxError(f"there are no structures to write to {text}")
-    target = Path(os.path.realpath(text))
-    if into_folder or ioformats[name].single:
-        _write_folder(target, structures, name, overwrite)
-    else:
-        _write_file(target, structures, name, overwrite)
+    return name, into_folder or ioformats[name].single
 
 
 def _known_format(path: str, name: str | None) -> str:
@@ -92,25 +117,14 @@ def _write_file(target: Path, structures: list[Atoms], name: str, overwrite: boo
 def _write_folder(target: Path, structures: list[Atoms], name: str, overwrite: bool) -> None:
     """One file per structure; the folder may exist and have other files in it."""
     stem, ending = _file_name(name)
-    ours = re.compile(rf"{stem}_\d{{5,}}{re.escape(ending)}")
     files: dict[str, Atoms] = {}
     for k, atoms in enumerate(structures):
-        files[f"{stem}_{atoms.info.get('jentmax_index', k):05d}{ending}"] = atoms
+        number = atoms.info.get("selection_rank", atoms.info.get("jentmax_index", k))
+        files[f"{stem}_{number:05d}{ending}"] = atoms
     if len(files) != len(structures):
         raise JentmaxError(f"{target}: several structures have the same jentmax_index")
-    parent, present = target.parent, []
-    if os.path.isdir(target):
-        parent = target
-        present = sorted(file for file in os.listdir(target) if ours.fullmatch(file))
-        if present and not overwrite:
-            raise JentmaxError(
-                f"{target / present[0]} exists; choose another folder, or allow to overwrite it"
-            )
-    elif os.path.exists(target):
-        raise JentmaxError(
-            f"{target} is a file; {name!r} takes a folder, with one file per structure: "
-            "give another path"
-        )
+    present = _present(target, name, overwrite)
+    parent = target if os.path.isdir(target) else target.parent
     with writing(target), _scratch(parent, target.name) as scratch:
         for file, atoms in files.items():
             _write(scratch / file, [atoms], name)
@@ -121,6 +135,29 @@ def _write_folder(target: Path, structures: list[Atoms], name: str, overwrite: b
             os.replace(scratch / file, target / file)
         for file in set(present) - set(files):  # of a larger set; it would mix with this one
             (target / file).unlink()
+
+
+def _present(target: Path, name: str, overwrite: bool) -> list[str]:
+    """Files of structures that stand in a folder."""
+    if os.path.isdir(target):
+        stem, ending = _file_name(name)
+        ours = re.compile(rf"{stem}_\d{{5,}}{re.escape(ending)}")
+        present = sorted(file for file in os.listdir(target) if ours.fullmatch(file))
+        if present and not overwrite:
+            raise JentmaxError(
+                f"{target / present[0]} exists; choose another folder, or allow to overwrite it"
+            )
+        return present
+    if os.path.exists(target):
+        raise JentmaxError(
+            f"{target} is a file; {name!r} takes a folder, with one file per structure: "
+            "give another path"
+        )
+    if not os.path.isdir(target.parent):
+        raise JentmaxError(
+            f"{target} cannot be written: there is no folder {target.parent}; create it"
+        )
+    return []
 
 
 def _file_name(name: str) -> tuple[str, str]:
@@ -135,8 +172,6 @@ def _file_name(name: str) -> tuple[str, str]:
 @contextmanager
 def _scratch(parent: Path, name: str) -> Iterator[Path]:
     """A folder on the same disk to write in, gone at the end."""
-    if not os.path.isdir(parent):
-        raise JentmaxError(f"{parent / name} cannot be written: there is no folder {parent}")
     folder = parent / f".{name}.{secrets.token_hex(4)}.partial"
     folder.mkdir()
     try:

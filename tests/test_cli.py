@@ -6,7 +6,6 @@ import json
 import os
 import pty
 import re
-import shlex
 import struct
 import subprocess
 import sys
@@ -24,43 +23,13 @@ import pytest
 from dataset_files import BATCHES, write
 from tiny_runs import BATCH, GIVEN, TINY, columns, tiny
 
-from jentmax import batch, cli, devices
+from jentmax import batch, cli
 from jentmax.config import load, preset_text, presets, to_toml
 from jentmax.dataset import Dataset
 from jentmax.generation import generate
 
 SETS = [word for override in TINY for word in ("--set", override)]
 FLAGS = [*SETS, "--set", "scaling.kind=given", "--set", GIVEN]
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    """Run a command line, given in one string or in words; exit code, output and errors."""
-
-    def run(*words):
-        if len(words) == 1:
-            words = shlex.split(words[0])
-        monkeypatch.setattr(sys, "argv", ["jentmax", *words])
-        for name in ("quieten", "use_every_core", "use_cache"):
-            monkeypatch.setattr(devices, name, lambda: None)  # for processes without JAX yet
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return ended.value.code or 0, *capsys.readouterr()
-
-    return run
-
-
-@pytest.fixture
-def good(call):
-    """Run a command line that works; its output."""
-
-    def run(*words):
-        code, output, errors = call(*words)
-        assert (code, errors) == (0, ""), errors
-        return output
-
-    return run
 
 
 @pytest.fixture(scope="module")

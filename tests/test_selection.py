@@ -1,0 +1,244 @@
+"""Greedy orders of structures, against plain code and other programs."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from quests.entropy import delta_entropy, entropy
+from scipy.spatial.distance import cdist
+from skmatter.sample_selection import FPS
+
+from jentmax.selection import (
+    coverage,
+    farthest_point,
+    most_informative,
+    nearest_distances,
+    own_entropy,
+    random_order,
+    silverman_bandwidth,
+)
+
+
+def structures(n=30, seed=0, n_features=3, atoms=(1, 9)):
+    """Random features of structures of several sizes, and where each begins."""
+    rng = np.random.default_rng(seed)
+    pointer = np.concatenate([[0], np.cumsum(rng.integers(*atoms, n))])
+    return rng.normal(size=(pointer[-1], n_features)), pointer
+
+
+def split(features, pointer):
+    return np.split(features, pointer[1:-1])
+
+
+def clusters(seed=0, n_rare=5, n_common=400):
+    """One-atom structures in a dense cluster, and a few in as many clusters of their own."""
+    rng = np.random.default_rng(seed)
+    centers = 100 * np.eye(n_rare + 1)[np.repeat(range(n_rare + 1), [n_common] + [2] * n_rare)]
+    features = centers + rng.normal(size=centers.shape)
+    return features, np.arange(len(features) + 1)
+
+
+ORDERS = {
+    "farthest-point": farthest_point,
+    "entropy": lambda *arguments: most_informative(*arguments[:3], 0.4, *arguments[3:]),
+}
+
+
+# Farthest points
+
+
+def farthest_by_hand(features, pointer, n_structures, covered):
+    pieces, chosen = split(features, pointer), []
+    while len(chosen) < n_structures:
+        taken = [covered, *(pieces[k] for k in chosen)]
+        known = np.concatenate([some for some in taken if some is not None] or [features[:0]])
+        if len(known):
+            gains = [cdist(piece, known).min(axis=1).max() for piece in pieces]
+        else:
+            gains = [-np.linalg.norm(piece - features.mean(0), axis=1).min() for piece in pieces]
+        chosen.append(max(set(range(len(pieces))) - set(chosen), key=lambda k: gains[k]))
+    return chosen
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("with_given", [False, True])
+def test_farthest_points_by_hand(seed, with_given):
+    features, pointer = structures(seed=seed)
+    covered = structures(4, seed=9)[0] if with_given else None
+    expected = farthest_by_hand(features, pointer, 30, covered)
+    assert farthest_point(features, pointer, 30, covered).tolist() == expected
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_single_environments_as_skmatter_takes_them(seed):
+    features = np.random.default_rng(seed).normal(size=(200, 6))
+    chosen = farthest_point(features, np.arange(201), 100)
+    first = np.linalg.norm(features - features.mean(axis=0), axis=1).argmin()
+    theirs = FPS(initialize=int(first), n_to_select=100).fit(features)
+    assert chosen.tolist() == theirs.selected_idx_.tolist()
+
+
+def test_a_structure_covers_all_of_its_environments():
+    """The far environment brings the two beside it, so that the next one lies elsewhere."""
+    features = np.array([[0.0], [10.0], [-6.0], [-7.0], [4.0]])
+    pointer = np.array([0, 1, 3, 4, 5])
+    # the mean is 0.2: first structure 0, then the one at 10 with -6; -7 is then nearer than 4
+    assert farthest_point(features, pointer, 4).tolist() == [0, 1, 3, 2]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_farthest_points_cover_at_most_twice_as_badly_as_any(seed):
+    """Gonzalez' bound for single environments, against all choices of three."""
+    features = np.random.default_rng(seed).normal(size=(9, 2))
+    pointer = np.arange(10)
+    distances = cdist(features, features)
+    radius = distances[farthest_point(features, pointer, 3)].min(axis=0).max()
+    choices = np.array(np.meshgrid(*[range(9)] * 3)).reshape(3, -1)
+    least = distances[choices].min(axis=0).max(axis=1).min()
+    assert radius <= 2 * least * (1 + 1e-12)  # rounding
+
+
+# Information
+
+
+def informative_by_hand(features, pointer, n_structures, bandwidth, covered):
+    pieces, chosen = split(features, pointer), []
+    while len(chosen) < n_structures:
+        taken = [covered, *(pieces[k] for k in chosen)]
+        known = np.concatenate([some for some in taken if some is not None] or [features[:0]])
+        if len(known):
+            gains = [delta_entropy(piece, known, h=bandwidth).mean() for piece in pieces]
+        else:
+            gains = [entropy(piece, h=bandwidth) for piece in pieces]
+        chosen.append(max(set(range(len(pieces))) - set(chosen), key=lambda k: gains[k]))
+    return chosen
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("with_given", [False, True])
+def test_information_as_quests_has_it(seed, with_given):
+    features, pointer = structures(seed=seed)
+    covered = structures(200, seed=9)[0] if with_given else None  # more than one block
+    # Wide enough for quests, whose kernels are 0 beyond some 38 bandwidths.
+    chosen = most_informative(features, pointer, 20, 0.6, covered)
+    assert chosen.tolist() == informative_by_hand(features, pointer, 20, 0.6, covered)
+
+
+def test_own_entropies_as_quests_has_them():
+    for piece in split(*structures()):
+        # quests computes distances from products, to some 1e-15 of squares of some 10.
+        assert own_entropy(piece, 0.5) == pytest.approx(entropy(piece, h=0.5), abs=1e-10)
+
+
+def test_information_is_finite_however_far():
+    """Hundreds of bandwidths away, where every kernel is 0 in float64, order goes by distance."""
+    features = np.array([[0.0], [1000.0], [3000.0], [2000.0]])
+    chosen = most_informative(features, np.arange(5), 4, 1.0, given=np.array([[0.0]]))
+    assert chosen.tolist() == [2, 1, 3, 0]
+
+
+def test_equal_environments_add_nothing():
+    """Of two structures that nothing is known of, the one with more different environments."""
+    features = np.array([[0.0], [0.0], [0.0], [5.0], [6.0]])
+    assert most_informative(features, np.array([0, 3, 5]), 1, 1.0).tolist() == [1]
+
+
+def test_silverman():
+    """1.06 sigma n^(-1/5) for one feature, as every textbook has it."""
+    assert silverman_bandwidth(1000, 1) == pytest.approx((4 / 3) ** 0.2 * 1000**-0.2)
+
+
+# All of them
+
+
+@pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
+@pytest.mark.parametrize("with_given", [False, True])
+def test_nested(order, with_given):
+    features, pointer = structures(40)
+    more = [structures(5, seed=9)[0]] if with_given else []
+    everything = order(features, pointer, 40, *more)
+    assert sorted(everything) == list(range(40))
+    for n in (1, 2, 7, 39):
+        assert order(features, pointer, n, *more).tolist() == everything[:n].tolist()
+
+
+def test_random_orders():
+    everything = random_order(50, 50, 3)
+    assert sorted(everything) == list(range(50))
+    assert random_order(50, 20, 3).tolist() == everything[:20].tolist()
+    assert random_order(50, 50, 4).tolist() != everything.tolist()
+
+
+@pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
+def test_repeated_structures_come_last(order):
+    """All the same structures four times: none again before each was taken once."""
+    features, _ = structures(8, atoms=(3, 4))
+    repeated = np.tile(features, (4, 1))
+    chosen = order(repeated, np.arange(33) * 3, 32)
+    assert sorted(chosen) == list(range(32))
+    assert sorted(chosen[:8] % 8) == list(range(8))
+
+
+@pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
+def test_nothing_that_is_given_is_taken(order):
+    features, pointer = clusters()
+    rare = np.flatnonzero(features.max(axis=1) > 50)
+    given = np.concatenate([features[:400], features[400:404]])  # the common one, two rare ones
+    assert np.isin(order(features, pointer, 3, given), rare[-6:]).all()
+
+
+@pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
+def test_rare_clusters_are_found(order):
+    """Six clusters, six structures; at random 98 of 100 structures come from the first."""
+    features, pointer = clusters()
+    chosen = order(features, pointer, 6)
+    assert sorted(features[chosen].argmax(axis=1)) == list(range(6))
+    means, maxima = coverage(features, features[chosen, None])
+    at_random = [
+        coverage(features, features[random_order(len(features), 6, seed), None])
+        for seed in range(20)
+    ]
+    # Within a cluster some 3, between two of them 140.
+    assert maxima[-1] < 15
+    assert means[-1] < np.mean([mean[-1] for mean, _ in at_random])
+    assert np.mean([maximum[-1] for _, maximum in at_random]) > 100
+
+
+# Coverage
+
+
+@pytest.mark.parametrize("with_given", [False, True])
+def test_coverage_by_hand(with_given):
+    features, pointer = structures()
+    given = structures(4, seed=9)[0] if with_given else features[:0]
+    pieces = split(features, pointer)[:10]
+    means, maxima = coverage(features, pieces, given)
+    for step, (mean, maximum) in enumerate(zip(means, maxima, strict=True), not with_given):
+        nearest = cdist(features, np.concatenate([given, *pieces[:step]])).min(axis=1)
+        assert mean == pytest.approx(nearest.mean(), rel=1e-12)
+        assert maximum == pytest.approx(nearest.max(), rel=1e-12)
+    assert len(means) == 10 + with_given
+
+
+def test_all_structures_cover_everything():
+    features, pointer = structures()
+    means, maxima = coverage(features, split(features, pointer))
+    assert (means[-1], maxima[-1]) == (0, 0)
+    assert np.all(np.diff(means) <= 0)
+
+
+def test_more_environments_than_fit_one_block(monkeypatch):
+    """The same numbers when distances are computed a few at a time."""
+    features, pointer = structures(60)
+    calls = [
+        lambda: farthest_point(features, pointer, 30),
+        lambda: most_informative(features, pointer, 30, 0.4),
+        lambda: coverage(features, split(features, pointer)[:9])[0],
+        lambda: nearest_distances(features, features[:7]),
+    ]
+    at_once = [call() for call in calls]
+    monkeypatch.setattr("jentmax.selection._PAIRS", 5)
+    for call, expected in zip(calls, at_once, strict=True):
+        # Sums of kernels may be ordered otherwise in blocks of another width.
+        assert np.allclose(call(), expected, rtol=1e-12)
