@@ -192,9 +192,7 @@ class _Parts:
         )
 
     def _environments(self, structures: np.ndarray) -> np.ndarray:
-        return np.concatenate(
-            [np.arange(self.pointer[k], self.pointer[k + 1]) for k in structures]
-        )
+        return np.concatenate([np.arange(self.pointer[k], self.pointer[k + 1]) for k in structures])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Literal
 
@@ -27,16 +27,13 @@ from jentmax.evaluation._measures import (
     vendi_score,
 )
 from jentmax.evaluation._radial import radial_distribution
-from jentmax.evaluation._sets import EnvironmentSet
+from jentmax.evaluation._sets import EnvironmentSet, Report
 from jentmax.structures import Structures
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 Scaling = Literal["standard", "robust"]
-
-Report = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is of it."""
 
 _KERNEL = 5000
 """Environments drawn from each set for the kernel's entropies."""
@@ -313,8 +310,10 @@ def _higher(
         update={"twojmax": max(given.twojmax, _TWOJMAX), "components": "all"}
     )
     settings = settings.model_copy(update={"descriptor": extended})
-    known = [_label(label) for label in build_descriptor(
-        settings.model_copy(update={"descriptor": given})).labels]
+    known = [
+        _label(label)
+        for label in build_descriptor(settings.model_copy(update={"descriptor": given})).labels
+    ]
     labels = [_label(label) for label in build_descriptor(settings).labels]
     first = np.isin(labels, known)
     features = {}

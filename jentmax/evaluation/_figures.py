@@ -63,9 +63,7 @@ def _groups(evaluation: Evaluation, colors: dict[str, str]) -> list[Drawing]:
                 f"Mean distance of the groups (config_type) of {one.name} to the nearest training "
                 f"environment, those that {next(iter(others))} covers worst first. Beside each "
                 "group the number of its environments.",
-                plotting.group_coverage(
-                    groups, others, evaluation.group_sizes(one.name), colors
-                ),
+                plotting.group_coverage(groups, others, evaluation.group_sizes(one.name), colors),
             )
         )
     return drawings
@@ -78,9 +76,7 @@ def _descriptors(evaluation: Evaluation, colors: dict[str, str]) -> Drawing:
     return Drawing(
         "descriptors",
         f"Histograms of the descriptor's components, in {unit}.",
-        plotting.descriptor_histograms(
-            evaluation.features, evaluation.labels, unit, colors=colors
-        ),
+        plotting.descriptor_histograms(evaluation.features, evaluation.labels, unit, colors=colors),
     )
 
 
@@ -149,7 +145,5 @@ def _sheet(evaluation: Evaluation, colors: dict[str, str]) -> Drawing:
         "exemplars",
         "Structures of each set: of its four largest groups, the one of median S; of sets without "
         "groups, from lower to higher S. The bar is 5 Å long.",
-        plotting.contact_sheet(
-            {name: evaluation.atoms(name) for name in evaluation.names}, colors
-        ),
+        plotting.contact_sheet({name: evaluation.atoms(name) for name in evaluation.names}, colors),
     )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +16,9 @@ from jentmax.errors import JentmaxError
 from jentmax.structures import Structures
 
 Duplicates = Literal["keep", "drop"]
+
+Report = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is of it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,45 +64,13 @@ class EnvironmentSet:
         return totals / self.structures.counts
 
 
-def set_names(paths: Sequence[str], names: Sequence[str] | None) -> tuple[str, ...]:
-    """A name for each file: as given, or the file's own without its ending.
-
-    Raises:
-        JentmaxError: if a file is given twice, or names are missing, too many, empty or equal.
-    """
-    if not paths:
-        raise JentmaxError("no data sets to evaluate; give at least one file")
-    first: dict[str, str] = {}
-    for path in paths:
-        real = os.path.realpath(path)
-        if real in first:
-            raise JentmaxError(f"{path} is given twice (as {first[real]}); give each set once")
-        first[real] = path
-    if names is None:
-        names = [Path(path).stem for path in paths]
-        advice = "name the sets with --names"
-    else:
-        advice = "give each set a name of its own"
-        if len(names) != len(paths):
-            raise JentmaxError(
-                f"--names has {len(names)} names ({', '.join(names)}) for {len(paths)} data sets "
-                f"({', '.join(paths)}); give one for each, after the files"
-            )
-    if not all(name.strip() for name in names):
-        raise JentmaxError(f"a set's name is empty; {advice}")
-    repeated = [name for name, count in Counter(names).items() if count > 1]
-    if repeated:
-        raise JentmaxError(f"two sets have the name {repeated[0]}; {advice}")
-    return tuple(names)
-
-
 def open_sets(
     paths: Sequence[str],
     names: Sequence[str],
     settings: Settings,
     duplicates: Duplicates,
     cache: Path | None,
-    report: Callable[[str], None] = lambda name: None,
+    report: Report,
 ) -> list[EnvironmentSet]:
     """Read and describe the sets' files.
 
@@ -110,15 +80,16 @@ def open_sets(
         settings: whose descriptor and species count.
         duplicates: "drop" leaves out structures that repeat an earlier one of the same file.
         cache: folder for what was described once, or None.
-        report: called with each set's name before it is read.
+        report: called as atoms get described, with the set's name in the phase.
 
     Raises:
         JentmaxError: if a file cannot be read or described, or two hold the same structures.
     """
     sets: list[EnvironmentSet] = []
     for path, name in zip(paths, names, strict=True):
-        report(name)
-        structures, description = described(path, settings, cache)
+        phase = f"reading and describing {name}"
+        report(phase, 0, 1)
+        structures, description = described(path, settings, cache, partial(report, phase))
         for other in sets:
             if np.array_equal(other.structures.positions, structures.positions):
                 raise JentmaxError(

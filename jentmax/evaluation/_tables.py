@@ -87,7 +87,9 @@ def as_csv(all_tables: Iterable[Table]) -> str:
             named = dict(zip(table.header, row, strict=True))
             for name in table.header[table.n_keys :]:
                 if not name.endswith(_ERROR):
-                    writer.writerow([table.name, key, name, named[name], named.get(name + _ERROR, "")])
+                    writer.writerow(
+                        [table.name, key, name, named[name], named.get(name + _ERROR, "")]
+                    )
     return out.getvalue()
 
 
@@ -127,8 +129,9 @@ def _sets(evaluation: Evaluation) -> Table:
     return Table(
         "sets",
         "What was evaluated. Environments without a neighbour within "
-        f"{evaluation.cutoff:g} Å are isolated; repeated structures equal an earlier one of their "
-        f"file and were {'left out' if dropped else 'kept'}. Distances in Å, densities in atoms/Å^3.",
+        f"{evaluation.cutoff:g} Å are isolated; repeated structures equal an earlier one of "
+        f"their file and were {'left out' if dropped else 'kept'}. Distances in Å, densities in "
+        "atoms/Å^3.",
         (
             "set",
             "file",
@@ -220,14 +223,23 @@ def _measures(evaluation: Evaluation) -> Table:
         )
     return Table(
         "measures",
-        "How diverse each set is. S: entropy of a structure's own environments (doi:10.1063/5.0013059, "
-        "Eq. 2): mean, standard deviation and median over the structures of two atoms or more, in nats. "
+        "How diverse each set is. S: entropy of a structure's own environments "
+        "(doi:10.1063/5.0013059, Eq. 2), over the structures of two atoms or more, in nats. "
         f"Kernel entropy (QUESTS, doi:10.1038/s41467-025-59232-0): of {evaluation.n_kernel} "
         f"environments, at most ln {evaluation.n_kernel} = {np.log(evaluation.n_kernel):.2f} nats. "
         "Log-determinant: of the covariance, in nats. Vendi score (arXiv:2210.02410): effective "
         f"number of different ones among {evaluation.n_vendi} environments. Kernels are Gaussian, "
         f"{evaluation.bandwidth:.2f} wide; features in {_unit(evaluation)}.",
-        ("set", "S", "S" + _ERROR, "S std", "S median", "kernel entropy", "log-determinant", "Vendi score"),
+        (
+            "set",
+            "S",
+            "S" + _ERROR,
+            "S std",
+            "S median",
+            "kernel entropy",
+            "log-determinant",
+            "Vendi score",
+        ),
         tuple(rows),
         1,
     )
@@ -237,13 +249,18 @@ def _overlap(evaluation: Evaluation) -> Table:
     names = evaluation.names
     return Table(
         "overlap",
-        "What a training set tells of a test set, as in QUESTS (doi:10.1038/s41467-025-59232-0): mean "
-        "differential entropy of the test environments, in nats, and the share of them for which it "
-        f"is not above 0, that is, which the training set has. {evaluation.n_kernel} environments of "
-        "each; with itself a set shares all.",
+        "What a training set tells of a test set, as in QUESTS (doi:10.1038/s41467-025-59232-0): "
+        "mean differential entropy of the test environments, in nats, and the share of them for "
+        "which it is not above 0, that is, which the training set has. "
+        f"{evaluation.n_kernel} environments of each; with itself a set shares all.",
         ("train", "test", "delta entropy", "overlap"),
         tuple(
-            (names[i], names[j], float(evaluation.delta_entropy[i, j]), float(evaluation.overlap[i, j]))
+            (
+                names[i],
+                names[j],
+                float(evaluation.delta_entropy[i, j]),
+                float(evaluation.overlap[i, j]),
+            )
             for i in range(len(names))
             for j in range(len(names))
         ),
@@ -272,7 +289,7 @@ def _correlations(evaluation: Evaluation) -> list[Table]:
         ),
         Table(
             "correlation by component",
-            f"The same for each component, named by twice j1, j2 and j.",
+            "The same for each component, named by twice j1, j2 and j.",
             ("component", *evaluation.names),
             tuple(
                 (label, *(float(values[k]) for values in correlation))

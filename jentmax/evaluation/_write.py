@@ -13,8 +13,9 @@ from jentmax import plotting
 from jentmax._output import writing
 from jentmax.errors import JentmaxError
 from jentmax.evaluation import _store
-from jentmax.evaluation._evaluate import Evaluation, Report, ignore
+from jentmax.evaluation._evaluate import Evaluation, ignore
 from jentmax.evaluation._figures import Drawing, figures
+from jentmax.evaluation._sets import Report
 from jentmax.evaluation._tables import Table, as_csv, as_markdown, tables
 from jentmax.report import Exemplar, Picture, Section, write_report
 from jentmax.report import Table as ReportTable
@@ -164,9 +165,7 @@ def _sections(
     view = [
         Exemplar(one.name, _title(one.structures.groups[k], k), atoms, colors[one.name])
         for one in evaluation.sets
-        for k, atoms in zip(
-            evaluation.exemplars[one.name], evaluation.atoms(one.name), strict=True
-        )
+        for k, atoms in zip(evaluation.exemplars[one.name], evaluation.atoms(one.name), strict=True)
     ]
     pictures = [Picture(sheet.caption, sheet.figure)]
     return [*sections, Section("Structures", figures=pictures, structures=view)]
