@@ -5,10 +5,12 @@ from jentmax.plotting._coverage import coverage_curve, distance_distributions, g
 from jentmax.plotting._map import environment_map
 from jentmax.plotting._pictures import contact_sheet
 from jentmax.plotting._structures import radial_distributions, structure_distributions
-from jentmax.plotting._style import COLORS, save, set_colors
+from jentmax.plotting._style import COLORS, as_png, as_svg, save, set_colors
 
 __all__ = [
     "COLORS",
+    "as_png",
+    "as_svg",
     "component_label",
     "contact_sheet",
     "correlations",

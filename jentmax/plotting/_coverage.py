@@ -12,6 +12,7 @@ from jentmax.plotting._style import (
     GREY,
     SINGLE,
     legend,
+    legend_columns,
     line,
     marker,
     panels,
@@ -135,7 +136,11 @@ def group_coverage(
         color=GREY,
     )
     figure.legend(
-        loc="outside upper left", ncols=2, frameon=False, title="training set", alignment="left"
+        loc="outside upper left",
+        ncols=legend_columns(figure, distances),
+        frameon=False,
+        title="training set",
+        alignment="left",
     )
     return figure
 

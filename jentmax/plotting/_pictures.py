@@ -114,11 +114,12 @@ class _View:
         pale = 0.65 * (depth[-1] - depth)[:, None] / max(np.ptp(depth), 1e-9)
         axes.add_collection(
             EllipseCollection(
-                *(2 * self.radii[order],) * 2,
+                2 * self.radii[order],
+                2 * self.radii[order],
                 np.zeros(len(order)),
                 units="xy",
                 offsets=self.positions[order, :2],
-                transOffset=axes.transData,
+                offset_transform=axes.transData,
                 facecolors=pale + (1 - pale) * np.array(to_rgb(color)),
                 edgecolors="#333333",
                 linewidths=0.4,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
@@ -128,13 +129,11 @@ def legend(figure: Figure, names: Iterable[str], colors: Mapping[str, str]) -> N
     from matplotlib.lines import Line2D
 
     names = list(names)
-    entry = 0.45 + 0.06 * max(map(len, names))
-    columns = max(1, min(len(names), int(figure.get_figwidth() / entry)))
     figure.legend(
         [Line2D([], [], **line(name, colors)) for name in names],
         names,
         loc="outside upper center",
-        ncols=columns,
+        ncols=legend_columns(figure, names),
         frameon=False,
         handlelength=1.8,
         columnspacing=1.4,
@@ -150,6 +149,12 @@ def plain_logarithm(axis: Axis) -> None:
     axis.set_major_locator(LogLocator(subs=within))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
+
+
+def legend_columns(figure: Figure, names: Collection[str]) -> int:
+    """As many columns of a legend as there is room for."""
+    entry = 0.45 + 0.06 * max(map(len, names))
+    return max(1, min(len(names), int(figure.get_figwidth() / entry)))
 
 
 def title(axes: Axes, text: str) -> None:
@@ -168,11 +173,27 @@ def save(figure: Figure, folder: str | os.PathLike[str], stem: str) -> tuple[Pat
     Returns:
         The paths of the .png and of the .svg.
     """
-    from matplotlib import rc_context
-
     Path(folder).mkdir(parents=True, exist_ok=True)
     png, svg = (Path(folder) / f"{stem}.{ending}" for ending in ("png", "svg"))
-    with rc_context(STYLE):
-        figure.savefig(png, dpi=300)
-        figure.savefig(svg, dpi=300, metadata={"Date": None})
+    png.write_bytes(as_png(figure, 300))
+    svg.write_bytes(as_svg(figure))
     return png, svg
+
+
+def as_png(figure: Figure, dpi: float) -> bytes:
+    """A figure as the content of a .png file."""
+    return _rendered(figure, format="png", dpi=dpi)
+
+
+def as_svg(figure: Figure) -> bytes:
+    """A figure as the content of an .svg file: the same bytes for the same figure."""
+    return _rendered(figure, format="svg", dpi=300, metadata={"Date": None})
+
+
+def _rendered(figure: Figure, **options: Any) -> bytes:
+    from matplotlib import rc_context
+
+    content = io.BytesIO()
+    with rc_context(STYLE):
+        figure.savefig(content, **options)
+    return content.getvalue()
