@@ -47,7 +47,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existin
 NoCache = Annotated[
     bool,
     typer.Option(
-        "--no-cache", help="Keep no compiled programs and no measured batch sizes on disk."
+        "--no-cache", help="Keep nothing in the cache: programs, batch sizes, descriptors."
     ),
 ]
 SettingsFile = Annotated[

@@ -109,9 +109,9 @@ def evaluate(
 ) -> None:
     """Tell how diverse data sets are, and how well each covers the others.
 
-    Tables are printed; the folder gets report.html, tables.csv, tables.md, figures/ and
-    evaluation.h5. Descriptors are those of the settings, of the reference's own if it is a data
-    set and no settings are given, or else of the first data set; they are kept in the cache.
+    Prints tables and makes a folder with report.html, tables.csv, tables.md,
+    figures/ and evaluation.h5. Where no settings are given, descriptors are those
+    of the reference if it is a data set, or else of the first data set.
     """
     paths = [str(path) for path in files]
     called = _names(paths, names)

@@ -56,7 +56,7 @@ class Phases:
                 self._bar.reset(self._task, description=phase, total=total)
             self._bar.update(self._task, completed=done, total=total)
         elif new or time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
-            share = "" if new else f" {done / max(total, 1):.0%}"
+            share = "" if new else f" {100 * done // max(total, 1)} %"
             self.note(phase + share)
             self._last_line = time.monotonic()
         self._phase = phase

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -12,23 +13,22 @@ from rich.text import Text
 if TYPE_CHECKING:
     from jentmax.evaluation import Table
 
-_LONGEST = 20
-"""Rows; what is longer is shortened, and whole in the files."""
-
 
 def print_tables(tables: Sequence[Table]) -> None:
-    """Print tables, each below what its numbers are."""
-    console = Console(highlight=False, soft_wrap=False)
+    """Print tables, each below what its numbers are; what is longer than a screen in part."""
+    console = Console(highlight=False)
     for table in tables:
-        header, rows = table.display()
+        header, rows = table.display(brief=True)
+        if not rows:
+            continue
         console.print(Text(table.name, style="bold"))
         console.print(Text(table.caption))
-        shown = RichTable()
+        shown = RichTable(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for number, name in enumerate(header):
-            shown.add_column(Text(name), justify="left" if number < table.n_keys else "right")
-        for row in rows[:_LONGEST]:
+            key = number < table.n_keys
+            shown.add_column(Text(name), justify="left" if key else "right", no_wrap=key)
+        for row in rows:
             shown.add_row(*map(Text, row))
         console.print(shown)
-        if len(rows) > _LONGEST:
-            console.print(f"and {len(rows) - _LONGEST} more, in tables.md")
-        console.print()
+        if len(rows) < len(table.rows):
+            console.print(f"and {len(table.rows) - len(rows)} more in tables.md\n")

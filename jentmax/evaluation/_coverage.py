@@ -19,8 +19,8 @@ from scipy.spatial import cKDTree
 from jentmax.devices import n_cores
 from jentmax.errors import JentmaxError
 
-STATISTICS = ("mean", "median", "95th percentile", "max")
-"""Of the distances of one decomposition, in this order."""
+STATISTICS = ("mean", "median", "95 %", "max")
+"""Of the distances of one decomposition, in this order; the third is the 95th percentile."""
 
 _KEPT = 10
 """Decompositions whose distances are kept, to show how they are distributed."""

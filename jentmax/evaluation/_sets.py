@@ -103,9 +103,15 @@ def open_sets(
 
 def _without_duplicates(one: EnvironmentSet) -> EnvironmentSet:
     keep = ~one.structures.duplicate
+    atoms, known = one.structures.rows(keep), one.description
     return dataclasses.replace(
         one,
         structures=one.structures[keep],
-        description=one.description[one.structures.rows(keep)],
+        description=dataclasses.replace(
+            known,
+            features=known.features[atoms],
+            neighbors=known.neighbors[atoms],
+            nearest=known.nearest[atoms],
+        ),
         n_dropped=int(np.sum(~keep)),
     )

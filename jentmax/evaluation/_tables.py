@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -28,6 +29,8 @@ class Table:
         header: names of the columns; "x s.e." holds the standard error of x, its left neighbour.
         rows: one cell for each column.
         n_keys: columns at the left that say what the row is about.
+        details: columns for which a terminal has no room.
+        brief_rows: as many rows as a terminal shows; None for all.
     """
 
     name: str
@@ -35,21 +38,30 @@ class Table:
     header: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     n_keys: int
+    details: tuple[str, ...] = ()
+    brief_rows: int | None = None
 
-    def display(self) -> tuple[list[str], list[list[str]]]:
-        """Header and rows as text, standard errors beside their numbers."""
-        errors = [name.endswith(_ERROR) for name in self.header]
-        header = [name for name, error in zip(self.header, errors, strict=True) if not error]
+    def display(self, brief: bool = False) -> tuple[list[str], list[list[str]]]:
+        """Header and rows as text, standard errors beside their numbers.
+
+        Args:
+            brief: without standard errors and ``details``, and with no more rows than
+                ``brief_rows``.
+        """
+        out = self.details if brief else ()
+        shown = [
+            k for k, name in enumerate(self.header) if name not in out and not name.endswith(_ERROR)
+        ]
+        errors = {name.removesuffix(_ERROR): k for k, name in enumerate(self.header)}
         rows = []
-        for row in self.rows:
-            cells: list[str] = []
-            for value, error in zip(row, errors, strict=True):
-                if error:
-                    cells[-1] += _error(float(value))
-                else:
-                    cells.append(_digits(value, 4))
+        for row in self.rows[: self.brief_rows if brief else None]:
+            cells = []
+            for k in shown:
+                error = errors[self.header[k]]
+                text = _digits(row[k]) if error == k else _with_error(row[k], row[error])
+                cells.append(text.partition(" ± ")[0] if brief else text)
             rows.append(cells)
-        return header, rows
+        return [self.header[k] for k in shown], rows
 
 
 def tables(evaluation: Evaluation) -> list[Table]:
@@ -93,19 +105,24 @@ def as_csv(all_tables: Iterable[Table]) -> str:
     return out.getvalue()
 
 
-def _error(value: float) -> str:
-    if not np.isfinite(value):
-        return ""
-    return f" ± {_digits(value, 1)}" if value > 1e-12 else " ± 0"  # rounding is no error
+def _with_error(value: Cell, error: Cell) -> str:
+    """A number with as many digits as its standard error leaves it, and the error."""
+    value, error = float(value), float(error)
+    if not np.isfinite(error) or error < 1e-12:  # rounding is no error
+        return _digits(value)
+    decimals = max(0, -math.floor(math.log10(error)))
+    return f"{value:.{decimals}f} ± {error:.{decimals}f}"
 
 
-def _digits(value: Cell, digits: int) -> str:
+def _digits(value: Cell) -> str:
     """Rounded for reading."""
     if isinstance(value, str | int | np.integer):
         return f"{value}"
     if not np.isfinite(value):
         return "–"
-    return f"{value:#.{digits}g}".rstrip(".") if 1e-4 <= abs(value) < 1e4 else f"{value:.{digits}g}"
+    if value == 0 or not 1e-3 <= abs(value) < 1e4:
+        return f"{value:.3g}"
+    return f"{value:#.4g}".rstrip(".")
 
 
 def _sets(evaluation: Evaluation) -> Table:
@@ -145,6 +162,7 @@ def _sets(evaluation: Evaluation) -> Table:
         ),
         tuple(rows),
         1,
+        details=("file", "least density", "largest density"),
     )
 
 
@@ -166,8 +184,8 @@ def _coverage(evaluation: Evaluation) -> Table:
     return Table(
         "coverage",
         f"Distance of {how.test} test environments to the nearest of {how.train} training "
-        f"environments{whole}, averaged over {how.number} random decompositions, with standard "
-        f"errors, in {_unit(evaluation)}. Novel: share of the test environments farther than 99 % "
+        f"environments{whole}, averaged over {how.number} random decompositions, in "
+        f"{_unit(evaluation)}. Novel: share of the test environments farther than 99 % "
         "of the training set's own test environments.",
         tuple(header),
         tuple(rows),
@@ -198,6 +216,7 @@ def _groups(evaluation: Evaluation) -> list[Table]:
                 ("group", "environments", *evaluation.names),
                 tuple(rows[k] for k in order),
                 1,
+                brief_rows=6,
             )
         )
     return result
@@ -296,6 +315,7 @@ def _correlations(evaluation: Evaluation) -> list[Table]:
                 for k, label in enumerate(higher.labels)
             ),
             1,
+            brief_rows=0,
         ),
     ]
 

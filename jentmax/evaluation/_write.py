@@ -143,7 +143,7 @@ def _sections(
         "Information measures": (["measures", "overlap"], []),
         "Descriptors": ([], ["descriptors"]),
         "Further components": (
-            ["correlation", "correlation by component"],
+            ["correlation"],
             ["correlations", "further-descriptors"],
         ),
     }
