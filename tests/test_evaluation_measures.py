@@ -32,8 +32,8 @@ def clusters(counts):
 
 
 def test_local_entropies_are_those_of_the_generator():
-    # 600 atoms are looked at in several pieces, the 40 pairs in one.
-    sizes = np.array([39, 1, 2, 600, 39, 12, 1, *[2] * 40, 7])
+    # Both structures of 600 atoms are looked at in several pieces, the 40 pairs in one.
+    sizes = np.array([39, 1, 2, 600, 39, 600, 1, *[2] * 40, 7])
     pointer = np.concatenate([[0], np.cumsum(sizes)])
     features = gaussian(pointer[-1], 6)
     features[45:48] = features[45]
