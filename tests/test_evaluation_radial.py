@@ -1,7 +1,5 @@
 """Radial distribution functions of an ideal gas, of crystals, and against ASE's neighbours."""
 
-import types
-
 import numpy as np
 import pytest
 from ase import Atoms
@@ -10,16 +8,11 @@ from ase.neighborlist import neighbor_list
 from contracts import random_cell
 
 from jentmax.evaluation._radial import radial_distribution
+from jentmax.structures import Structures
 
 
 def structures(*atoms):
-    """What the function reads of a set of structures."""
-    return types.SimpleNamespace(
-        positions=np.concatenate([one.positions for one in atoms]),
-        cells=np.array([one.cell.array for one in atoms]),
-        periodic=np.array([one.pbc for one in atoms]),
-        pointer=np.cumsum([0, *map(len, atoms)]),
-    )
+    return Structures.from_atoms(atoms)
 
 
 def random_gas(n_atoms, lattice, seed):

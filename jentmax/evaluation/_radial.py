@@ -18,8 +18,9 @@ def radial_distribution(
 
     ``g = sum_k pairs_k(r) / sum_k n_k rho_k 4 pi/3 (r2^3 - r1^3)``, each pair counted from both
     atoms, all species alike, all periodic images included. It tends to 1 at large r for disordered
-    structures. Structures that are not periodic along all three lattice vectors have no density
-    and are left out: those with ``structures.periodic.all(axis=1)`` count.
+    structures; where a cell holds vacuum, that counts as volume, and g is larger. Structures that
+    are not periodic along all three lattice vectors have no density and are left out: those with
+    ``structures.periodic.all(axis=1)`` count.
 
     Args:
         structures: the set.
