@@ -69,14 +69,14 @@ def test_every_figure_fits_a_page(names):
     for figure in every_figure(names):
         width, _ = figure.get_size_inches()
         assert width <= 7
-        canvas = figure.bbox
-        for axes in seen(figure):
-            box = axes.get_tightbbox()
-            # a hundredth of an inch: the layout rounds to pixels
-            assert box.x0 >= -0.01 * figure.dpi
-            assert box.x1 <= canvas.width + 0.01 * figure.dpi
-            assert box.y0 >= -0.01 * figure.dpi
-            assert box.y1 <= canvas.height + 0.01 * figure.dpi
+        boxes = [axes.get_tightbbox() for axes in seen(figure)]
+        boxes += [part.get_window_extent() for part in [*figure.texts, *figure.legends]]
+        slack = 0.01 * figure.dpi  # a hundredth of an inch, which no one sees
+        for box in boxes:
+            assert box.x0 >= -slack
+            assert box.y0 >= -slack
+            assert box.x1 <= figure.bbox.width + slack
+            assert box.y1 <= figure.bbox.height + slack
 
 
 @pytest.mark.parametrize("names", [NAMES, EIGHT], ids=["three", "eight"])
