@@ -38,7 +38,7 @@ _POLICY = (
 
 @dataclass(frozen=True)
 class Table:
-    """A table; numbers stand at the right of their column, floats with four digits, nan as –."""
+    """A table; numbers stand at the right, floats with four digits, nan as a dash."""
 
     caption: str
     header: Sequence[str]

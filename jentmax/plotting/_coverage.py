@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _CLOSEST = 1e-3
-"""Smaller distances are counted in the first bin: environments that are the same but for digits."""
+"""Smaller distances are drawn as this one: environments that are the same but for digits."""
 
 
 def _at_most_closest(value: float, place: int | None = None) -> str:
@@ -92,8 +92,8 @@ def group_coverage(
     Args:
         groups: names, one per group.
         distances: by training set: mean distance from a group's environments to the nearest one
-            of the training set, in scaled features, shape (n_groups,), nan left out. The first
-            training set tells the order.
+            of the training set, in scaled features, shape (n_groups,), nan left out, less than
+            0.001 drawn there. The first training set tells the order.
         counts: environments in each group, shape (n_groups,).
         colors: of the sets, from `set_colors` of all there are.
     """
@@ -105,7 +105,7 @@ def group_coverage(
     axes = grid[0, 0]
     for name, values in distances.items():
         axes.plot(
-            np.asarray(values)[order],
+            np.maximum(np.asarray(values, dtype=float)[order], _CLOSEST),
             places,
             linestyle="none",
             markersize=4,
@@ -114,6 +114,7 @@ def group_coverage(
         )
     axes.set_xscale("log")
     plain_logarithm(axes.xaxis)
+    axes.xaxis.set_major_formatter(_at_most_closest)
     axes.set_yticks(places, [groups[k] for k in order])
     axes.set_ylim(len(groups) - 0.4, -0.6)
     axes.grid(axis="y", lw=0.4, color="#dddddd")
@@ -158,7 +159,7 @@ def coverage_curve(
     Args:
         structures: how many were selected, shape (n,).
         chosen: mean distance from an environment of the whole set to the nearest selected one, in
-            scaled features, shape (n,).
+            scaled features, shape (n,); zeros are left out.
         random_mean: the same for random selections, mean of several, shape (n,).
         random_spread: their standard deviation, shape (n,).
         label: of the selection.

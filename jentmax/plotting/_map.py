@@ -33,6 +33,7 @@ def environment_map(
         behind them in grey what any set reaches; above it how many environments there are.
     """
     from matplotlib.colors import LinearSegmentedColormap, LogNorm
+    from matplotlib.ticker import MaxNLocator
 
     colors = colors or set_colors(points)
     ends = np.array([np.quantile(some, [5e-3, 0.995], axis=0) for some in points.values()])
@@ -58,6 +59,7 @@ def environment_map(
             norm=LogNorm(1, max(count.max(), 2)),
             rasterized=True,
         )
+        axes.xaxis.set_major_locator(MaxNLocator(4))
         title(axes, name)
         inside = count.sum() / max(len(points[name]), 1)
         outside = f", {1 - inside:.1%} outside" if inside < 1 else ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jentmax.plotting._style import DOUBLE, GREY, styled
+from jentmax.plotting._style import DOUBLE, GREY, SINGLE, styled
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _BAR = 5.0
 """Length of the scale bar, Å."""
+
+_WIDEST = 1.75
+"""Width of a picture, inches."""
 
 _ROOM = 1.0
 """For the bar, left of the pictures, Å."""
@@ -41,9 +44,9 @@ def contact_sheet(sets: Mapping[str, Sequence[Atoms]], colors: Mapping[str, str]
         name: np.max([view.extent for view in row], axis=0) if row else np.ones(2)
         for name, row in views.items()
     }
-    width = DOUBLE / columns
+    width = min(DOUBLE / columns, _WIDEST)
     heights = [min(width * high / wide, 1.5 * width) + 0.3 for wide, high in extents.values()]
-    figure = Figure(figsize=(DOUBLE, sum(heights)), layout="constrained")
+    figure = Figure(figsize=(max(width * columns, SINGLE), sum(heights)), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01)  # pyright: ignore
     grid = figure.subplots(
         len(sets), columns, squeeze=False, gridspec_kw={"height_ratios": heights}

@@ -36,7 +36,7 @@ def radial_distributions(
         axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
         axes.set_xlim(0, np.max(distance))
     grid[-1].set_xlabel("distance r (Å)")
-    figure.supylabel("radial distribution function g(r)", fontsize=8)
+    figure.supylabel("g(r)", fontsize=8)
     legend(figure, sets, colors)
     return figure
 

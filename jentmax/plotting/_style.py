@@ -87,7 +87,13 @@ def styled(draw: Callable[_Parameters, Figure]) -> Callable[_Parameters, Figure]
 
         with rc_context(STYLE):
             figure = draw(*args, **kwargs)
-            figure.draw_without_rendering()  # ticks are made, and take their size, at first sight
+            # Once is not enough where the numbers along an axis change its width. Ticks are made
+            # here too, and take their size from the style.
+            layout = figure.get_layout_engine()
+            assert layout is not None
+            for _ in range(2):
+                layout.execute(figure)
+            figure.set_layout_engine("none")  # the same figure has the same files
         return figure
 
     return drawn
