@@ -35,13 +35,12 @@ def farthest_point(
         features: scaled, of all environments, structure after structure, shape (N, n_features).
         pointer: environments of structure k are ``pointer[k]:pointer[k + 1]``, shape (n + 1,).
         n_structures: to take, at most n.
-        given: features of environments that are covered already, shape (M, n_features).
+        given: features of environments that are covered already, at least one, shape (M, n_features).
 
     Returns:
         Numbers of the structures in the order in which they are taken, shape (n_structures,).
     """
-    covered = given is not None and len(given) > 0
-    if covered:
+    if given is not None:
         nearest = nearest_distances(features, given) ** 2
     else:
         nearest = -((features - features.mean(axis=0)) ** 2).sum(axis=1)
@@ -49,7 +48,7 @@ def farthest_point(
     for k in range(n_structures):
         structure = int(np.searchsorted(pointer, nearest.argmax(), side="right")) - 1
         own = slice(pointer[structure], pointer[structure + 1])
-        if k == 0 and not covered:
+        if k == 0 and given is None:
             nearest[:] = np.inf
         _lower(nearest, features, features[own])
         nearest[own] = -np.inf
@@ -83,7 +82,7 @@ def most_informative(
     """
     counts = np.diff(pointer)
     log_sums = np.full(len(features), -np.inf)
-    if given is not None and len(given):
+    if given is not None:
         for some in np.array_split(given, -(-len(given) // 256)):
             _add(log_sums, features, some, bandwidth)
         gains = np.add.reduceat(-log_sums, pointer[:-1]) / counts
@@ -128,28 +127,25 @@ def nearest_distances(features: np.ndarray, covered: np.ndarray) -> np.ndarray:
 
 
 def coverage(
-    features: np.ndarray, steps: Iterable[np.ndarray], given: np.ndarray | None = None
+    features: np.ndarray, steps: Iterable[np.ndarray], distances: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Distances of environments to the nearest covered one, while more and more are covered.
 
     Args:
         features: scaled, of the environments to be covered, shape (N, n_features).
         steps: features of the environments that each step covers, shapes (n, n_features).
-        given: features of those that are covered before, shape (M, n_features).
+        distances: before the first step, if some are covered already, shape (N,).
 
     Returns:
-        Mean and maximum after each step; with given ones also before the first.
+        Mean and maximum after each step; with ``distances`` also before the first.
     """
-    if given is not None and len(given):
-        nearest = nearest_distances(features, given) ** 2
-        means, maxima = [np.sqrt(nearest).mean()], [np.sqrt(nearest.max())]
-    else:
-        nearest, means, maxima = np.full(len(features), np.inf), [], []
+    nearest = np.full(len(features), np.inf) if distances is None else distances**2
+    after = [] if distances is None else [(distances.mean(), distances.max())]
     for some in steps:
         _lower(nearest, features, some)
-        means.append(np.sqrt(nearest).mean())
-        maxima.append(np.sqrt(nearest.max()))
-    return np.array(means), np.array(maxima)
+        after.append((np.sqrt(nearest).mean(), np.sqrt(nearest.max())))
+    means, maxima = np.array(after).T
+    return means, maxima
 
 
 def _lower(nearest: np.ndarray, features: np.ndarray, new: np.ndarray) -> None:

@@ -213,7 +213,8 @@ def test_coverage_by_hand(with_given):
     features, pointer = structures()
     given = structures(4, seed=9)[0] if with_given else features[:0]
     pieces = split(features, pointer)[:10]
-    means, maxima = coverage(features, pieces, given)
+    before = [nearest_distances(features, given)] if with_given else []
+    means, maxima = coverage(features, pieces, *before)
     for step, (mean, maximum) in enumerate(zip(means, maxima, strict=True), not with_given):
         nearest = cdist(features, np.concatenate([given, *pieces[:step]])).min(axis=1)
         assert mean == pytest.approx(nearest.mean(), rel=1e-12)
