@@ -35,7 +35,8 @@ def farthest_point(
         features: scaled, of all environments, structure after structure, shape (N, n_features).
         pointer: environments of structure k are ``pointer[k]:pointer[k + 1]``, shape (n + 1,).
         n_structures: to take, at most n.
-        given: features of environments that are covered already, at least one, shape (M, n_features).
+        given: features of environments that are covered already, at least one, shape
+            (M, n_features).
 
     Returns:
         Numbers of the structures in the order in which they are taken, shape (n_structures,).
@@ -75,7 +76,7 @@ def most_informative(
         pointer: likewise.
         n_structures: likewise.
         bandwidth: h, in the unit of the scaled features.
-        given: likewise; the time they take grows with their number times N.
+        given: likewise; 10^9 pairs of one of them and one of ``features`` take some ten seconds.
 
     Returns:
         Numbers of the structures in the order in which they are taken, shape (n_structures,).
