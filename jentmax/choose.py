@@ -17,6 +17,7 @@ from jentmax.config import Settings, to_toml
 from jentmax.dataset import Dataset
 from jentmax.describe import Report, described
 from jentmax.errors import JentmaxError
+from jentmax.evaluation import silverman_bandwidth
 from jentmax.export import export, refuse_output
 from jentmax.plotting import coverage_curve
 from jentmax.selection import (
@@ -25,7 +26,6 @@ from jentmax.selection import (
     most_informative,
     nearest_distances,
     random_order,
-    silverman_bandwidth,
 )
 from jentmax.structures import Structures
 

@@ -89,7 +89,7 @@ def most_informative(
         gains = np.add.reduceat(-log_sums, pointer[:-1]) / counts
     else:
         pieces = np.split(features, pointer[1:-1])
-        gains = np.array([own_entropy(piece, bandwidth) for piece in pieces])
+        gains = np.array([_entropy(piece, bandwidth) for piece in pieces])
     free = np.ones(len(counts), bool)
     chosen = np.empty(n_structures, int)
     for k in range(n_structures):
@@ -104,21 +104,6 @@ def most_informative(
 def random_order(n: int, n_structures: int, seed: int | list[int]) -> np.ndarray:
     """The first of all n structures in random order, shape (n_structures,)."""
     return np.random.default_rng(seed).permutation(n)[:n_structures]
-
-
-def own_entropy(features: np.ndarray, bandwidth: float) -> float:
-    """Entropy of environments, ``-mean_i ln(sum_j exp(-|x_i - x_j|^2 / 2 h^2) / n)``, in nats."""
-    log_sums = np.full(len(features), -np.inf)
-    _add(log_sums, features, features, bandwidth)
-    return float(np.log(len(features)) - log_sums.mean())
-
-
-def silverman_bandwidth(n_environments: int, n_features: int) -> float:
-    """Silverman's rule for the bandwidth of a normal distribution of unit variance.
-
-    From Density Estimation for Statistics and Data Analysis (1986), equation 4.14.
-    """
-    return (4 / ((n_features + 2) * n_environments)) ** (1 / (n_features + 4))
 
 
 def nearest_distances(features: np.ndarray, covered: np.ndarray) -> np.ndarray:
@@ -153,6 +138,13 @@ def _lower(nearest: np.ndarray, features: np.ndarray, new: np.ndarray) -> None:
     """Let squared distances to the nearest covered environment know of new ones, in place."""
     for block, squares in _squared_distances(features, new):
         np.minimum(nearest[block], squares.min(axis=0), out=nearest[block])
+
+
+def _entropy(features: np.ndarray, bandwidth: float) -> float:
+    """Entropy of environments, ``-mean_i ln(sum_j exp(-|x_i - x_j|^2 / 2 h^2) / n)``, in nats."""
+    log_sums = np.full(len(features), -np.inf)
+    _add(log_sums, features, features, bandwidth)
+    return float(np.log(len(features)) - log_sums.mean())
 
 
 def _add(log_sums: np.ndarray, features: np.ndarray, new: np.ndarray, bandwidth: float) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from jentmax import Dataset, generate, load
 from jentmax.build import build_descriptor
-from jentmax.plotting import COLORS, contact_sheet, descriptor_histograms
+from jentmax.plotting import contact_sheet, descriptor_histograms, set_colors
 
 SETS = {"unbiased": "tungsten-unbiased", "entropy-maximised": "tungsten"}
 SHOWN = 4
@@ -45,15 +45,13 @@ def main() -> None:
             f"{name:18} {len(dataset):10}  {entropy.mean():.3f} +- {entropy.std():.3f}   "
             f"{dataset.least_distance.min():.3f}"
         )
-    spins = build_descriptor(load()).labels
-    labels = [f"B({a / 2:g}, {b / 2:g}, {c / 2:g})" for a, b, c in spins]
+    labels = ["".join(map(str, spins)) for spins in build_descriptor(load()).labels]
     scaled = {name: (values - shift) / scale for name, values in features.items()}
     unit = "distance from the unbiased mean, in standard deviations"
     descriptor_histograms(scaled, labels, unit).savefig(given.images / "descriptors.png", dpi=200)
 
     shown = {name: dataset[: SHOWN * 4 : 4] for name, dataset in sets.items()}
-    colors = dict(zip(SETS, COLORS, strict=False))
-    contact_sheet(shown, colors).savefig(given.images / "structures.png", dpi=110)
+    contact_sheet(shown, set_colors(SETS)).savefig(given.images / "structures.png", dpi=130)
 
 
 def entropies(dataset: Dataset, scale: np.ndarray) -> np.ndarray:

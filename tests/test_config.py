@@ -115,9 +115,9 @@ def test_what_the_other_presets_change():
     assert differences("tungsten-diverse") == {
         "run.output": "tungsten-diverse.h5",
         "run.cycles_per_chain": 1,
-        "system.density": (0.03, 0.062),
+        "system.density": (0.055, 0.07),
         "system.aspect_ratio": 1.0,
-        "potential.entropy_weight": (30.0, 300.0),
+        "potential.entropy_weight": (20.0, 200.0),
     }
 
 

@@ -38,9 +38,24 @@ def load(
     if source is None:
         source = "tungsten"
     if isinstance(source, str) and source in presets():
-        label, text = f'preset "{source}"', preset_text(source)
-    else:
-        label, text = str(source), _read(source)
+        return loads(preset_text(source), f'preset "{source}"', overrides, element)
+    return loads(_read(source), str(source), overrides, element)
+
+
+def loads(
+    text: str, label: str, overrides: Sequence[str] = (), element: str | None = None
+) -> Settings:
+    """Check settings that are at hand as TOML, such as those of a data set.
+
+    Args:
+        text: the settings.
+        label: what to call them where something is wrong with them.
+        overrides: as for `load`.
+        element: as for `load`.
+
+    Raises:
+        JentmaxError: as `load`.
+    """
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

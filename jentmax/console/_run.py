@@ -1,4 +1,4 @@
-"""What the commands print: progress while a run is under way, summaries, tables."""
+"""How a run goes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
-from rich.table import Column, Table
+from rich.table import Column
 
 if TYPE_CHECKING:
-    from jentmax.choose import Selection
     from jentmax.config import Settings
-    from jentmax.dataset import Dataset
     from jentmax.progress import Progress as RunProgress
 
 _SECONDS_BETWEEN_LINES = 5.0
@@ -146,93 +144,6 @@ class Console:
     def _print(self, line: str) -> None:
         self._rich.print(line, markup=False)
         sys.stdout.flush()
-
-
-def print_info(dataset: Dataset) -> None:
-    """Print what is in a data set."""
-    console = RichConsole(highlight=False, soft_wrap=True)
-    counts = np.diff(dataset.pointer)
-    spread = f"{counts.min()}" if np.ptp(counts) == 0 else f"{counts.min()} to {counts.max()}"
-    symbols = _symbols(dataset)
-    facts = {
-        "file": f"{dataset.path} ({dataset.kind}, {dataset.status})",
-        "structures": f"{len(dataset)} of {spread} atoms: {symbols}",
-        "descriptors": f"{dataset.descriptors.shape[1]} of each of {counts.sum()} atoms",
-        "created": f"{dataset.created} on {dataset.device}",
-        "versions": ", ".join(f"{name} {number}" for name, number in dataset.versions.items()),
-        "seed": str(dataset.seed),
-    }
-    if dataset.quarantined:
-        facts["quarantined"] = f"{dataset.quarantined} attempts that were not finite"
-    for name, value in facts.items():
-        console.print(f"{name:12} {value}", markup=False)
-    columns = {
-        "S (nats)": "entropy",
-        "V (eV)": "energy",
-        "E_rep (eV)": "repulsion",
-        "K (eV)": "entropy_weight",
-        "least distance (Å)": "least_distance",
-        "last temperature (K)": "temperature",
-    }
-    table = Table("", "mean", "std", "min", "max")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for label, name in columns.items():
-        if name in dataset.columns:
-            values = getattr(dataset, name)
-            numbers = (values.mean(), values.std(), values.min(), values.max())
-            table.add_row(label, *(f"{number:.4g}" for number in numbers))
-    volumes = np.abs(np.linalg.det(dataset.cells))
-    if np.all(dataset.periodic):
-        density = counts / volumes
-        numbers = (density.mean(), density.std(), density.min(), density.max())
-        table.add_row("density (atoms/Å^3)", *(f"{number:.4g}" for number in numbers))
-    if table.rows:
-        console.print(table)
-    console.print(
-        "settings\n" + "".join(f"    {line}\n" for line in dataset.settings.splitlines()),
-        markup=False,
-    )
-
-
-def print_selection(selection: Selection, output: str) -> None:
-    """Print how well chosen structures cover all candidates."""
-    console = RichConsole(highlight=False, soft_wrap=True)
-    table = Table(
-        "structures",
-        "mean",
-        "max",
-        "random: mean",
-        title="distance of all environments to the nearest chosen one (standard deviations)",
-        title_justify="left",
-    )
-    for column in table.columns:
-        column.justify = "right"
-    for k, n_structures in enumerate(selection.n_structures):
-        if _is_round(n_structures) or n_structures == selection.n_structures[-1]:
-            table.add_row(
-                str(n_structures),
-                f"{selection.mean[k]:.3f}",
-                f"{selection.maximum[k]:.2f}",
-                f"{selection.random_mean[k]:.3f} +- {selection.random_spread[k]:.3f}",
-            )
-    console.print(table)
-    console.print(
-        f"{output}: {len(selection.chosen)} of {selection.candidates} structures; "
-        f"their coverage: {selection.figure}",
-        markup=False,
-    )
-
-
-def _is_round(number: int) -> bool:
-    """Whether it is 0 or one of 1, 2, 5, 10, 20, 50, ..."""
-    return str(number).rstrip("0") in ("", "1", "2", "5")
-
-
-def _symbols(dataset: Dataset) -> str:
-    from ase.data import chemical_symbols
-
-    return ", ".join(chemical_symbols[number] for number in np.unique(dataset.numbers))
 
 
 def _rate(value: float) -> str:

@@ -1,0 +1,9 @@
+"""The command line. Nothing heavy is imported before a command needs it."""
+
+# Each makes its commands known to the app, which lists them in this order.
+from jentmax.cli import _config as _config
+from jentmax.cli import _evaluate as _evaluate
+from jentmax.cli import _files as _files
+from jentmax.cli import _generate as _generate
+from jentmax.cli import _select as _select
+from jentmax.cli._app import main as main

@@ -1,0 +1,5 @@
+"""``python -m jentmax.cli``."""
+
+from jentmax.cli import main
+
+main()

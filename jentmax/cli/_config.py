@@ -1,0 +1,79 @@
+"""jentmax config."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jentmax._output import refuse_existing, writing
+from jentmax.cli._app import (
+    Element,
+    Overrides,
+    Overwrite,
+    Preset,
+    SettingsArgument,
+    app,
+    load_settings,
+)
+
+config_app = typer.Typer(
+    name="config", help="Write and check settings files.", no_args_is_help=True
+)
+app.add_typer(config_app)
+
+
+@config_app.command("init")
+def config_init(
+    path: Annotated[Path, typer.Argument(help="TOML file to write.")],
+    preset: Annotated[str, typer.Option(help="Settings to write.")] = "tungsten",
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a preset as a commented settings file."""
+    from jentmax.config import preset_text
+
+    text = preset_text(preset)
+    refuse_existing(path, overwrite)
+    partial = path.with_name(f".{path.name}.partial")
+    with writing(path):
+        try:
+            partial.write_text(text, encoding="utf-8")
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+    typer.echo(f'{path}: the settings of preset "{preset}"')
+
+
+@config_app.command("check")
+def config_check(
+    settings: Annotated[Path, typer.Argument(help="TOML file of settings.")],
+    element: Element = None,
+    overrides: Overrides = None,
+) -> None:
+    """Check a settings file."""
+    load_settings(settings, None, overrides or [], element)
+    typer.echo(f"{settings}: good")
+
+
+@config_app.command("show")
+def config_show(
+    settings: SettingsArgument = None,
+    preset: Preset = None,
+    element: Element = None,
+    overrides: Overrides = None,
+) -> None:
+    """Print all settings as TOML, defaults filled in."""
+    from jentmax.config import to_toml
+
+    typer.echo(to_toml(load_settings(settings, preset, overrides or [], element)), nl=False)
+
+
+@config_app.command("presets")
+def config_presets() -> None:
+    """List the presets."""
+    from jentmax.config import preset_text, presets
+
+    for name in presets():
+        typer.echo(f"{name:20} {preset_text(name).splitlines()[0].lstrip('# ')}")

@@ -1,0 +1,205 @@
+"""jentmax evaluate."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from typer.core import TyperCommand
+
+from jentmax.cli._app import (
+    Element,
+    NoCache,
+    Overrides,
+    Overwrite,
+    Preset,
+    SettingsFile,
+    app,
+    settings_for,
+)
+from jentmax.errors import JentmaxError
+
+if TYPE_CHECKING:
+    from click import Context
+
+_DEFAULT_SIZES = 6000, 3000
+"""Training and test environments, as in the paper's Table I (doi:10.1063/5.0013059)."""
+
+
+class _ManyNames(TyperCommand):
+    """A command whose option --names takes all words up to the next option."""
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Write ``--names a b`` as ``--names a --names b``, which click understands."""
+        words: list[str] = []
+        naming = False
+        for word in args:
+            if word == "--names":
+                naming = True
+                continue
+            naming = naming and not word.startswith("-")
+            words += ["--names", word] if naming else [word]
+        return super().parse_args(ctx, words)
+
+
+@app.command(cls=_ManyNames)
+def evaluate(
+    files: Annotated[
+        list[Path], typer.Argument(help="Data sets, or files that ASE reads.", show_default=False)
+    ],
+    names: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME...",
+            help="What to call the sets, one name for each; after the files.",
+            show_default="the files' names",
+        ),
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of the set by whose spread the descriptors are scaled.",
+            show_default="the first",
+        ),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder to make, for tables, figures, report.")
+    ] = Path("report"),
+    train: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Training environments drawn from each set.",
+            show_default="6000, or what the smallest set allows",
+        ),
+    ] = None,
+    test: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Test environments drawn from each set.", show_default="half as many"
+        ),
+    ] = None,
+    decompositions: Annotated[
+        int, typer.Option(min=1, help="How often training and test environments are drawn.")
+    ] = 1000,
+    by: Annotated[
+        Literal["environment", "structure"],
+        typer.Option(help="What is drawn: single environments, or whole structures."),
+    ] = "environment",
+    scaling: Annotated[
+        Literal["standard", "robust"],
+        typer.Option(help="By mean and standard deviation, or median and interquartile range."),
+    ] = "standard",
+    duplicates: Annotated[
+        Literal["keep", "drop"],
+        typer.Option(help="Structures that repeat an earlier one of their file."),
+    ] = "keep",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all draws.")] = 0,
+    settings: SettingsFile = None,
+    preset: Preset = None,
+    element: Element = None,
+    overrides: Overrides = None,
+    overwrite: Overwrite = False,
+    no_cache: NoCache = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> None:
+    """Tell how diverse data sets are, and how well each covers the others.
+
+    Tables are printed; the folder gets report.html, tables.csv, tables.md, figures/ and
+    evaluation.h5. Descriptors are those of the settings, of the reference's own if it is a data
+    set and no settings are given, or else of the first data set; they are kept in the cache.
+    """
+    paths = [str(path) for path in files]
+    called = _names(paths, names)
+    if reference is not None and reference not in called:
+        raise JentmaxError(
+            f"--reference {reference} is no set's name; give one of {', '.join(called)}"
+        )
+    _refuse_missing(files)
+    place = called.index(reference) if reference else 0
+    first = [files[place], *files[:place], *files[place + 1 :]]
+    resolved = settings_for(first, settings, preset, overrides or [], element)
+
+    from jentmax.devices import cache_folder, quieten, use_cache, use_every_core
+
+    quieten()
+    use_every_core()
+    if not no_cache:
+        use_cache()
+
+    from jentmax.console import Phases, print_tables
+    from jentmax.evaluation import (
+        Decompositions,
+        open_sets,
+        refuse_folder,
+        sizes,
+        tables,
+        write_evaluation,
+    )
+    from jentmax.evaluation import evaluate as run
+
+    refuse_folder(output, overwrite)
+    with Phases(quiet=quiet) as phases:
+        cache = None if no_cache else cache_folder()
+        sets = open_sets(paths, called, resolved, duplicates, cache, phases.report)
+        counts = {one.name: len(one.description.features) for one in sets}
+        compiled = sum(one.description.compilations for one in sets)
+        phases.note(
+            f"{sum(counts.values())} environments of {sum(len(one.structures) for one in sets)} "
+            f"structures described, {compiled} programs compiled"
+        )
+        n_train, n_test = sizes(counts, train, test, _DEFAULT_SIZES)
+        if train is test is None and (n_train, n_test) != _DEFAULT_SIZES:
+            least = min(counts, key=counts.__getitem__)
+            phases.note(
+                f"{n_train} training and {n_test} test environments instead of "
+                f"{_DEFAULT_SIZES[0]} and {_DEFAULT_SIZES[1]}: {least} has {counts[least]}"
+            )
+        how = Decompositions(n_train, n_test, decompositions, seed, by)
+        evaluation = run(sets, resolved, how, reference, scaling, phases.report)
+        path = write_evaluation(evaluation, output, overwrite, phases.report)
+    if not quiet:
+        print_tables(tables(evaluation))
+        typer.echo(f"written to {path}; look at {path / 'report.html'}")
+
+
+def _names(paths: Sequence[str], names: Sequence[str] | None) -> tuple[str, ...]:
+    """A name for each file: as given, or the file's own without its ending.
+
+    Raises:
+        JentmaxError: if a file is given twice, or names are missing, too many, empty or equal.
+    """
+    if not paths:
+        raise JentmaxError("no data sets to evaluate; give at least one file")
+    first: dict[str, str] = {}
+    for path in paths:
+        real = os.path.realpath(path)
+        if real in first:
+            raise JentmaxError(f"{path} is given twice (as {first[real]}); give each set once")
+        first[real] = path
+    if names is None:
+        names = [Path(path).stem for path in paths]
+        advice = "name the sets with --names"
+    else:
+        advice = "give each set a name of its own"
+        if len(names) != len(paths):
+            raise JentmaxError(
+                f"--names has {len(names)} names ({', '.join(names)}) for {len(paths)} data sets "
+                f"({', '.join(paths)}); give one for each, after the files"
+            )
+    if not all(name.strip() for name in names):
+        raise JentmaxError(f"a set's name is empty; {advice}")
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise JentmaxError(f"two sets have the name {repeated[0]}; {advice}")
+    return tuple(names)
+
+
+def _refuse_missing(files: list[Path]) -> None:
+    for path in files:
+        if not path.exists():
+            raise JentmaxError(f"{path}: no such file; give one that ASE reads, or a data set")

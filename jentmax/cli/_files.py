@@ -1,0 +1,82 @@
+"""jentmax info, export and describe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jentmax._output import refuse_existing
+from jentmax.cli._app import (
+    Element,
+    NoCache,
+    Overrides,
+    Overwrite,
+    Preset,
+    SettingsFile,
+    app,
+    settings_for,
+)
+
+
+@app.command()
+def info(path: Annotated[Path, typer.Argument(help="Data set file (HDF5).")]) -> None:
+    """Show what is in a data set."""
+    from jentmax.console import print_info
+    from jentmax.dataset import Dataset
+
+    with Dataset(path) as dataset:
+        print_info(dataset)
+
+
+@app.command()
+def export(
+    path: Annotated[Path, typer.Argument(help="Data set file (HDF5).")],
+    output: Annotated[
+        str,
+        typer.Argument(
+            help="File to write; its ending tells the format. A folder (ending in /) gets POSCARs."
+        ),
+    ],
+    format: Annotated[
+        str | None, typer.Option(help="ASE's name of the format.", show_default=False)
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write structures in any format that ASE writes."""
+    from jentmax.dataset import Dataset
+    from jentmax.export import export as run
+
+    with Dataset(path) as dataset:
+        run(dataset, output, format, overwrite=overwrite)
+        typer.echo(f"{len(dataset)} structures written to {output}")
+
+
+@app.command()
+def describe(
+    path: Annotated[Path, typer.Argument(help="File that ASE reads, or a data set.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="HDF5 file to write.")],
+    settings: SettingsFile = None,
+    preset: Preset = None,
+    element: Element = None,
+    overrides: Overrides = None,
+    overwrite: Overwrite = False,
+    no_cache: NoCache = False,
+) -> None:
+    """Compute the descriptors of given structures."""
+    resolved = settings_for([path], settings, preset, overrides or [], element)
+    refuse_existing(output, overwrite)
+
+    from jentmax.devices import quieten, use_cache
+
+    quieten()
+    if not no_cache:
+        use_cache()
+
+    from jentmax.console import print_info
+    from jentmax.dataset import Dataset
+    from jentmax.describe import describe_file
+
+    with Dataset(describe_file(path, output, resolved, overwrite)) as dataset:
+        print_info(dataset)

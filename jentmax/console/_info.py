@@ -1,0 +1,65 @@
+"""What is in a data set."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.console import Console as RichConsole
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from jentmax.dataset import Dataset
+
+
+def print_info(dataset: Dataset) -> None:
+    """Print what is in a data set."""
+    console = RichConsole(highlight=False, soft_wrap=True)
+    counts = np.diff(dataset.pointer)
+    spread = f"{counts.min()}" if np.ptp(counts) == 0 else f"{counts.min()} to {counts.max()}"
+    symbols = _symbols(dataset)
+    facts = {
+        "file": f"{dataset.path} ({dataset.kind}, {dataset.status})",
+        "structures": f"{len(dataset)} of {spread} atoms: {symbols}",
+        "descriptors": f"{dataset.descriptors.shape[1]} of each of {counts.sum()} atoms",
+        "created": f"{dataset.created} on {dataset.device}",
+        "versions": ", ".join(f"{name} {number}" for name, number in dataset.versions.items()),
+        "seed": str(dataset.seed),
+    }
+    if dataset.quarantined:
+        facts["quarantined"] = f"{dataset.quarantined} attempts that were not finite"
+    for name, value in facts.items():
+        console.print(f"{name:12} {value}", markup=False)
+    columns = {
+        "S (nats)": "entropy",
+        "V (eV)": "energy",
+        "E_rep (eV)": "repulsion",
+        "K (eV)": "entropy_weight",
+        "least distance (Å)": "least_distance",
+        "last temperature (K)": "temperature",
+    }
+    table = Table("", "mean", "std", "min", "max")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for label, name in columns.items():
+        if name in dataset.columns:
+            values = getattr(dataset, name)
+            numbers = (values.mean(), values.std(), values.min(), values.max())
+            table.add_row(label, *(f"{number:.4g}" for number in numbers))
+    volumes = np.abs(np.linalg.det(dataset.cells))
+    if np.all(dataset.periodic):
+        density = counts / volumes
+        numbers = (density.mean(), density.std(), density.min(), density.max())
+        table.add_row("density (atoms/Å^3)", *(f"{number:.4g}" for number in numbers))
+    if table.rows:
+        console.print(table)
+    console.print(
+        "settings\n" + "".join(f"    {line}\n" for line in dataset.settings.splitlines()),
+        markup=False,
+    )
+
+
+def _symbols(dataset: Dataset) -> str:
+    from ase.data import chemical_symbols
+
+    return ", ".join(chemical_symbols[number] for number in np.unique(dataset.numbers))

@@ -1,0 +1,45 @@
+"""What was selected."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console as RichConsole
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from jentmax.choose import Selection
+
+
+def print_selection(selection: Selection, output: str) -> None:
+    """Print how well chosen structures cover all candidates."""
+    console = RichConsole(highlight=False, soft_wrap=True)
+    table = Table(
+        "structures",
+        "mean",
+        "max",
+        "random: mean",
+        title="distance of all environments to the nearest chosen one (standard deviations)",
+        title_justify="left",
+    )
+    for column in table.columns:
+        column.justify = "right"
+    for k, n_structures in enumerate(selection.n_structures):
+        if _is_round(n_structures) or n_structures == selection.n_structures[-1]:
+            table.add_row(
+                str(n_structures),
+                f"{selection.mean[k]:.3f}",
+                f"{selection.maximum[k]:.2f}",
+                f"{selection.random_mean[k]:.3f} +- {selection.random_spread[k]:.3f}",
+            )
+    console.print(table)
+    console.print(
+        f"{output}: {len(selection.chosen)} of {selection.candidates} structures; "
+        f"their coverage: {selection.figure}",
+        markup=False,
+    )
+
+
+def _is_round(number: int) -> bool:
+    """Whether it is 0 or one of 1, 2, 5, 10, 20, 50, ..."""
+    return str(number).rstrip("0") in ("", "1", "2", "5")

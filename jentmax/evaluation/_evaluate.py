@@ -1,0 +1,349 @@
+"""Everything that is told about sets of environments, side by side."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from jentmax.build import build_descriptor
+from jentmax.config import Settings
+from jentmax.describe import describe
+from jentmax.devices import n_cores
+from jentmax.errors import JentmaxError
+from jentmax.evaluation._correlation import multiple_correlation
+from jentmax.evaluation._coverage import Coverage, Decompositions, coverage
+from jentmax.evaluation._map import principal_axes
+from jentmax.evaluation._measures import (
+    delta_entropy,
+    kernel_entropy,
+    local_entropies,
+    log_determinant,
+    overlap,
+    silverman_bandwidth,
+    vendi_score,
+)
+from jentmax.evaluation._radial import radial_distribution
+from jentmax.evaluation._sets import EnvironmentSet, Report
+from jentmax.structures import Structures
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+Scaling = Literal["standard", "robust"]
+
+_KERNEL = 5000
+"""Environments drawn from each set for the kernel's entropies."""
+
+_VENDI = 1000
+"""Environments drawn from each set for its Vendi score, whose time grows as their cube."""
+
+_MAP = 5000
+"""Environments of each set on the map."""
+
+_HIGHER = 4000
+"""Environments of each set, in whole structures, that are described by higher components."""
+
+_TWOJMAX = 8
+"""Of the higher components; the paper's (doi:10.1063/5.0013059)."""
+
+_RADIAL = 300
+"""Structures of each set for the radial distribution function."""
+
+_RADIAL_CUTOFF, _RADIAL_BINS = 8.0, 160
+"""Å."""
+
+_EXEMPLARS = 4
+"""Structures of each set to look at."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Higher:
+    """Components that were not among the descriptor's.
+
+    Attributes:
+        labels: twice j1, j2 and j of each.
+        features: over the reference's standard deviations, by name of the set, shapes (n, q).
+        correlation: multiple correlation of each component on the descriptor's, by name of the
+            set, shapes (q,).
+    """
+
+    labels: tuple[str, ...]
+    features: Mapping[str, np.ndarray]
+    correlation: Mapping[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` found. Arrays over sets are in the order of ``names``.
+
+    Attributes:
+        sets: what was evaluated.
+        settings: whose descriptor described them.
+        reference: name of the set whose features have mean (or median) 0 and spread 1.
+        scaling: "standard" or "robust".
+        shift: subtracted from the features, shape (n_features,).
+        scale: by which they were divided then, shape (n_features,).
+        labels: of the features, twice j1, j2 and j.
+        features: scaled, by name of the set.
+        decompositions: how the sets were divided for ``coverage``.
+        coverage: distances to the nearest training environments.
+        entropies: S of each structure in nats, by name of the set; nan for one atom alone.
+        bandwidth: of the kernels, in units of the scaled features.
+        n_kernel: environments drawn from each set for ``kernel_entropy`` and what follows it.
+        kernel_entropy: in nats, shape (n_sets,).
+        delta_entropy: mean of the test environments' differential entropies, in nats, shape
+            (n_sets, n_sets) for train, test.
+        overlap: share of the test environments that the training set has, likewise.
+        n_vendi: environments drawn from each set for ``vendi_score``.
+        vendi_score: effective number of different environments, shape (n_sets,).
+        log_determinant: of the covariance of all environments, in nats, shape (n_sets,).
+        radial: r in Å and g(r), by name of the set.
+        map_points: of environments on the plane of the principal axes, by name of the set.
+        map_shares: of the variance, that the two axes have.
+        higher: components that were not among the descriptor's; None where they are not defined.
+        exemplars: numbers of structures to look at, by name of the set.
+    """
+
+    sets: tuple[EnvironmentSet, ...]
+    settings: Settings
+    reference: str
+    scaling: Scaling
+    shift: np.ndarray
+    scale: np.ndarray
+    labels: tuple[str, ...]
+    features: Mapping[str, np.ndarray]
+    decompositions: Decompositions
+    coverage: Coverage
+    entropies: Mapping[str, np.ndarray]
+    bandwidth: float
+    n_kernel: int
+    kernel_entropy: np.ndarray
+    delta_entropy: np.ndarray
+    overlap: np.ndarray
+    n_vendi: int
+    vendi_score: np.ndarray
+    log_determinant: np.ndarray
+    radial: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    map_points: Mapping[str, np.ndarray]
+    map_shares: np.ndarray
+    higher: Higher | None
+    exemplars: Mapping[str, list[int]]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the sets."""
+        return tuple(one.name for one in self.sets)
+
+    @property
+    def cutoff(self) -> float:
+        """The descriptor's, for the largest pair of atoms, in Å."""
+        return build_descriptor(self.settings).largest_cutoff
+
+    def group_coverage(self, name: str) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
+        """Groups of a set, and by training set the mean distance of each one's environments."""
+        place = self.names.index(name)
+        means = self.coverage.group_means[place]
+        return self.coverage.group_names[place], dict(zip(self.names, means, strict=True))
+
+    def group_sizes(self, name: str) -> np.ndarray:
+        """Number of environments in each of a set's groups."""
+        structures = self.sets[self.names.index(name)].structures
+        groups, _ = self.group_coverage(name)
+        places = np.searchsorted(groups, structures.groups)
+        return np.bincount(places, structures.counts, len(groups)).astype(int)
+
+    def atoms(self, name: str) -> list[Atoms]:
+        """The structures of a set to look at."""
+        structures = self.sets[self.names.index(name)].structures
+        return [structures.atoms(k) for k in self.exemplars[name]]
+
+
+def ignore(phase: str, done: int, total: int) -> None:
+    """Report nothing."""
+
+
+def evaluate(
+    sets: Sequence[EnvironmentSet],
+    settings: Settings,
+    decompositions: Decompositions,
+    reference: str | None = None,
+    scaling: Scaling = "standard",
+    report: Report = ignore,
+) -> Evaluation:
+    """Tell how diverse sets are, and how well each covers the others.
+
+    Args:
+        sets: as `open_sets` gives them.
+        settings: whose descriptor described them.
+        decompositions: how to divide them into training and test environments (`sizes`).
+        reference: name of the set whose features are to have mean 0 and variance 1; by default
+            the first.
+        scaling: by mean and standard deviation, or "robust": by median and interquartile range,
+            over 1.349, so that a normal distribution is scaled alike by both.
+        report: called as things get done.
+
+    Raises:
+        JentmaxError: if there is no such reference, a component does not vary in it, or the sets
+            cannot be divided in this way.
+    """
+    names = [one.name for one in sets]
+    reference = names[0] if reference is None else reference
+    if reference not in names:
+        raise JentmaxError(
+            f"--reference {reference} is no set's name; give one of {', '.join(names)}"
+        )
+    descriptor = build_descriptor(settings)
+    labels = tuple(_label(label) for label in descriptor.labels)
+    shift, scale = _shift_and_scale(sets[names.index(reference)], scaling, labels)
+    features = {one.name: (one.description.features - shift) / scale for one in sets}
+    number = decompositions.number
+    report("distances", 0, number)
+    covered = coverage(
+        features,
+        {one.name: one.structures.pointer for one in sets},
+        {one.name: one.structures.groups.tolist() for one in sets},
+        decompositions,
+        lambda done: report("distances", done, number),
+    )
+    report("information measures", 0, 1)
+    seed = decompositions.seed
+    n_kernel, n_vendi = (min(n, *map(len, features.values())) for n in (_KERNEL, _VENDI))
+    bandwidth = silverman_bandwidth(n_kernel, len(scale))
+    drawn = {name: _drawn(values, n_kernel, seed) for name, values in features.items()}
+    with ThreadPoolExecutor(n_cores()) as threads:  # scipy and numpy let others run
+        deltas = [
+            list(threads.map(lambda test: delta_entropy(test, train, bandwidth), drawn.values()))  # noqa: B023
+            for train in drawn.values()
+        ]
+    vendi = [vendi_score(values[:n_vendi], bandwidth) for values in drawn.values()]
+    own_entropies = {
+        one.name: local_entropies(features[one.name], one.structures.pointer) for one in sets
+    }
+    report("higher components", 0, 1)
+    higher = _higher(sets, settings, reference, seed)
+    report("radial distribution functions", 0, 1)
+    radial = {
+        one.name: radial_distribution(
+            _some_structures(one, _RADIAL, seed), _RADIAL_CUTOFF, _RADIAL_BINS
+        )
+        for one in sets
+    }
+    mapped = {name: values[:_MAP] for name, values in drawn.items()}
+    axes = principal_axes(np.concatenate(list(mapped.values())))
+    return Evaluation(
+        sets=tuple(sets),
+        settings=settings,
+        reference=reference,
+        scaling=scaling,
+        shift=shift,
+        scale=scale,
+        labels=labels,
+        features=features,
+        decompositions=decompositions,
+        coverage=covered,
+        entropies=own_entropies,
+        bandwidth=bandwidth,
+        n_kernel=n_kernel,
+        kernel_entropy=np.array([kernel_entropy(deltas[k][k]) for k in range(len(sets))]),
+        delta_entropy=np.array([[values.mean() for values in row] for row in deltas]),
+        overlap=np.array([[overlap(values) for values in row] for row in deltas]),
+        n_vendi=n_vendi,
+        vendi_score=np.array(vendi),
+        log_determinant=np.array([log_determinant(values) for values in features.values()]),
+        radial=radial,
+        map_points={n: (values - axes.center) @ axes.axes.T for n, values in mapped.items()},
+        map_shares=axes.explained,
+        higher=higher,
+        exemplars={one.name: _exemplars(one, own_entropies[one.name]) for one in sets},
+    )
+
+
+def _label(label: Sequence[int]) -> str:
+    """Spins, and species before them where there are some."""
+    spins = "".join(map(str, label[-3:]))
+    return "-".join([*map(str, label[:-3]), spins])
+
+
+def _shift_and_scale(
+    reference: EnvironmentSet, scaling: Scaling, labels: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    values = reference.description.features
+    if scaling == "robust":
+        low, shift, high = np.quantile(values, [0.25, 0.5, 0.75], axis=0)
+        scale, measure = (high - low) / 1.349, "interquartile range"
+    else:
+        shift, scale, measure = values.mean(axis=0), values.std(axis=0), "standard deviation"
+    constant = scale <= 1e-12 * np.abs(values).max(axis=0)
+    if constant.any():
+        raise JentmaxError(
+            f"{reference.name}: component {labels[int(np.argmax(constant))]} has the {measure} 0 "
+            "there, so that nothing can be scaled by it; give a set that varies as --reference"
+            + (", or --scaling standard" if scaling == "robust" else "")
+        )
+    return shift, scale
+
+
+def _drawn(values: np.ndarray, number: int, seed: int) -> np.ndarray:
+    """Some environments of a set, at random."""
+    chosen = np.random.default_rng([seed, 1]).choice(len(values), number, replace=False)
+    return values[chosen]
+
+
+def _some_structures(one: EnvironmentSet, number: int, seed: int) -> Structures:
+    """Structures of a set, at random."""
+    n = len(one.structures)
+    order = np.random.default_rng([seed, 2]).permutation(n)
+    return one.structures[np.sort(order[:number])]
+
+
+def _higher(
+    sets: Sequence[EnvironmentSet], settings: Settings, reference: str, seed: int
+) -> Higher | None:
+    given = settings.descriptor
+    if given.chemflag:  # hundreds of components, of which the paper says nothing
+        return None
+    extended = given.model_copy(
+        update={"twojmax": max(given.twojmax, _TWOJMAX), "components": "all"}
+    )
+    settings = settings.model_copy(update={"descriptor": extended})
+    known = [
+        _label(label)
+        for label in build_descriptor(settings.model_copy(update={"descriptor": given})).labels
+    ]
+    labels = [_label(label) for label in build_descriptor(settings).labels]
+    first = np.isin(labels, known)
+    features = {}
+    for one in sets:
+        order = np.random.default_rng([seed, 3]).permutation(len(one.structures))
+        enough = int(np.searchsorted(np.cumsum(one.structures.counts[order]), _HIGHER)) + 1
+        some = one.structures[np.sort(order[:enough])]
+        features[one.name] = describe(some, settings).features
+    shift, scale = features[reference].mean(axis=0), features[reference].std(axis=0)
+    scale = np.where(scale > 0, scale, 1)
+    return Higher(
+        labels=tuple(np.array(labels)[~first].tolist()),
+        features={name: ((v - shift) / scale)[:, ~first] for name, v in features.items()},
+        correlation={
+            name: multiple_correlation(values[:, first], values[:, ~first])
+            for name, values in features.items()
+        },
+    )
+
+
+def _exemplars(one: EnvironmentSet, entropies: np.ndarray) -> list[int]:
+    """Structures to look at: of each of the largest groups the one whose S is the median.
+
+    Of a set without groups, evenly over the order of S, from the least to the greatest.
+    """
+    groups, of_structure = np.unique(one.structures.groups, return_inverse=True)
+    order = np.argsort(entropies, kind="stable")  # single atoms, which have none, at the end
+    if len(groups) > 1:
+        sizes = np.bincount(of_structure, one.structures.counts)
+        members = [order[of_structure[order] == group] for group in np.argsort(-sizes)]
+        return [int(own[(len(own) - 1) // 2]) for own in members[:_EXEMPLARS]]
+    places = np.linspace(0, len(order) - 1, min(_EXEMPLARS, len(order)) + 2)[1:-1]
+    return [int(order[round(place)]) for place in places]

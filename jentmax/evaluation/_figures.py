@@ -1,0 +1,149 @@
+"""What an evaluation found, as figures."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from jentmax import plotting
+from jentmax.evaluation._evaluate import Evaluation
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawing:
+    """A figure, the name of its files, and what it shows."""
+
+    stem: str
+    caption: str
+    figure: Figure
+
+
+def figures(evaluation: Evaluation) -> list[Drawing]:
+    """All figures of an evaluation; a set has the same colour in each."""
+    colors = plotting.set_colors(evaluation.names)
+    return [
+        _distances(evaluation, colors),
+        *_groups(evaluation, colors),
+        _descriptors(evaluation, colors),
+        _structures(evaluation, colors),
+        _radial(evaluation, colors),
+        _map(evaluation, colors),
+        *_higher(evaluation, colors),
+        _sheet(evaluation, colors),
+    ]
+
+
+def _distances(evaluation: Evaluation, colors: dict[str, str]) -> Drawing:
+    found = evaluation.coverage.distances
+    names = evaluation.names
+    distances = {
+        (train, test): found[i, j] for i, train in enumerate(names) for j, test in enumerate(names)
+    }
+    return Drawing(
+        "distances",
+        "Distances from test environments to the nearest training environment, in units of the "
+        "scaled features. One panel for each training set, one line for each test set.",
+        plotting.distance_distributions(distances, colors),
+    )
+
+
+def _groups(evaluation: Evaluation, colors: dict[str, str]) -> list[Drawing]:
+    drawings = []
+    for place, one in enumerate(evaluation.sets):
+        groups, means = evaluation.group_coverage(one.name)
+        if len(groups) < 2:
+            continue
+        others = {name: mean for name, mean in means.items() if name != one.name} or means
+        drawings.append(
+            Drawing(
+                f"groups-{place + 1}",
+                f"Mean distance of the groups (config_type) of {one.name} to the nearest training "
+                f"environment, those that {next(iter(others))} covers worst first. Beside each "
+                "group the number of its environments.",
+                plotting.group_coverage(groups, others, evaluation.group_sizes(one.name), colors),
+            )
+        )
+    return drawings
+
+
+def _descriptors(evaluation: Evaluation, colors: dict[str, str]) -> Drawing:
+    unit = f"standard deviations of {evaluation.reference}"
+    if evaluation.scaling == "robust":
+        unit = f"interquartile ranges of {evaluation.reference} / 1.349"
+    return Drawing(
+        "descriptors",
+        f"Histograms of the descriptor's components, in {unit}.",
+        plotting.descriptor_histograms(evaluation.features, evaluation.labels, unit, colors=colors),
+    )
+
+
+def _structures(evaluation: Evaluation, colors: dict[str, str]) -> Drawing:
+    quantities = {
+        "S (nats)": evaluation.entropies,
+        "density (atoms/Å³)": {one.name: one.densities for one in evaluation.sets},
+        f"neighbours within {evaluation.cutoff:g} Å": {
+            one.name: one.description.neighbors for one in evaluation.sets
+        },
+        "least distance (Å)": {one.name: one.least_distances for one in evaluation.sets},
+    }
+    return Drawing(
+        "structures",
+        "Entropy S, density and least distance of the structures, and the number of neighbours of "
+        "their atoms. A tick marks the median.",
+        plotting.structure_distributions(quantities, colors),
+    )
+
+
+def _radial(evaluation: Evaluation, colors: dict[str, str]) -> Drawing:
+    return Drawing(
+        "radial",
+        "Radial distribution functions of up to 300 periodic structures of each set, relative to "
+        "an ideal gas of each structure's own density, vacuum included.",
+        plotting.radial_distributions(evaluation.radial, colors),
+    )
+
+
+def _map(evaluation: Evaluation, colors: dict[str, str]) -> Drawing:
+    first, second = map(float, evaluation.map_shares)
+    return Drawing(
+        "map",
+        "Environments of each set, as many of each, on the plane of the first two principal "
+        "components of all of them; behind them in grey those of all sets.",
+        plotting.environment_map(evaluation.map_points, (first, second), colors),
+    )
+
+
+def _higher(evaluation: Evaluation, colors: dict[str, str]) -> list[Drawing]:
+    higher = evaluation.higher
+    if higher is None or not higher.labels:
+        return []
+    first = len(evaluation.labels)
+    return [
+        Drawing(
+            "correlations",
+            f"Multiple correlation of each further component with the first {first}.",
+            plotting.correlations(higher.labels, higher.correlation, colors),
+        ),
+        Drawing(
+            "further-descriptors",
+            "Histograms of the components that were not among the descriptor's.",
+            plotting.descriptor_histograms(
+                higher.features,
+                higher.labels,
+                f"standard deviations of {evaluation.reference}",
+                colors=colors,
+            ),
+        ),
+    ]
+
+
+def _sheet(evaluation: Evaluation, colors: dict[str, str]) -> Drawing:
+    return Drawing(
+        "exemplars",
+        "Structures of each set: of its four largest groups, the one of median S; of sets without "
+        "groups, from lower to higher S. The bar is 5 Å long.",
+        plotting.contact_sheet({name: evaluation.atoms(name) for name in evaluation.names}, colors),
+    )

@@ -1,0 +1,45 @@
+"""A plane on which to look at environments: the first two principal axes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class PrincipalAxes(NamedTuple):
+    """Where the map's origin lies, its two directions, and how much of the variance it shows.
+
+    The map of features is ``(features - center) @ axes.T``.
+    """
+
+    center: np.ndarray
+    """Shape (n_features,)."""
+
+    axes: np.ndarray
+    """Unit vectors as rows, the more important one first, shape (2, n_features)."""
+
+    explained: np.ndarray
+    """Each axis' share of the variance, shape (2,)."""
+
+
+def principal_axes(features: np.ndarray) -> PrincipalAxes:
+    """The two orthogonal directions along which scaled features vary most.
+
+    The component of an axis that is largest in magnitude is positive, so that maps of the same set
+    have the same orientation. The second axis is zero where there is only one feature, or only one
+    row.
+
+    Args:
+        features: scaled, at least one row, shape (n_environments, n_features).
+    """
+    center = features.mean(axis=0)
+    _, deviations, directions = np.linalg.svd(features - center, full_matrices=False)
+    axes = np.zeros((2, features.shape[1]))
+    axes[: len(directions)] = directions[:2]
+    largest = np.argmax(np.abs(axes), axis=1)
+    axes *= np.where(axes[[0, 1], largest] < 0, -1, 1)[:, None]
+    variances = np.zeros(2)
+    variances[: len(deviations)] = deviations[:2] ** 2
+    total = np.sum(deviations**2)
+    return PrincipalAxes(center, axes, variances / total if total > 0 else variances)

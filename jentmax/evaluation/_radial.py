@@ -1,0 +1,48 @@
+"""Radial distribution function of a set of periodic structures."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from jentmax.structures import Structures
+
+
+def radial_distribution(
+    structures: Structures, cutoff: float, bins: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs at a distance, relative to an ideal gas with the structures' own densities.
+
+    ``g = sum_k pairs_k(r) / sum_k n_k rho_k 4 pi/3 (r2^3 - r1^3)``, each pair counted from both
+    atoms, all species alike, all periodic images included. It tends to 1 at large r for disordered
+    structures. Structures that are not periodic along all three lattice vectors have no density
+    and are left out: those with ``structures.periodic.all(axis=1)`` count.
+
+    Args:
+        structures: the set.
+        cutoff: largest distance, in Å.
+        bins: number of equal intervals from 0 to the cutoff.
+
+    Returns:
+        The middles of the intervals in Å and g in each, shape (bins,) both; g is nan where no
+        structure counts.
+    """
+    # Deferred: nothing else here needs it.
+    import vesin
+
+    search = vesin.NeighborList(cutoff=cutoff, full_list=False)
+    edges = np.linspace(0, cutoff, bins + 1)
+    pairs = np.zeros(bins)
+    squared_per_volume = 0.0
+    for k in np.flatnonzero(structures.periodic.all(axis=1)):
+        points = structures.positions[structures.pointer[k] : structures.pointer[k + 1]]
+        cell = structures.cells[k]
+        (distances,) = search.compute(points=points, box=cell, periodic=True, quantities="d")
+        pairs += 2 * np.histogram(distances, bins, (0, cutoff))[0]
+        squared_per_volume += len(points) ** 2 / abs(np.linalg.det(cell))
+    expected = squared_per_volume * 4 / 3 * math.pi * np.diff(edges**3)
+    middles = (edges[:-1] + edges[1:]) / 2
+    return middles, np.divide(pairs, expected, out=np.full(bins, np.nan), where=expected > 0)

@@ -1,0 +1,111 @@
+"""The sets to compare: their structures, environments and names."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from jentmax.config import Settings
+from jentmax.describe import Description, described
+from jentmax.errors import JentmaxError
+from jentmax.structures import Structures
+
+Duplicates = Literal["keep", "drop"]
+
+Report = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is of it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EnvironmentSet:
+    """The atomic environments of one file.
+
+    Attributes:
+        name: of the set.
+        path: of its file.
+        structures: in the file's order.
+        description: of their atoms' environments.
+        n_dropped: structures that were left out as duplicates.
+    """
+
+    name: str
+    path: str
+    structures: Structures
+    description: Description
+    n_dropped: int = 0
+
+    @property
+    def n_isolated(self) -> int:
+        """Number of environments without a neighbour within the descriptor's cutoff."""
+        return int(np.sum(self.description.neighbors == 0))
+
+    @property
+    def least_distances(self) -> np.ndarray:
+        """Least distance of two atoms, in Å, shape (n_structures,); nan beyond the cutoff."""
+        least = np.minimum.reduceat(self.description.nearest, self.structures.pointer[:-1])
+        return np.where(np.isfinite(least), least, np.nan)
+
+    @property
+    def densities(self) -> np.ndarray:
+        """Atoms/Å^3, shape (n_structures,); nan where a structure is not periodic throughout."""
+        volumes = np.abs(np.linalg.det(self.structures.cells))
+        whole = self.structures.periodic.all(axis=1)
+        return np.where(whole, self.structures.counts / np.where(whole, volumes, 1), np.nan)
+
+    @property
+    def mean_neighbors(self) -> np.ndarray:
+        """Mean number of neighbours within the cutoff, shape (n_structures,)."""
+        totals = np.add.reduceat(self.description.neighbors, self.structures.pointer[:-1])
+        return totals / self.structures.counts
+
+
+def open_sets(
+    paths: Sequence[str],
+    names: Sequence[str],
+    settings: Settings,
+    duplicates: Duplicates,
+    cache: Path | None,
+    report: Report,
+) -> list[EnvironmentSet]:
+    """Read and describe the sets' files.
+
+    Args:
+        paths: of any files that ASE reads, or data sets.
+        names: of the sets.
+        settings: whose descriptor and species count.
+        duplicates: "drop" leaves out structures that repeat an earlier one of the same file.
+        cache: folder for what was described once, or None.
+        report: called as atoms get described, with the set's name in the phase.
+
+    Raises:
+        JentmaxError: if a file cannot be read or described, or two hold the same structures.
+    """
+    sets: list[EnvironmentSet] = []
+    for path, name in zip(paths, names, strict=True):
+        phase = f"reading and describing {name}"
+        report(phase, 0, 1)
+        structures, description = described(path, settings, cache, partial(report, phase))
+        for other in sets:
+            if np.array_equal(other.structures.positions, structures.positions):
+                raise JentmaxError(
+                    f"{path} holds the same structures as {other.path}; give each set once"
+                )
+        sets.append(EnvironmentSet(name, str(path), structures, description))
+    if duplicates == "drop":
+        return [_without_duplicates(one) for one in sets]
+    return sets
+
+
+def _without_duplicates(one: EnvironmentSet) -> EnvironmentSet:
+    keep = ~one.structures.duplicate
+    return dataclasses.replace(
+        one,
+        structures=one.structures[keep],
+        description=one.description[one.structures.rows(keep)],
+        n_dropped=int(np.sum(~keep)),
+    )

@@ -1,0 +1,103 @@
+"""Every number of an evaluation, in an HDF5 file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from jentmax.config import to_toml
+from jentmax.evaluation._coverage import STATISTICS
+from jentmax.evaluation._evaluate import Evaluation
+from jentmax.versions import versions
+
+
+def save(evaluation: Evaluation, path: Path) -> None:
+    """Write an evaluation's numbers to a new file; docs/evaluation.md says what it holds."""
+    how = evaluation.decompositions
+    with h5py.File(path, "x") as file:
+        file.attrs.update(
+            {
+                "format": "jentmax evaluation",
+                "names": list(evaluation.names),
+                "reference": evaluation.reference,
+                "scaling": evaluation.scaling,
+                "train": how.train,
+                "test": how.test,
+                "decompositions": how.number,
+                "seed": how.seed,
+                "by": how.by,
+                "components": list(evaluation.labels),
+                "settings": to_toml(evaluation.settings),
+                "versions": [f"{name} {number}" for name, number in versions().items()],
+            }
+        )
+        for place, one in enumerate(evaluation.sets):
+            own = {
+                "features": evaluation.features[one.name].astype(np.float32),
+                "neighbors": one.description.neighbors.astype(np.int32),
+                "nearest": one.description.nearest,
+                "pointer": one.structures.pointer,
+                "groups": one.structures.groups,
+                "repeated": one.structures.duplicate,
+                "entropy": evaluation.entropies[one.name],
+                "density": one.densities,
+                "least_distance": one.least_distances,
+                "mean_neighbors": one.mean_neighbors,
+                "radial": np.array(evaluation.radial[one.name]),
+                "map": evaluation.map_points[one.name],
+                "exemplars": np.array(evaluation.exemplars[one.name]),
+                "group_names": np.array(evaluation.coverage.group_names[place]),
+                "group_means": evaluation.coverage.group_means[place],
+            }
+            if evaluation.higher:
+                own["higher_features"] = evaluation.higher.features[one.name].astype(np.float32)
+                own["correlation"] = evaluation.higher.correlation[one.name]
+            group = file.create_group(f"sets/{place}")
+            group.attrs.update({"name": one.name, "path": one.path, "dropped": one.n_dropped})
+            _write(group, own)
+        covered = file.create_group("coverage")
+        covered.attrs["statistics"] = list(STATISTICS)
+        _write(
+            covered,
+            {
+                "statistics": evaluation.coverage.statistics,
+                "novel": evaluation.coverage.novel,
+                "distances": evaluation.coverage.distances.astype(np.float32),
+            },
+        )
+        measures = file.create_group("measures")
+        measures.attrs.update(
+            {
+                "bandwidth": evaluation.bandwidth,
+                "n_kernel": evaluation.n_kernel,
+                "n_vendi": evaluation.n_vendi,
+            }
+        )
+        _write(
+            measures,
+            {
+                "kernel_entropy": evaluation.kernel_entropy,
+                "delta_entropy": evaluation.delta_entropy,
+                "overlap": evaluation.overlap,
+                "vendi_score": evaluation.vendi_score,
+                "log_determinant": evaluation.log_determinant,
+            },
+        )
+        _write(file.create_group("scaling"), {"shift": evaluation.shift, "scale": evaluation.scale})
+        if evaluation.higher:
+            file.attrs["higher_components"] = list(evaluation.higher.labels)
+
+
+def _write(group: h5py.Group, arrays: Mapping[str, np.ndarray]) -> None:
+    for name, values in arrays.items():
+        text = values.dtype.kind == "U"
+        group.create_dataset(
+            name,
+            data=values.astype(object) if text else values,
+            dtype=h5py.string_dtype() if text else None,
+            compression="gzip" if values.size > 1000 else None,
+            shuffle=values.size > 1000 and not text,
+        )

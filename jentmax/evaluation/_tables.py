@@ -1,0 +1,315 @@
+"""What an evaluation found, as tables."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from jentmax.evaluation._coverage import STATISTICS, standard_error
+from jentmax.evaluation._evaluate import Evaluation
+
+Cell = str | int | float
+
+_ERROR = " s.e."
+"""Ends the names of columns that hold the standard error of the column before."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Numbers under names, not rounded.
+
+    Attributes:
+        name: for a file's heading or a program.
+        caption: what the numbers are, with their units.
+        header: names of the columns; "x s.e." holds the standard error of x, its left neighbour.
+        rows: one cell for each column.
+        n_keys: columns at the left that say what the row is about.
+    """
+
+    name: str
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    n_keys: int
+
+    def display(self) -> tuple[list[str], list[list[str]]]:
+        """Header and rows as text, standard errors beside their numbers."""
+        errors = [name.endswith(_ERROR) for name in self.header]
+        header = [name for name, error in zip(self.header, errors, strict=True) if not error]
+        rows = []
+        for row in self.rows:
+            cells: list[str] = []
+            for value, error in zip(row, errors, strict=True):
+                if error:
+                    cells[-1] += _error(float(value))
+                else:
+                    cells.append(_digits(value, 4))
+            rows.append(cells)
+        return header, rows
+
+
+def tables(evaluation: Evaluation) -> list[Table]:
+    """All tables of an evaluation."""
+    return [
+        _sets(evaluation),
+        _coverage(evaluation),
+        *_groups(evaluation),
+        _measures(evaluation),
+        _overlap(evaluation),
+        *_correlations(evaluation),
+    ]
+
+
+def as_markdown(all_tables: Iterable[Table]) -> str:
+    """Tables for a page in Markdown."""
+    lines: list[str] = []
+    for table in all_tables:
+        header, rows = table.display()
+        escaped = [[cell.replace("|", "\\|") for cell in row] for row in [header, *rows]]
+        marks = ["---" if k < table.n_keys else "---:" for k in range(len(header))]
+        lines += [f"## {table.name.capitalize()}", "", table.caption, ""]
+        lines += [f"| {' | '.join(row)} |" for row in [escaped[0], marks, *escaped[1:]]] + [""]
+    return "\n".join(lines)
+
+
+def as_csv(all_tables: Iterable[Table]) -> str:
+    """Every number on a line of its own, with the table, row and column that it stands in."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["table", "row", "column", "value", "standard error"])
+    for table in all_tables:
+        for row in table.rows:
+            key = " -> ".join(map(str, row[: table.n_keys]))
+            named = dict(zip(table.header, row, strict=True))
+            for name in table.header[table.n_keys :]:
+                if not name.endswith(_ERROR):
+                    writer.writerow(
+                        [table.name, key, name, named[name], named.get(name + _ERROR, "")]
+                    )
+    return out.getvalue()
+
+
+def _error(value: float) -> str:
+    if not np.isfinite(value):
+        return ""
+    return f" ± {_digits(value, 1)}" if value > 1e-12 else " ± 0"  # rounding is no error
+
+
+def _digits(value: Cell, digits: int) -> str:
+    """Rounded for reading."""
+    if isinstance(value, str | int | np.integer):
+        return f"{value}"
+    if not np.isfinite(value):
+        return "–"
+    return f"{value:#.{digits}g}".rstrip(".") if 1e-4 <= abs(value) < 1e4 else f"{value:.{digits}g}"
+
+
+def _sets(evaluation: Evaluation) -> Table:
+    rows = []
+    for one in evaluation.sets:
+        least, density = one.least_distances, one.densities
+        rows.append(
+            (
+                one.name,
+                one.path,
+                len(one.structures),
+                len(one.description.features),
+                one.n_isolated,
+                int(one.structures.duplicate.sum()) + one.n_dropped,
+                _least(least),
+                _least(density),
+                _largest(density),
+            )
+        )
+    dropped = any(one.n_dropped for one in evaluation.sets)
+    return Table(
+        "sets",
+        "What was evaluated. Environments without a neighbour within "
+        f"{evaluation.cutoff:g} Å are isolated; repeated structures equal an earlier one of "
+        f"their file and were {'left out' if dropped else 'kept'}. Distances in Å, densities in "
+        "atoms/Å^3.",
+        (
+            "set",
+            "file",
+            "structures",
+            "environments",
+            "isolated",
+            "repeated",
+            "least distance",
+            "least density",
+            "largest density",
+        ),
+        tuple(rows),
+        1,
+    )
+
+
+def _coverage(evaluation: Evaluation) -> Table:
+    how, found = evaluation.decompositions, evaluation.coverage
+    means, errors = found.mean(), found.standard_error()
+    novel, novel_error = found.novel.mean(axis=0), standard_error(found.novel)
+    header = ["train", "test"]
+    for statistic in (*STATISTICS, "novel"):
+        header += [statistic, statistic + _ERROR]
+    rows = []
+    for i, train in enumerate(evaluation.names):
+        for j, test in enumerate(evaluation.names):
+            numbers: list[Cell] = [train, test]
+            for mean, error in zip(means[i, j], errors[i, j], strict=True):
+                numbers += [float(mean), float(error)]
+            rows.append((*numbers, float(novel[i, j]), float(novel_error[i, j])))
+    whole = " of whole structures" if how.by == "structure" else ""
+    return Table(
+        "coverage",
+        f"Distance of {how.test} test environments to the nearest of {how.train} training "
+        f"environments{whole}, averaged over {how.number} random decompositions, with standard "
+        f"errors, in {_unit(evaluation)}. Novel: share of the test environments farther than 99 % "
+        "of the training set's own test environments.",
+        tuple(header),
+        tuple(rows),
+        2,
+    )
+
+
+def _groups(evaluation: Evaluation) -> list[Table]:
+    """For every set with several groups, those that are covered worst first."""
+    result = []
+    for one in evaluation.sets:
+        groups, means = evaluation.group_coverage(one.name)
+        if len(groups) < 2:
+            continue
+        first = next((name for name in means if name != one.name), one.name)
+        sizes = evaluation.group_sizes(one.name)
+        rows = [
+            (group or "(none)", int(sizes[k]), *(float(mean[k]) for mean in means.values()))
+            for k, group in enumerate(groups)
+        ]
+        order = np.argsort(-np.nan_to_num(means[first], nan=-1.0), kind="stable")
+        result.append(
+            Table(
+                f"groups of {one.name}",
+                f"Mean distance of the environments of {one.name} to the nearest training "
+                "environment, by config_type and training set; those that "
+                f"{first} covers worst come first. In {_unit(evaluation)}.",
+                ("group", "environments", *evaluation.names),
+                tuple(rows[k] for k in order),
+                1,
+            )
+        )
+    return result
+
+
+def _measures(evaluation: Evaluation) -> Table:
+    rows = []
+    for k, name in enumerate(evaluation.names):
+        entropies = evaluation.entropies[name]
+        entropies = entropies[np.isfinite(entropies)]
+        several = len(entropies) > 1
+        rows.append(
+            (
+                name,
+                float(entropies.mean()) if len(entropies) else np.nan,
+                float(standard_error(entropies)) if several else np.nan,
+                float(entropies.std(ddof=1)) if several else np.nan,
+                float(np.median(entropies)) if len(entropies) else np.nan,
+                float(evaluation.kernel_entropy[k]),
+                float(evaluation.log_determinant[k]),
+                float(evaluation.vendi_score[k]),
+            )
+        )
+    return Table(
+        "measures",
+        "How diverse each set is. S: entropy of a structure's own environments "
+        "(doi:10.1063/5.0013059, Eq. 2), over the structures of two atoms or more, in nats. "
+        f"Kernel entropy (QUESTS, doi:10.1038/s41467-025-59232-0): of {evaluation.n_kernel} "
+        f"environments, at most ln {evaluation.n_kernel} = {np.log(evaluation.n_kernel):.2f} nats. "
+        "Log-determinant: of the covariance, in nats. Vendi score (arXiv:2210.02410): effective "
+        f"number of different ones among {evaluation.n_vendi} environments. Kernels are Gaussian, "
+        f"{evaluation.bandwidth:.2f} wide; features in {_unit(evaluation)}.",
+        (
+            "set",
+            "S",
+            "S" + _ERROR,
+            "S std",
+            "S median",
+            "kernel entropy",
+            "log-determinant",
+            "Vendi score",
+        ),
+        tuple(rows),
+        1,
+    )
+
+
+def _overlap(evaluation: Evaluation) -> Table:
+    names = evaluation.names
+    return Table(
+        "overlap",
+        "What a training set tells of a test set, as in QUESTS (doi:10.1038/s41467-025-59232-0): "
+        "mean differential entropy of the test environments, in nats, and the share of them for "
+        "which it is not above 0, that is, which the training set has. "
+        f"{evaluation.n_kernel} environments of each; with itself a set shares all.",
+        ("train", "test", "delta entropy", "overlap"),
+        tuple(
+            (
+                names[i],
+                names[j],
+                float(evaluation.delta_entropy[i, j]),
+                float(evaluation.overlap[i, j]),
+            )
+            for i in range(len(names))
+            for j in range(len(names))
+        ),
+        2,
+    )
+
+
+def _correlations(evaluation: Evaluation) -> list[Table]:
+    higher = evaluation.higher
+    if higher is None or not higher.labels:
+        return []
+    correlation = [higher.correlation[name] for name in evaluation.names]
+    first = len(evaluation.labels)
+    return [
+        Table(
+            "correlation",
+            f"Multiple correlation of each of {len(higher.labels)} further components, up to "
+            f"twojmax = {max(8, evaluation.settings.descriptor.twojmax)}, with the first {first}: "
+            "what the descriptor's components tell of those that it leaves out, linearly.",
+            ("set", "mean", "least", "median", "largest"),
+            tuple(
+                (name, *(float(f(values)) for f in (np.nanmean, _least, np.nanmedian, _largest)))
+                for name, values in zip(evaluation.names, correlation, strict=True)
+            ),
+            1,
+        ),
+        Table(
+            "correlation by component",
+            "The same for each component, named by twice j1, j2 and j.",
+            ("component", *evaluation.names),
+            tuple(
+                (label, *(float(values[k]) for values in correlation))
+                for k, label in enumerate(higher.labels)
+            ),
+            1,
+        ),
+    ]
+
+
+def _unit(evaluation: Evaluation) -> str:
+    spread = "standard deviations" if evaluation.scaling == "standard" else "robust deviations"
+    return f"{spread} of {evaluation.reference}"
+
+
+def _least(values: np.ndarray | Sequence[float]) -> float:
+    finite = np.asarray(values)[np.isfinite(values)]
+    return float(finite.min()) if len(finite) else np.nan
+
+
+def _largest(values: np.ndarray | Sequence[float]) -> float:
+    finite = np.asarray(values)[np.isfinite(values)]
+    return float(finite.max()) if len(finite) else np.nan

@@ -1,0 +1,180 @@
+"""An evaluation as a folder: report.html, tables, figures, and every number behind them."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import secrets
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from jentmax import plotting
+from jentmax._output import writing
+from jentmax.errors import JentmaxError
+from jentmax.evaluation import _store
+from jentmax.evaluation._evaluate import Evaluation, ignore
+from jentmax.evaluation._figures import Drawing, figures
+from jentmax.evaluation._sets import Report
+from jentmax.evaluation._tables import Table, as_csv, as_markdown, tables
+from jentmax.report import Exemplar, Picture, Section, write_report
+from jentmax.report import Table as ReportTable
+from jentmax.versions import versions
+
+_FILES = ("evaluation.h5", "report.html", "tables.csv", "tables.md", "figures")
+
+
+def refuse_folder(path: Path, overwrite: bool) -> None:
+    """Raise a JentmaxError if an evaluation must not, or cannot, be written to this folder.
+
+    Args:
+        path: of the folder.
+        overwrite: whether an earlier evaluation there may be replaced. Other folders never are.
+    """
+    if path.is_dir() and not path.is_symlink():
+        if not overwrite:
+            raise JentmaxError(
+                f"{path} exists; give another folder, or allow an earlier evaluation there to be "
+                "replaced (--overwrite)"
+            )
+        foreign = sorted(set(os.listdir(path)) - set(_FILES))
+        if foreign:
+            raise JentmaxError(
+                f"{path} has {foreign[0]} in it, which is not an evaluation's; give another folder"
+            )
+    elif os.path.lexists(path):
+        raise JentmaxError(f"{path} is no folder; give the path of one that is to be made")
+    parent = path.absolute().parent
+    if not parent.is_dir():
+        raise JentmaxError(f"{path} cannot be written: there is no folder {parent}; create it")
+    with writing(path):
+        _scratch(path).rmdir()
+
+
+def write_evaluation(
+    evaluation: Evaluation,
+    folder: str | os.PathLike[str],
+    overwrite: bool = False,
+    report: Report = ignore,
+) -> Path:
+    """Write what `evaluate` found: report.html, tables.csv, tables.md, figures/, evaluation.h5.
+
+    Nothing is to be seen in the folder before all is written.
+
+    Args:
+        evaluation: to write.
+        folder: to make.
+        overwrite: whether an earlier evaluation there may be replaced.
+        report: called as things get done.
+
+    Returns:
+        The folder's path.
+
+    Raises:
+        JentmaxError: if the folder exists or cannot be written.
+    """
+    path = Path(folder)
+    refuse_folder(path, overwrite)
+    with writing(path):
+        scratch = _scratch(path)
+        try:
+            _fill(scratch, evaluation, report)
+            if path.is_dir():
+                refuse_folder(path, overwrite)
+                shutil.rmtree(path)
+            scratch.rename(path)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    return path
+
+
+def _scratch(path: Path) -> Path:
+    """A new folder beside that of the path."""
+    absolute = path.absolute()
+    folder = absolute.with_name(f".{absolute.name}.{secrets.token_hex(4)}.partial")
+    folder.mkdir()
+    return folder
+
+
+def _fill(folder: Path, evaluation: Evaluation, report: Report) -> None:
+    all_tables = tables(evaluation)
+    (folder / "tables.csv").write_text(as_csv(all_tables), encoding="utf-8")
+    (folder / "tables.md").write_text(as_markdown(all_tables), encoding="utf-8")
+    _store.save(evaluation, folder / "evaluation.h5")
+    drawings = figures(evaluation)
+    for done, drawing in enumerate(drawings):
+        report("figures", done, len(drawings) + 1)
+        plotting.save(drawing.figure, folder / "figures", drawing.stem)
+    report("figures", len(drawings), len(drawings) + 1)
+    write_report(
+        folder / "report.html",
+        "How diverse the sets are, and how well each covers the others",
+        _facts(evaluation),
+        _sections(evaluation, all_tables, drawings),
+    )
+    report("figures", len(drawings) + 1, len(drawings) + 1)
+
+
+def _facts(evaluation: Evaluation) -> dict[str, str]:
+    how, given = evaluation.decompositions, evaluation.settings.descriptor
+    return {
+        "sets": ", ".join(f"{one.name} ({one.path})" for one in evaluation.sets),
+        "descriptor": f"{given.kind}, {len(evaluation.labels)} components of twojmax = "
+        f"{given.twojmax}, cutoff {evaluation.cutoff:g} Å",
+        "scaling": f"{evaluation.scaling}, by {evaluation.reference}",
+        "decompositions": f"{how.number}, {how.train} training and {how.test} test environments, "
+        f"by {how.by}, seed {how.seed}",
+        "made": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC with "
+        + ", ".join(f"{name} {number}" for name, number in versions().items()),
+    }
+
+
+def _sections(
+    evaluation: Evaluation, all_tables: Sequence[Table], drawings: Sequence[Drawing]
+) -> list[Section]:
+    by_name = {table.name: table for table in all_tables}
+    by_stem = {drawing.stem: drawing for drawing in drawings}
+    groups = [table.name for table in all_tables if table.name.startswith("groups of ")]
+    group_stems = [drawing.stem for drawing in drawings if drawing.stem.startswith("groups-")]
+    contents = {
+        "Sets": (["sets"], ["structures", "radial"]),
+        "Coverage": (["coverage"], ["distances", "map"]),
+        "Which groups are covered worst": (groups, group_stems),
+        "Information measures": (["measures", "overlap"], []),
+        "Descriptors": ([], ["descriptors"]),
+        "Further components": (
+            ["correlation", "correlation by component"],
+            ["correlations", "further-descriptors"],
+        ),
+    }
+    sections = [
+        Section(
+            heading,
+            tables=[_for_report(by_name[name]) for name in names if name in by_name],
+            figures=[
+                Picture(by_stem[stem].caption, by_stem[stem].figure)
+                for stem in stems
+                if stem in by_stem
+            ],
+        )
+        for heading, (names, stems) in contents.items()
+    ]
+    sections = [one for one in sections if one.tables or one.figures]
+    colors = plotting.set_colors(evaluation.names)
+    sheet = by_stem["exemplars"]
+    view = [
+        Exemplar(one.name, _title(one.structures.groups[k], k), atoms, colors[one.name])
+        for one in evaluation.sets
+        for k, atoms in zip(evaluation.exemplars[one.name], evaluation.atoms(one.name), strict=True)
+    ]
+    pictures = [Picture(sheet.caption, sheet.figure)]
+    return [*sections, Section("Structures", figures=pictures, structures=view)]
+
+
+def _title(group: str, number: int) -> str:
+    return f"{group}, structure {number}" if group else f"structure {number}"
+
+
+def _for_report(table: Table) -> ReportTable:
+    header, rows = table.display()
+    return ReportTable(table.caption, header, rows)

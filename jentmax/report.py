@@ -1,0 +1,223 @@
+"""A report in one HTML file: tables, figures, structures in three dimensions.
+
+The file holds all that it shows and asks the network for nothing; its own content security policy
+forbids that to whatever may stand in it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import numbers
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jentmax._output import writing
+from jentmax.plotting import as_png, as_svg
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from matplotlib.figure import Figure
+
+_LARGE = 500_000
+"""A larger .svg (bytes) makes way for a .png, if that is smaller."""
+
+_ZOOM = 1.3
+"""Figures on screen, over their size in print: letters of 8 pt are easier to read at 10 pt."""
+
+_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; numbers stand at the right of their column, floats with four digits, nan as a dash."""
+
+    caption: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[object]]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure and what is to be said of it."""
+
+    caption: str
+    figure: Figure
+
+
+@dataclass(frozen=True)
+class Exemplar:
+    """A structure for the 3-D view: its set, what to call it there, the colour of the set."""
+
+    set: str
+    label: str
+    atoms: Atoms
+    color: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, and below it text, tables, figures and a 3-D view, in this order.
+
+    A blank line in the text begins a new paragraph.
+    """
+
+    heading: str
+    text: str = ""
+    tables: Sequence[Table] = ()
+    figures: Sequence[Picture] = ()
+    structures: Sequence[Exemplar] = ()
+
+
+def write_report(
+    path: str | os.PathLike[str],
+    title: str,
+    facts: Mapping[str, object],
+    sections: Sequence[Section],
+) -> None:
+    """Write a report that any browser opens, without a network.
+
+    Args:
+        path: of the .html file; what is there is replaced.
+        title: of the page.
+        facts: that stand at the top, by name: files, settings, versions.
+        sections: in their order.
+
+    Raises:
+        JentmaxError: if the file cannot be written.
+    """
+    page = "\n".join(_page(title, facts, sections))
+    with writing(Path(path)):
+        Path(path).write_text(page, encoding="utf-8")
+
+
+def _page(title: str, facts: Mapping[str, object], sections: Sequence[Section]) -> Iterable[str]:
+    yield "<!DOCTYPE html>"
+    yield '<html lang="en"><head><meta charset="utf-8">'
+    yield f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+    yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    yield f"<title>{escape(title)}</title>"
+    yield f"<style>{_asset('report.css')}</style></head><body>"
+    yield f"<h1>{escape(title)}</h1>"
+    if facts:
+        yield "<dl>"
+        for name, value in facts.items():
+            yield f"<dt>{escape(name)}</dt><dd>{_cell(value)}</dd>"
+        yield "</dl>"
+    yield '<nav aria-label="Contents"><ol>'
+    for number, section in enumerate(sections, 1):
+        yield f'<li><a href="#section-{number}">{escape(section.heading)}</a></li>'
+    yield "</ol></nav>"
+    for number, section in enumerate(sections, 1):
+        yield f'<section id="section-{number}"><h2>{escape(section.heading)}</h2>'
+        yield from _section(section)
+        yield "</section>"
+    if any(section.structures for section in sections):
+        yield "<footer><details><summary>3-D view by 3Dmol.js 2.5.5: licence</summary>"
+        yield f"<pre>{escape(_asset('3Dmol-LICENSE.txt'))}</pre></details></footer>"
+        yield f"<script>{_asset('3Dmol-min.js')}</script>"
+        yield f"<script>{_asset('report.js')}</script>"
+    yield "</body></html>"
+
+
+def _section(section: Section) -> Iterable[str]:
+    for paragraph in section.text.split("\n\n"):
+        if paragraph.strip():
+            yield f"<p>{escape(paragraph.strip())}</p>"
+    for table in section.tables:
+        yield from _table(table)
+    for picture in section.figures:
+        yield _figure(picture)
+    if section.structures:
+        yield from _viewer(section.structures)
+
+
+def _table(table: Table) -> Iterable[str]:
+    numeric = [
+        any(_is_number(row[column]) for row in table.rows) for column in range(len(table.header))
+    ]
+
+    def cells(tag: str, values: Iterable[object]) -> str:
+        return "".join(
+            f'<{tag} class="number">{_cell(value)}</{tag}>'
+            if right
+            else f"<{tag}>{_cell(value)}</{tag}>"
+            for value, right in zip(values, numeric, strict=True)
+        )
+
+    yield f'<div class="wide"><table><caption>{escape(table.caption)}</caption>'
+    yield f"<thead><tr>{cells('th', table.header)}</tr></thead><tbody>"
+    for row in table.rows:
+        yield f"<tr>{cells('td', row)}</tr>"
+    yield "</tbody></table></div>"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _cell(value: object) -> str:
+    if not _is_number(value):
+        return escape(str(value))
+    number = float(value)  # pyright: ignore[reportArgumentType]
+    if math.isnan(number):
+        return "–"
+    if isinstance(value, numbers.Integral) or 1e4 <= abs(number) < 1e15:
+        return f"{number:,.0f}"
+    return f"{number:#.4g}".removesuffix(".")
+
+
+def _figure(picture: Picture) -> str:
+    svg, png = as_svg(picture.figure), b""
+    if len(svg) > _LARGE:
+        png = as_png(picture.figure, 200)
+    kind, image = ("png", png) if png and len(png) < len(svg) else ("svg+xml", svg)
+    data = f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
+    caption = escape(picture.caption)
+    width = round(picture.figure.get_figwidth() * 96 * _ZOOM)
+    return (
+        f'<figure><img src="{data}" alt="{caption}" width="{width}">'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _viewer(structures: Sequence[Exemplar]) -> Iterable[str]:
+    yield '<div class="viewer"><div class="controls">'
+    yield '<label>structure <select class="structure"></select></label>'
+    yield '<label>colour <select class="coloring"><option value="set">of the set</option>'
+    yield '<option value="element">of the element</option></select></label>'
+    yield "<span>drag to turn, scroll to zoom</span></div>"
+    yield '<div class="canvas"><noscript>The 3-D view needs JavaScript.</noscript></div>'
+    content = json.dumps([_structure(exemplar) for exemplar in structures], separators=(",", ":"))
+    content = content.replace("<", "\\u003c")  # HTML would look for the script's end in strings too
+    yield f'<script type="application/json">{content}</script></div>'
+
+
+def _structure(exemplar: Exemplar) -> dict[str, Any]:
+    from ase.data import covalent_radii
+
+    atoms = exemplar.atoms.copy()
+    atoms.wrap()  # along periodic axes alone
+    # columns are lattice vectors there
+    cell = atoms.cell.array.T.round(4).ravel().tolist() if atoms.cell.rank else None
+    return {
+        "set": exemplar.set,
+        "label": exemplar.label,
+        "color": exemplar.color,
+        "symbols": list(atoms.symbols),
+        "radii": {a.symbol: round(0.6 * float(covalent_radii[a.number]), 3) for a in atoms},
+        "positions": atoms.positions.round(3).tolist(),
+        "cell": cell,
+    }
+
+
+def _asset(name: str) -> str:
+    return (resources.files("jentmax") / "assets" / name).read_text(encoding="utf-8")
