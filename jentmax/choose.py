@@ -17,14 +17,15 @@ from jentmax.config import Settings, to_toml
 from jentmax.dataset import Dataset
 from jentmax.describe import Report, described
 from jentmax.errors import JentmaxError
+from jentmax.evaluation import silverman_bandwidth
 from jentmax.export import export, refuse_output
 from jentmax.plotting import coverage_curve
 from jentmax.selection import (
     coverage,
     farthest_point,
     most_informative,
+    nearest_distances,
     random_order,
-    silverman_bandwidth,
 )
 from jentmax.structures import Structures
 
@@ -143,8 +144,9 @@ def select(
 
     pointer = candidates.pointer
     order = _order(features, pointer, n_structures, method, seed, bandwidth, covered)
-    mean, maximum = coverage(features, _steps(features, pointer, order), covered)
-    random_means = _random_coverage(features, pointer, n_structures, seed, covered)
+    distances = None if covered is None else nearest_distances(features, covered)
+    mean, maximum = coverage(features, _steps(features, pointer, order), distances)
+    random_means = _random_coverage(features, pointer, n_structures, seed, distances)
     selection = Selection(
         chosen=kept[order],
         candidates=len(candidates),
@@ -276,21 +278,17 @@ def _random_coverage(
     pointer: np.ndarray,
     n_structures: int,
     seed: int,
-    covered: np.ndarray | None,
+    distances: np.ndarray | None,
 ) -> np.ndarray:
     """Mean distances of some environments with structures in random orders, one row an order."""
     generator = np.random.default_rng([seed, _RANDOM_ORDERS])
     drawn = generator.permutation(len(features))[:_ENVIRONMENTS]
+    some, before = features[drawn], None if distances is None else distances[drawn]
     orders = (
         random_order(len(pointer) - 1, n_structures, [seed, number])
         for number in range(_RANDOM_ORDERS)
     )
-    return np.array(
-        [
-            coverage(features[drawn], _steps(features, pointer, order), covered)[0]
-            for order in orders
-        ]
-    )
+    return np.array([coverage(some, _steps(features, pointer, k), before)[0] for k in orders])
 
 
 def _steps(features: np.ndarray, pointer: np.ndarray, order: np.ndarray) -> Iterator[np.ndarray]:

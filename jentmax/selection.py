@@ -35,13 +35,13 @@ def farthest_point(
         features: scaled, of all environments, structure after structure, shape (N, n_features).
         pointer: environments of structure k are ``pointer[k]:pointer[k + 1]``, shape (n + 1,).
         n_structures: to take, at most n.
-        given: features of environments that are covered already, shape (M, n_features).
+        given: features of environments that are covered already, at least one, shape
+            (M, n_features).
 
     Returns:
         Numbers of the structures in the order in which they are taken, shape (n_structures,).
     """
-    covered = given is not None and len(given) > 0
-    if covered:
+    if given is not None:
         nearest = nearest_distances(features, given) ** 2
     else:
         nearest = -((features - features.mean(axis=0)) ** 2).sum(axis=1)
@@ -49,7 +49,7 @@ def farthest_point(
     for k in range(n_structures):
         structure = int(np.searchsorted(pointer, nearest.argmax(), side="right")) - 1
         own = slice(pointer[structure], pointer[structure + 1])
-        if k == 0 and not covered:
+        if k == 0 and given is None:
             nearest[:] = np.inf
         _lower(nearest, features, features[own])
         nearest[own] = -np.inf
@@ -76,20 +76,20 @@ def most_informative(
         pointer: likewise.
         n_structures: likewise.
         bandwidth: h, in the unit of the scaled features.
-        given: likewise; the time they take grows with their number times N.
+        given: likewise; 10^9 pairs of one of them and one of ``features`` take some ten seconds.
 
     Returns:
         Numbers of the structures in the order in which they are taken, shape (n_structures,).
     """
     counts = np.diff(pointer)
     log_sums = np.full(len(features), -np.inf)
-    if given is not None and len(given):
+    if given is not None:
         for some in np.array_split(given, -(-len(given) // 256)):
             _add(log_sums, features, some, bandwidth)
         gains = np.add.reduceat(-log_sums, pointer[:-1]) / counts
     else:
         pieces = np.split(features, pointer[1:-1])
-        gains = np.array([own_entropy(piece, bandwidth) for piece in pieces])
+        gains = np.array([_entropy(piece, bandwidth) for piece in pieces])
     free = np.ones(len(counts), bool)
     chosen = np.empty(n_structures, int)
     for k in range(n_structures):
@@ -106,21 +106,6 @@ def random_order(n: int, n_structures: int, seed: int | list[int]) -> np.ndarray
     return np.random.default_rng(seed).permutation(n)[:n_structures]
 
 
-def own_entropy(features: np.ndarray, bandwidth: float) -> float:
-    """Entropy of environments, ``-mean_i ln(sum_j exp(-|x_i - x_j|^2 / 2 h^2) / n)``, in nats."""
-    log_sums = np.full(len(features), -np.inf)
-    _add(log_sums, features, features, bandwidth)
-    return float(np.log(len(features)) - log_sums.mean())
-
-
-def silverman_bandwidth(n_environments: int, n_features: int) -> float:
-    """Silverman's rule for the bandwidth of a normal distribution of unit variance.
-
-    From Density Estimation for Statistics and Data Analysis (1986), equation 4.14.
-    """
-    return (4 / ((n_features + 2) * n_environments)) ** (1 / (n_features + 4))
-
-
 def nearest_distances(features: np.ndarray, covered: np.ndarray) -> np.ndarray:
     """Distance of each environment to the nearest covered one, shape (N,)."""
     distances, _ = KDTree(covered).query(features)
@@ -128,34 +113,38 @@ def nearest_distances(features: np.ndarray, covered: np.ndarray) -> np.ndarray:
 
 
 def coverage(
-    features: np.ndarray, steps: Iterable[np.ndarray], given: np.ndarray | None = None
+    features: np.ndarray, steps: Iterable[np.ndarray], distances: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Distances of environments to the nearest covered one, while more and more are covered.
 
     Args:
         features: scaled, of the environments to be covered, shape (N, n_features).
         steps: features of the environments that each step covers, shapes (n, n_features).
-        given: features of those that are covered before, shape (M, n_features).
+        distances: before the first step, if some are covered already, shape (N,).
 
     Returns:
-        Mean and maximum after each step; with given ones also before the first.
+        Mean and maximum after each step; with ``distances`` also before the first.
     """
-    if given is not None and len(given):
-        nearest = nearest_distances(features, given) ** 2
-        means, maxima = [np.sqrt(nearest).mean()], [np.sqrt(nearest.max())]
-    else:
-        nearest, means, maxima = np.full(len(features), np.inf), [], []
+    nearest = np.full(len(features), np.inf) if distances is None else distances**2
+    after = [] if distances is None else [(distances.mean(), distances.max())]
     for some in steps:
         _lower(nearest, features, some)
-        means.append(np.sqrt(nearest).mean())
-        maxima.append(np.sqrt(nearest.max()))
-    return np.array(means), np.array(maxima)
+        after.append((np.sqrt(nearest).mean(), np.sqrt(nearest.max())))
+    means, maxima = np.array(after).T
+    return means, maxima
 
 
 def _lower(nearest: np.ndarray, features: np.ndarray, new: np.ndarray) -> None:
     """Let squared distances to the nearest covered environment know of new ones, in place."""
     for block, squares in _squared_distances(features, new):
         np.minimum(nearest[block], squares.min(axis=0), out=nearest[block])
+
+
+def _entropy(features: np.ndarray, bandwidth: float) -> float:
+    """Entropy of environments, ``-mean_i ln(sum_j exp(-|x_i - x_j|^2 / 2 h^2) / n)``, in nats."""
+    log_sums = np.full(len(features), -np.inf)
+    _add(log_sums, features, features, bandwidth)
+    return float(np.log(len(features)) - log_sums.mean())
 
 
 def _add(log_sums: np.ndarray, features: np.ndarray, new: np.ndarray, bandwidth: float) -> None:

@@ -13,9 +13,7 @@ from jentmax.selection import (
     farthest_point,
     most_informative,
     nearest_distances,
-    own_entropy,
     random_order,
-    silverman_bandwidth,
 )
 
 
@@ -125,12 +123,6 @@ def test_information_as_quests_has_it(seed, with_given):
     assert chosen.tolist() == informative_by_hand(features, pointer, 20, 0.6, covered)
 
 
-def test_own_entropies_as_quests_has_them():
-    for piece in split(*structures()):
-        # quests computes distances from products, to some 1e-15 of squares of some 10.
-        assert own_entropy(piece, 0.5) == pytest.approx(entropy(piece, h=0.5), abs=1e-10)
-
-
 def test_information_is_finite_however_far():
     """Hundreds of bandwidths away, where every kernel is 0 in float64, order goes by distance."""
     features = np.array([[0.0], [1000.0], [3000.0], [2000.0]])
@@ -142,11 +134,6 @@ def test_equal_environments_add_nothing():
     """Of two structures that nothing is known of, the one with more different environments."""
     features = np.array([[0.0], [0.0], [0.0], [5.0], [6.0]])
     assert most_informative(features, np.array([0, 3, 5]), 1, 1.0).tolist() == [1]
-
-
-def test_silverman():
-    """1.06 sigma n^(-1/5) for one feature, as every textbook has it."""
-    assert silverman_bandwidth(1000, 1) == pytest.approx((4 / 3) ** 0.2 * 1000**-0.2)
 
 
 # All of them
@@ -213,7 +200,8 @@ def test_coverage_by_hand(with_given):
     features, pointer = structures()
     given = structures(4, seed=9)[0] if with_given else features[:0]
     pieces = split(features, pointer)[:10]
-    means, maxima = coverage(features, pieces, given)
+    before = [nearest_distances(features, given)] if with_given else []
+    means, maxima = coverage(features, pieces, *before)
     for step, (mean, maximum) in enumerate(zip(means, maxima, strict=True), not with_given):
         nearest = cdist(features, np.concatenate([given, *pieces[:step]])).min(axis=1)
         assert mean == pytest.approx(nearest.mean(), rel=1e-12)

@@ -6,6 +6,7 @@ Numbers come from plain arrays, file by file; `evaluate` puts them side by side,
 
 from jentmax.evaluation._coverage import Coverage, Decompositions, coverage, sizes
 from jentmax.evaluation._evaluate import Evaluation, Higher, evaluate
+from jentmax.evaluation._measures import silverman_bandwidth
 from jentmax.evaluation._sets import EnvironmentSet, open_sets
 from jentmax.evaluation._tables import Table, as_csv, as_markdown, tables
 from jentmax.evaluation._write import refuse_folder, write_evaluation
@@ -23,6 +24,7 @@ __all__ = [
     "evaluate",
     "open_sets",
     "refuse_folder",
+    "silverman_bandwidth",
     "sizes",
     "tables",
     "write_evaluation",

@@ -173,9 +173,10 @@ def coverage_curve(
     (mean,) = axes.plot(structures, random_mean, color=GREY, linestyle="--")
     (line_chosen,) = axes.plot(structures, chosen, color="#0072B2", marker="o", markersize=2.5)
     axes.set_xscale("log")
-    axes.set_yscale("log")
     plain_logarithm(axes.xaxis)
-    plain_logarithm(axes.yaxis)
+    if np.any(random_mean > 0):
+        axes.set_yscale("log")
+        plain_logarithm(axes.yaxis)
     axes.set_xlabel("selected structures")
     axes.set_ylabel("mean distance to the nearest\nselected environment (scaled)")
     axes.legend(
