@@ -60,7 +60,7 @@ def saved(path: Path) -> tuple[Structures, Description] | None:
             values = {name: arrays[name] for name in arrays.files}
         return (
             Structures(**_section(values, "structures")),
-            Description(**_section(values, "description") | {"compilations": 0}),
+            Description(**_section(values, "description")),
         )
     except Exception:  # numpy and zipfile raise whatever a damaged file makes them stumble over
         return None

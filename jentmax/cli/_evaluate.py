@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -23,9 +23,6 @@ from jentmax.cli._app import (
 )
 from jentmax.errors import JentmaxError
 
-if TYPE_CHECKING:
-    from click import Context
-
 _DEFAULT_SIZES = 6000, 3000
 """Training and test environments, as in the paper's Table I (doi:10.1063/5.0013059)."""
 
@@ -33,7 +30,7 @@ _DEFAULT_SIZES = 6000, 3000
 class _ManyNames(TyperCommand):
     """A command whose option --names takes all words up to the next option."""
 
-    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
         """Write ``--names a b`` as ``--names a --names b``, which click understands."""
         words: list[str] = []
         naming = False

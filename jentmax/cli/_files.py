@@ -65,8 +65,8 @@ def describe(
     no_cache: NoCache = False,
 ) -> None:
     """Compute the descriptors of given structures."""
-    resolved = settings_for([path], settings, preset, overrides or [], element)
     refuse_existing(output, overwrite)
+    resolved = settings_for([path], settings, preset, overrides or [], element)
 
     from jentmax.devices import quieten, use_cache, use_every_core
 

@@ -26,7 +26,8 @@ def print_tables(tables: Sequence[Table]) -> None:
         shown = RichTable(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for number, name in enumerate(header):
             key = number < table.n_keys
-            shown.add_column(Text(name), justify="left" if key else "right", no_wrap=key)
+            side = "left" if key else "right"
+            shown.add_column(Text(name), justify=side, no_wrap=key, overflow="fold")
         for row in rows:
             shown.add_row(*map(Text, row))
         console.print(shown)

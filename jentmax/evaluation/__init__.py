@@ -5,7 +5,9 @@ Numbers come from plain arrays, file by file; `evaluate` puts them side by side,
 """
 
 from jentmax.evaluation._coverage import Coverage, Decompositions, coverage, sizes
-from jentmax.evaluation._evaluate import Evaluation, Higher, evaluate
+from jentmax.evaluation._evaluate import Evaluation, evaluate
+from jentmax.evaluation._higher import Higher
+from jentmax.evaluation._kernels import Kernels
 from jentmax.evaluation._measures import silverman_bandwidth
 from jentmax.evaluation._sets import EnvironmentSet, open_sets
 from jentmax.evaluation._tables import Table, as_csv, as_markdown, tables
@@ -17,6 +19,7 @@ __all__ = [
     "EnvironmentSet",
     "Evaluation",
     "Higher",
+    "Kernels",
     "Table",
     "as_csv",
     "as_markdown",

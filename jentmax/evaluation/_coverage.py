@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import numpy as np
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from jentmax.devices import n_cores
 from jentmax.errors import JentmaxError
@@ -149,7 +149,7 @@ def coverage(
     def one(number: int) -> _Distances:
         return _distances(parts, decompositions, number)
 
-    with ThreadPoolExecutor(n_cores()) as threads:  # cKDTree lets other threads run
+    with ThreadPoolExecutor(n_cores()) as threads:  # KDTree lets other threads run
         try:
             return _summary(parts, threads.map(one, range(decompositions.number)), report)
         except BaseException:
@@ -192,7 +192,8 @@ class _Parts:
         )
 
     def _environments(self, structures: np.ndarray) -> np.ndarray:
-        return np.concatenate([np.arange(self.pointer[k], self.pointer[k + 1]) for k in structures])
+        ends = self.pointer.tolist()
+        return np.concatenate([np.arange(ends[k], ends[k + 1]) for k in structures])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,7 +215,7 @@ def _distances(parts: Sequence[_Parts], how: Decompositions, number: int) -> _Di
     # (n_sets to train on, n_sets to test with, n_test)
     distances = np.array(
         [
-            cKDTree(one.features[train]).query(tests)[0].reshape(len(parts), how.test)
+            KDTree(one.features[train]).query(tests)[0].reshape(len(parts), how.test)
             for one, (train, _) in zip(parts, draws, strict=True)
         ]
     )

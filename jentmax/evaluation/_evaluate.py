@@ -4,28 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from jentmax.build import build_descriptor
 from jentmax.config import Settings
-from jentmax.describe import describe
-from jentmax.devices import n_cores
 from jentmax.errors import JentmaxError
-from jentmax.evaluation._correlation import multiple_correlation
 from jentmax.evaluation._coverage import Coverage, Decompositions, coverage
+from jentmax.evaluation._higher import Higher, component_labels, higher_components
+from jentmax.evaluation._kernels import Kernels, compare_by_kernels
 from jentmax.evaluation._map import principal_axes
-from jentmax.evaluation._measures import (
-    delta_entropy,
-    kernel_entropy,
-    local_entropies,
-    log_determinant,
-    overlap,
-    silverman_bandwidth,
-    vendi_score,
-)
+from jentmax.evaluation._measures import local_entropies, log_determinant
 from jentmax.evaluation._radial import radial_distribution
 from jentmax.evaluation._sets import EnvironmentSet, Report
 from jentmax.structures import Structures
@@ -35,20 +25,8 @@ if TYPE_CHECKING:
 
 Scaling = Literal["standard", "robust"]
 
-_KERNEL = 5000
-"""Environments drawn from each set for the kernel's entropies."""
-
-_VENDI = 1000
-"""Environments drawn from each set for its Vendi score, whose time grows as their cube."""
-
 _MAP = 5000
 """Environments of each set on the map."""
-
-_HIGHER = 4000
-"""Environments of each set, in whole structures, that are described by higher components."""
-
-_TWOJMAX = 8
-"""Of the higher components; the paper's (doi:10.1063/5.0013059)."""
 
 _RADIAL = 300
 """Structures of each set for the radial distribution function."""
@@ -58,22 +36,6 @@ _RADIAL_CUTOFF, _RADIAL_BINS = 8.0, 160
 
 _EXEMPLARS = 4
 """Structures of each set to look at."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Higher:
-    """Components that were not among the descriptor's.
-
-    Attributes:
-        labels: twice j1, j2 and j of each.
-        features: over the reference's standard deviations, by name of the set, shapes (n, q).
-        correlation: multiple correlation of each component on the descriptor's, by name of the
-            set, shapes (q,).
-    """
-
-    labels: tuple[str, ...]
-    features: Mapping[str, np.ndarray]
-    correlation: Mapping[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,14 +54,7 @@ class Evaluation:
         decompositions: how the sets were divided for ``coverage``.
         coverage: distances to the nearest training environments.
         entropies: S of each structure in nats, by name of the set; nan for one atom alone.
-        bandwidth: of the kernels, in units of the scaled features.
-        n_kernel: environments drawn from each set for ``kernel_entropy`` and what follows it.
-        kernel_entropy: in nats, shape (n_sets,).
-        delta_entropy: mean of the test environments' differential entropies, in nats, shape
-            (n_sets, n_sets) for train, test.
-        overlap: share of the test environments that the training set has, likewise.
-        n_vendi: environments drawn from each set for ``vendi_score``.
-        vendi_score: effective number of different environments, shape (n_sets,).
+        kernels: measures by kernels.
         log_determinant: of the covariance of all environments, in nats, shape (n_sets,).
         radial: r in Å and g(r), by name of the set.
         map_points: of environments on the plane of the principal axes, by name of the set.
@@ -119,13 +74,7 @@ class Evaluation:
     decompositions: Decompositions
     coverage: Coverage
     entropies: Mapping[str, np.ndarray]
-    bandwidth: float
-    n_kernel: int
-    kernel_entropy: np.ndarray
-    delta_entropy: np.ndarray
-    overlap: np.ndarray
-    n_vendi: int
-    vendi_score: np.ndarray
+    kernels: Kernels
     log_determinant: np.ndarray
     radial: Mapping[str, tuple[np.ndarray, np.ndarray]]
     map_points: Mapping[str, np.ndarray]
@@ -196,8 +145,7 @@ def evaluate(
         raise JentmaxError(
             f"--reference {reference} is no set's name; give one of {', '.join(names)}"
         )
-    descriptor = build_descriptor(settings)
-    labels = tuple(_label(label) for label in descriptor.labels)
+    labels = tuple(component_labels(settings))
     shift, scale = _shift_and_scale(sets[names.index(reference)], scaling, labels)
     features = {one.name: (one.description.features - shift) / scale for one in sets}
     number = decompositions.number
@@ -209,22 +157,14 @@ def evaluate(
         decompositions,
         lambda done: report("distances", done, number),
     )
-    report("information measures", 0, 1)
     seed = decompositions.seed
-    n_kernel, n_vendi = (min(n, *map(len, features.values())) for n in (_KERNEL, _VENDI))
-    bandwidth = silverman_bandwidth(n_kernel, len(scale))
-    drawn = {name: _drawn(values, n_kernel, seed) for name, values in features.items()}
-    with ThreadPoolExecutor(n_cores()) as threads:  # scipy and numpy let others run
-        deltas = [
-            list(threads.map(lambda test: delta_entropy(test, train, bandwidth), drawn.values()))  # noqa: B023
-            for train in drawn.values()
-        ]
-    vendi = [vendi_score(values[:n_vendi], bandwidth) for values in drawn.values()]
+    report("information measures", 0, 1)
+    kernels = compare_by_kernels(features, seed)
     own_entropies = {
         one.name: local_entropies(features[one.name], one.structures.pointer) for one in sets
     }
     report("higher components", 0, 1)
-    higher = _higher(sets, settings, reference, seed)
+    higher = higher_components(sets, settings, reference, seed)
     report("radial distribution functions", 0, 1)
     radial = {
         one.name: radial_distribution(
@@ -232,7 +172,11 @@ def evaluate(
         )
         for one in sets
     }
-    mapped = {name: values[:_MAP] for name, values in drawn.items()}
+    n_map = min(_MAP, *map(len, features.values()))
+    mapped = {
+        name: np.random.default_rng([seed, 4]).choice(values, n_map, replace=False)
+        for name, values in features.items()
+    }
     axes = principal_axes(np.concatenate(list(mapped.values())))
     return Evaluation(
         sets=tuple(sets),
@@ -246,13 +190,7 @@ def evaluate(
         decompositions=decompositions,
         coverage=covered,
         entropies=own_entropies,
-        bandwidth=bandwidth,
-        n_kernel=n_kernel,
-        kernel_entropy=np.array([kernel_entropy(deltas[k][k]) for k in range(len(sets))]),
-        delta_entropy=np.array([[values.mean() for values in row] for row in deltas]),
-        overlap=np.array([[overlap(values) for values in row] for row in deltas]),
-        n_vendi=n_vendi,
-        vendi_score=np.array(vendi),
+        kernels=kernels,
         log_determinant=np.array([log_determinant(values) for values in features.values()]),
         radial=radial,
         map_points={n: (values - axes.center) @ axes.axes.T for n, values in mapped.items()},
@@ -260,12 +198,6 @@ def evaluate(
         higher=higher,
         exemplars={one.name: _exemplars(one, own_entropies[one.name]) for one in sets},
     )
-
-
-def _label(label: Sequence[int]) -> str:
-    """Spins, and species before them where there are some."""
-    spins = "".join(map(str, label[-3:]))
-    return "-".join([*map(str, label[:-3]), spins])
 
 
 def _shift_and_scale(
@@ -287,51 +219,11 @@ def _shift_and_scale(
     return shift, scale
 
 
-def _drawn(values: np.ndarray, number: int, seed: int) -> np.ndarray:
-    """Some environments of a set, at random."""
-    chosen = np.random.default_rng([seed, 1]).choice(len(values), number, replace=False)
-    return values[chosen]
-
-
 def _some_structures(one: EnvironmentSet, number: int, seed: int) -> Structures:
     """Structures of a set, at random."""
     n = len(one.structures)
     order = np.random.default_rng([seed, 2]).permutation(n)
     return one.structures[np.sort(order[:number])]
-
-
-def _higher(
-    sets: Sequence[EnvironmentSet], settings: Settings, reference: str, seed: int
-) -> Higher | None:
-    given = settings.descriptor
-    if given.chemflag:  # hundreds of components, of which the paper says nothing
-        return None
-    extended = given.model_copy(
-        update={"twojmax": max(given.twojmax, _TWOJMAX), "components": "all"}
-    )
-    settings = settings.model_copy(update={"descriptor": extended})
-    known = [
-        _label(label)
-        for label in build_descriptor(settings.model_copy(update={"descriptor": given})).labels
-    ]
-    labels = [_label(label) for label in build_descriptor(settings).labels]
-    first = np.isin(labels, known)
-    features = {}
-    for one in sets:
-        order = np.random.default_rng([seed, 3]).permutation(len(one.structures))
-        enough = int(np.searchsorted(np.cumsum(one.structures.counts[order]), _HIGHER)) + 1
-        some = one.structures[np.sort(order[:enough])]
-        features[one.name] = describe(some, settings).features
-    shift, scale = features[reference].mean(axis=0), features[reference].std(axis=0)
-    scale = np.where(scale > 0, scale, 1)
-    return Higher(
-        labels=tuple(np.array(labels)[~first].tolist()),
-        features={name: ((v - shift) / scale)[:, ~first] for name, v in features.items()},
-        correlation={
-            name: multiple_correlation(values[:, first], values[:, ~first])
-            for name, values in features.items()
-        },
-    )
 
 
 def _exemplars(one: EnvironmentSet, entropies: np.ndarray) -> list[int]:

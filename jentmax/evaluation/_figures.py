@@ -118,7 +118,7 @@ def _map(evaluation: Evaluation, colors: dict[str, str]) -> Drawing:
 
 def _higher(evaluation: Evaluation, colors: dict[str, str]) -> list[Drawing]:
     higher = evaluation.higher
-    if higher is None or not higher.labels:
+    if higher is None:
         return []
     first = len(evaluation.labels)
     return [

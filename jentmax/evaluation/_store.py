@@ -16,7 +16,7 @@ from jentmax.versions import versions
 
 def save(evaluation: Evaluation, path: Path) -> None:
     """Write an evaluation's numbers to a new file; docs/evaluation.md says what it holds."""
-    how = evaluation.decompositions
+    how, kernels = evaluation.decompositions, evaluation.kernels
     with h5py.File(path, "x") as file:
         file.attrs.update(
             {
@@ -71,18 +71,18 @@ def save(evaluation: Evaluation, path: Path) -> None:
         measures = file.create_group("measures")
         measures.attrs.update(
             {
-                "bandwidth": evaluation.bandwidth,
-                "n_kernel": evaluation.n_kernel,
-                "n_vendi": evaluation.n_vendi,
+                "bandwidth": kernels.bandwidth,
+                "n_environments": kernels.n_environments,
+                "n_vendi": kernels.n_vendi,
             }
         )
         _write(
             measures,
             {
-                "kernel_entropy": evaluation.kernel_entropy,
-                "delta_entropy": evaluation.delta_entropy,
-                "overlap": evaluation.overlap,
-                "vendi_score": evaluation.vendi_score,
+                "kernel_entropy": kernels.entropy,
+                "delta_entropy": kernels.delta_entropy,
+                "overlap": kernels.overlap,
+                "vendi_score": kernels.vendi_score,
                 "log_determinant": evaluation.log_determinant,
             },
         )

@@ -12,6 +12,7 @@ import numpy as np
 
 from jentmax.evaluation._coverage import STATISTICS, standard_error
 from jentmax.evaluation._evaluate import Evaluation
+from jentmax.evaluation._higher import TWOJMAX
 
 Cell = str | int | float
 
@@ -223,7 +224,7 @@ def _groups(evaluation: Evaluation) -> list[Table]:
 
 
 def _measures(evaluation: Evaluation) -> Table:
-    rows = []
+    kernels, rows = evaluation.kernels, []
     for k, name in enumerate(evaluation.names):
         entropies = evaluation.entropies[name]
         entropies = entropies[np.isfinite(entropies)]
@@ -235,20 +236,20 @@ def _measures(evaluation: Evaluation) -> Table:
                 float(standard_error(entropies)) if several else np.nan,
                 float(entropies.std(ddof=1)) if several else np.nan,
                 float(np.median(entropies)) if len(entropies) else np.nan,
-                float(evaluation.kernel_entropy[k]),
+                float(kernels.entropy[k]),
                 float(evaluation.log_determinant[k]),
-                float(evaluation.vendi_score[k]),
+                float(kernels.vendi_score[k]),
             )
         )
     return Table(
         "measures",
         "How diverse each set is. S: entropy of a structure's own environments "
         "(doi:10.1063/5.0013059, Eq. 2), over the structures of two atoms or more, in nats. "
-        f"Kernel entropy (QUESTS, doi:10.1038/s41467-025-59232-0): of {evaluation.n_kernel} "
-        f"environments, at most ln {evaluation.n_kernel} = {np.log(evaluation.n_kernel):.2f} nats. "
+        f"Kernel entropy (QUESTS, doi:10.1038/s41467-025-59232-0): of {kernels.n_environments} "
+        f"environments, at most {np.log(kernels.n_environments):.2f} nats. "
         "Log-determinant: of the covariance, in nats. Vendi score (arXiv:2210.02410): effective "
-        f"number of different ones among {evaluation.n_vendi} environments. Kernels are Gaussian, "
-        f"{evaluation.bandwidth:.2f} wide; features in {_unit(evaluation)}.",
+        f"number of different ones among {kernels.n_vendi} environments. Kernels are Gaussian, "
+        f"{kernels.bandwidth:.2f} wide; features in {_unit(evaluation)}.",
         (
             "set",
             "S",
@@ -265,20 +266,20 @@ def _measures(evaluation: Evaluation) -> Table:
 
 
 def _overlap(evaluation: Evaluation) -> Table:
-    names = evaluation.names
+    names, kernels = evaluation.names, evaluation.kernels
     return Table(
         "overlap",
         "What a training set tells of a test set, as in QUESTS (doi:10.1038/s41467-025-59232-0): "
         "mean differential entropy of the test environments, in nats, and the share of them for "
         "which it is not above 0, that is, which the training set has. "
-        f"{evaluation.n_kernel} environments of each; with itself a set shares all.",
+        f"{kernels.n_environments} training and as many other test environments of each set.",
         ("train", "test", "delta entropy", "overlap"),
         tuple(
             (
                 names[i],
                 names[j],
-                float(evaluation.delta_entropy[i, j]),
-                float(evaluation.overlap[i, j]),
+                float(kernels.delta_entropy[i, j]),
+                float(kernels.overlap[i, j]),
             )
             for i in range(len(names))
             for j in range(len(names))
@@ -289,15 +290,16 @@ def _overlap(evaluation: Evaluation) -> Table:
 
 def _correlations(evaluation: Evaluation) -> list[Table]:
     higher = evaluation.higher
-    if higher is None or not higher.labels:
+    if higher is None:
         return []
     correlation = [higher.correlation[name] for name in evaluation.names]
     first = len(evaluation.labels)
+    twojmax = max(TWOJMAX, evaluation.settings.descriptor.twojmax)
     return [
         Table(
             "correlation",
             f"Multiple correlation of each of {len(higher.labels)} further components, up to "
-            f"twojmax = {max(8, evaluation.settings.descriptor.twojmax)}, with the first {first}: "
+            f"twojmax = {twojmax}, with the first {first}: "
             "what the descriptor's components tell of those that it leaves out, linearly.",
             ("set", "mean", "least", "median", "largest"),
             tuple(

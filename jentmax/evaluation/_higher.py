@@ -1,0 +1,85 @@
+"""Components beyond those of the descriptor, and what these tell of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from jentmax.build import build_descriptor
+from jentmax.config import Settings
+from jentmax.describe import describe
+from jentmax.evaluation._correlation import multiple_correlation
+from jentmax.evaluation._sets import EnvironmentSet
+
+TWOJMAX = 8
+"""Of the further components; the paper's (doi:10.1063/5.0013059)."""
+
+_ENVIRONMENTS = 4000
+"""Of each set, in whole structures."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Higher:
+    """Components that are not among the descriptor's.
+
+    Attributes:
+        labels: twice j1, j2 and j of each.
+        features: over the reference's standard deviations, by name of the set, shapes (n, q).
+        correlation: multiple correlation of each component on the descriptor's, by name of the
+            set, shapes (q,).
+    """
+
+    labels: tuple[str, ...]
+    features: Mapping[str, np.ndarray]
+    correlation: Mapping[str, np.ndarray]
+
+
+def higher_components(
+    sets: Sequence[EnvironmentSet], settings: Settings, reference: str, seed: int
+) -> Higher | None:
+    """Describe a sample of each set by all components up to twojmax = 8.
+
+    Args:
+        sets: to sample.
+        settings: whose descriptor is to be extended.
+        reference: name of the set by whose standard deviations features are divided.
+        seed: of the draws.
+
+    Returns:
+        None for descriptors with components for triples of species, hundreds of them, or that
+        have all components already.
+    """
+    given = settings.descriptor
+    if given.chemflag:
+        return None
+    update = {"twojmax": max(given.twojmax, TWOJMAX), "components": "all"}
+    extended = settings.model_copy(update={"descriptor": given.model_copy(update=update)})
+    labels = np.array(component_labels(extended))
+    first = np.isin(labels, component_labels(settings))
+    if first.all():
+        return None
+    features = {}
+    for one in sets:
+        order = np.random.default_rng([seed, 3]).permutation(len(one.structures))
+        enough = int(np.searchsorted(np.cumsum(one.structures.counts[order]), _ENVIRONMENTS)) + 1
+        features[one.name] = describe(one.structures[np.sort(order[:enough])], extended).features
+    deviations = features[reference].std(axis=0)
+    shift, scale = features[reference].mean(axis=0), np.where(deviations > 0, deviations, 1)
+    return Higher(
+        labels=tuple(labels[~first].tolist()),
+        features={name: ((v - shift) / scale)[:, ~first] for name, v in features.items()},
+        correlation={
+            name: multiple_correlation(values[:, first], values[:, ~first])
+            for name, values in features.items()
+        },
+    )
+
+
+def component_labels(settings: Settings) -> list[str]:
+    """Twice j1, j2 and j of each feature, behind its species where it has some."""
+    return [
+        "-".join([*map(str, label[:-3]), "".join(map(str, label[-3:]))])
+        for label in build_descriptor(settings).labels
+    ]
