@@ -16,6 +16,9 @@ from jentmax import plotting
 
 NAMES = ["unbiased", "biased", "hand-crafted"]
 EIGHT = [f"set {number}" for number in range(8)]
+LONG = [
+    f"{number}_radiation_damage_without_the_short_range_structures.extxyz" for number in range(4)
+]
 LABELS = ["000", "101", "112", "202", "213", "222"]
 
 
@@ -64,7 +67,9 @@ def every_figure(names):
     yield plotting.contact_sheet({name: [ase.build.bulk("W")] for name in names}, colors)
 
 
-@pytest.mark.parametrize("names", [NAMES[:1], NAMES, EIGHT], ids=["one", "three", "eight"])
+@pytest.mark.parametrize(
+    "names", [NAMES[:1], NAMES, EIGHT, LONG], ids=["one", "three", "eight", "long"]
+)
 def test_every_figure_fits_a_page(names):
     for figure in every_figure(names):
         width, _ = figure.get_size_inches()

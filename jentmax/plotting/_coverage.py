@@ -11,6 +11,7 @@ from jentmax.plotting._style import (
     DOUBLE,
     GREY,
     SINGLE,
+    fitting,
     legend,
     legend_columns,
     line,
@@ -59,7 +60,7 @@ def distance_distributions(
     edges = np.geomspace(_CLOSEST, max(largest, 10 * _CLOSEST) * 1.001, bins + 1)
     decades = np.diff(np.log10(edges))
     columns = 1 if len(trains) == 1 else 2
-    size = (SINGLE if columns == 1 else DOUBLE / 2, 1.9 if columns == 2 else 2.3)
+    size = (SINGLE if columns == 1 else DOUBLE / 2, 1.9 if columns == 2 else 2.0)
     figure, grid = panels(len(trains), columns, size, share_x=True)
     for train, axes in zip(trains, grid.flat, strict=False):
         for test in tests:
@@ -101,7 +102,7 @@ def group_coverage(
     first = np.asarray(next(iter(distances.values())), dtype=float)
     order = np.argsort(np.where(np.isfinite(first), -first, np.inf), kind="stable")
     places = np.arange(len(groups))
-    figure, grid = panels(1, 1, (5.0, 0.95 + 0.155 * len(groups)))
+    figure, grid = panels(1, 1, (5.0, 0.8 + 0.155 * len(groups)))
     axes = grid[0, 0]
     for name, values in distances.items():
         axes.plot(
@@ -109,13 +110,13 @@ def group_coverage(
             places,
             linestyle="none",
             markersize=4,
-            label=name,
+            label=fitting(name, 4.5),
             **marker(name, colors),
         )
     axes.set_xscale("log")
     plain_logarithm(axes.xaxis)
     axes.xaxis.set_major_formatter(_at_most_closest)
-    axes.set_yticks(places, [groups[k] for k in order])
+    axes.set_yticks(places, [fitting(groups[int(k)], 2.2) for k in order])
     axes.set_ylim(len(groups) - 0.4, -0.6)
     axes.grid(axis="y", lw=0.4, color="#dddddd")
     axes.set_xlabel("mean distance to the nearest training environment (scaled)")

@@ -60,10 +60,18 @@ def environment_map(
             rasterized=True,
         )
         axes.xaxis.set_major_locator(MaxNLocator(4))
-        title(axes, name)
+        title(axes, name, pad=11)
         inside = count.sum() / max(len(points[name]), 1)
         outside = f", {1 - inside:.1%} outside" if inside < 1 else ""
-        axes.set_title(f"n = {len(points[name]):,}{outside}", loc="right", fontsize=6.5, color=GREY)
+        axes.annotate(
+            f"{len(points[name]):,} environments{outside}",
+            (0, 1),
+            (0, 3),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            fontsize=6.5,
+            color=GREY,
+        )
     figure.supxlabel(f"first principal component ({shares[0]:.0%} of the variance)", fontsize=8)
     figure.supylabel(f"second ({shares[1]:.0%})", fontsize=8)
     return figure

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jentmax.plotting._style import DOUBLE, GREY, SINGLE, styled
+from jentmax.plotting._style import DOUBLE, GREY, SINGLE, fitting, styled
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -71,7 +71,8 @@ def contact_sheet(sets: Mapping[str, Sequence[Atoms]], colors: Mapping[str, str]
             axes.set_xlim(-half[0] - _ROOM, half[0])
             axes.set_ylim(-half[1], half[1])
             axes.set_aspect("equal")
-        row[0].set_title(f"{name} (bar: {_BAR:g} Å)", loc="left", pad=2)
+        shown_name = fitting(name, figure.get_figwidth() - 1)
+        row[0].set_title(f"{shown_name} (bar: {_BAR:g} Å)", loc="left", pad=2)
         left = 0.8 * _ROOM + half[0]
         row[0].plot([-left, -left], [-half[1], -half[1] + _BAR], color="black", lw=1.5)
     return figure

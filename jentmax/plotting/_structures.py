@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jentmax.plotting._style import DOUBLE, GREY, SINGLE, legend, line, set_colors, styled
+from jentmax.plotting._style import DOUBLE, GREY, SINGLE, fitting, legend, line, set_colors, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,7 +27,7 @@ def radial_distributions(
     from matplotlib.ticker import MaxNLocator
 
     colors = colors or set_colors(sets)
-    figure = Figure(figsize=(SINGLE, 0.7 + 0.75 * len(sets)), layout="constrained")
+    figure = Figure(figsize=(SINGLE, 0.5 + 0.75 * len(sets)), layout="constrained")
     grid = figure.subplots(len(sets), 1, squeeze=False, sharex=True)[:, 0]
     for axes, (name, (distance, values)) in zip(grid, sets.items(), strict=True):
         axes.axhline(1, color=GREY, lw=0.5, linestyle=":")
@@ -96,7 +96,7 @@ def structure_distributions(
         axes.xaxis.set_major_locator(MaxNLocator(4, prune="upper"))
         axes.spines["left"].set_visible(False)
         axes.tick_params(axis="y", length=0)
-    grid[0].set_yticks(np.arange(len(names)) - 0.3, names)
+    grid[0].set_yticks(np.arange(len(names)) - 0.3, [fitting(name, 1.5) for name in names])
     return figure
 
 

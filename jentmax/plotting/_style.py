@@ -54,6 +54,9 @@ STYLE: dict[Any, Any] = {
 
 GREY = "#666666"
 
+_LETTER = 0.06
+"""Width of a letter of a legend or title, inches; most are narrower."""
+
 _Parameters = ParamSpec("_Parameters")
 
 
@@ -131,13 +134,13 @@ def panels(
 
 
 def legend(figure: Figure, names: Iterable[str], colors: Mapping[str, str]) -> None:
-    """One legend of all sets above the panels, in as many columns as there is room for."""
+    """One legend of all sets, in a place of its own above the panels."""
     from matplotlib.lines import Line2D
 
     names = list(names)
     figure.legend(
         [Line2D([], [], **line(name, colors)) for name in names],
-        names,
+        [fitting(name, figure.get_figwidth() - 0.45) for name in names],
         loc="outside upper center",
         ncols=legend_columns(figure, names),
         frameon=False,
@@ -158,14 +161,25 @@ def plain_logarithm(axis: Axis) -> None:
 
 
 def legend_columns(figure: Figure, names: Collection[str]) -> int:
-    """As many columns of a legend as there is room for."""
-    entry = 0.45 + 0.06 * max(map(len, names))
-    return max(1, min(len(names), int(figure.get_figwidth() / entry)))
+    """As many columns of a legend as there is room for; the figure grows by the legend's height."""
+    entry = 0.45 + _LETTER * max(map(len, names))
+    columns = max(1, min(len(names), int(figure.get_figwidth() / entry)))
+    figure.set_figheight(figure.get_figheight() + 0.16 * -(-len(names) // columns))
+    return columns
 
 
-def title(axes: Axes, text: str) -> None:
+def fitting(text: str, width: float) -> str:
+    """A text without its middle where it is wider than so many inches."""
+    letters = int(width / _LETTER)
+    if len(text) <= letters:
+        return text
+    return f"{text[: letters // 2]}…{text[-((letters - 1) // 2) :]}"
+
+
+def title(axes: Axes, text: str, pad: float = 3) -> None:
     """A panel's title, at its left."""
-    axes.set_title(text, loc="left")
+    room = axes.get_position().width * axes.figure.get_figwidth()  # pyright: ignore
+    axes.set_title(fitting(text, room), loc="left", pad=pad)
 
 
 def save(figure: Figure, folder: str | os.PathLike[str], stem: str) -> tuple[Path, Path]:
