@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import math
-import numbers
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,11 +36,12 @@ _POLICY = (
 
 @dataclass(frozen=True)
 class Table:
-    """A table; numbers stand at the right, floats with four digits, nan as a dash."""
+    """A table; the first columns, ``n_keys`` of them, stand at the left, numbers at the right."""
 
     caption: str
     header: Sequence[str]
-    rows: Sequence[Sequence[object]]
+    rows: Sequence[Sequence[str]]
+    n_keys: int = 1
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class Section:
 def write_report(
     path: str | os.PathLike[str],
     title: str,
-    facts: Mapping[str, object],
+    facts: Mapping[str, str],
     sections: Sequence[Section],
 ) -> None:
     """Write a report that any browser opens, without a network.
@@ -99,7 +98,7 @@ def write_report(
         Path(path).write_text(page, encoding="utf-8")
 
 
-def _page(title: str, facts: Mapping[str, object], sections: Sequence[Section]) -> Iterable[str]:
+def _page(title: str, facts: Mapping[str, str], sections: Sequence[Section]) -> Iterable[str]:
     yield "<!DOCTYPE html>"
     yield '<html lang="en"><head><meta charset="utf-8">'
     yield f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
@@ -110,7 +109,7 @@ def _page(title: str, facts: Mapping[str, object], sections: Sequence[Section]) 
     if facts:
         yield "<dl>"
         for name, value in facts.items():
-            yield f"<dt>{escape(name)}</dt><dd>{_cell(value)}</dd>"
+            yield f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>"
         yield "</dl>"
     yield '<nav aria-label="Contents"><ol>'
     for number, section in enumerate(sections, 1):
@@ -141,16 +140,12 @@ def _section(section: Section) -> Iterable[str]:
 
 
 def _table(table: Table) -> Iterable[str]:
-    numeric = [
-        any(_is_number(row[column]) for row in table.rows) for column in range(len(table.header))
-    ]
-
-    def cells(tag: str, values: Iterable[object]) -> str:
+    def cells(tag: str, texts: Iterable[str]) -> str:
         return "".join(
-            f'<{tag} class="number">{_cell(value)}</{tag}>'
-            if right
-            else f"<{tag}>{_cell(value)}</{tag}>"
-            for value, right in zip(values, numeric, strict=True)
+            f"<{tag}>{escape(text)}</{tag}>"
+            if place < table.n_keys
+            else f'<{tag} class="number">{escape(text)}</{tag}>'
+            for place, text in enumerate(texts)
         )
 
     yield f'<div class="wide"><table><caption>{escape(table.caption)}</caption>'
@@ -158,21 +153,6 @@ def _table(table: Table) -> Iterable[str]:
     for row in table.rows:
         yield f"<tr>{cells('td', row)}</tr>"
     yield "</tbody></table></div>"
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
-
-
-def _cell(value: object) -> str:
-    if not _is_number(value):
-        return escape(str(value))
-    number = float(value)  # pyright: ignore[reportArgumentType]
-    if math.isnan(number):
-        return "–"
-    if isinstance(value, numbers.Integral) or 1e4 <= abs(number) < 1e15:
-        return f"{number:,.0f}"
-    return f"{number:#.4g}".removesuffix(".")
 
 
 def _figure(picture: Picture) -> str:

@@ -177,4 +177,4 @@ def _title(group: str, number: int) -> str:
 
 def _for_report(table: Table) -> ReportTable:
     header, rows = table.display()
-    return ReportTable(table.caption, header, rows)
+    return ReportTable(table.caption, header, rows, table.n_keys)
