@@ -17,11 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jentmax._output import writing
-from jentmax.plotting import as_png, as_svg
 
 if TYPE_CHECKING:
     from ase import Atoms
-    from matplotlib.figure import Figure
 
 _LARGE = 500_000
 """A larger .svg (bytes) makes way for a .png, if that is smaller."""
@@ -46,10 +44,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure and what is to be said of it."""
+    """A figure as `jentmax.plotting.save` wrote it, its width in print, and what is to be said."""
 
     caption: str
-    figure: Figure
+    png: Path
+    svg: Path
+    inches: float
 
 
 @dataclass(frozen=True)
@@ -156,13 +156,12 @@ def _table(table: Table) -> Iterable[str]:
 
 
 def _figure(picture: Picture) -> str:
-    svg, png = as_svg(picture.figure), b""
-    if len(svg) > _LARGE:
-        png = as_png(picture.figure, 200)
-    kind, image = ("png", png) if png and len(png) < len(svg) else ("svg+xml", svg)
+    kind, image = "svg+xml", picture.svg.read_bytes()
+    if len(image) > _LARGE and picture.png.stat().st_size < len(image):
+        kind, image = "png", picture.png.read_bytes()
     data = f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
     caption = escape(picture.caption)
-    width = round(picture.figure.get_figwidth() * 96 * _ZOOM)
+    width = round(picture.inches * 96 * _ZOOM)
     return (
         f'<figure><img src="{data}" alt="{caption}" width="{width}">'
         f"<figcaption>{caption}</figcaption></figure>"

@@ -1,8 +1,8 @@
 """docs/reproduction.md from nothing: the paper's tables beside ours.
 
 Makes a set with each of the presets "tungsten-unbiased", "tungsten" and "tungsten-diverse" (or
-takes those that are there), evaluates them with two published sets of tungsten configurations, draws
-docs/images/reproduction/*.png and writes docs/reproduction.md.
+takes those that are there), evaluates them with two published sets of tungsten configurations,
+draws docs/images/reproduction/*.png and writes docs/reproduction.md.
 
     python scripts/reproduce.py --hand-crafted snap_gap.extxyz radiation_damage.extxyz \
         [--structures 1000] [--folder sets]
@@ -105,7 +105,8 @@ def make_sets(folder: Path, structures: int, seed: int) -> dict[str, Path]:
     for name, path in paths.items():
         if not path.exists():
             print(f"making {path}", flush=True)
-            generate(load(PRESETS[name], [f"run.structures={structures}", f"run.seed={seed}"]), path)
+            changes = [f"run.structures={structures}", f"run.seed={seed}"]
+            generate(load(PRESETS[name], changes), path)
     return paths
 
 
@@ -179,10 +180,8 @@ def pattern(coverages: dict[str, Coverage]) -> str:
     ]
     lines = ["| train -> test | ours | paper | aim | reached |", "|---|---:|---:|---:|---|"]
     for text, value, published, sign, aim in checks:
-        reached = value >= aim if sign == ">=" else value <= aim
-        lines.append(
-            f"| {text} | {value:.3g} | {published} | {sign} {aim:g} | {'yes' if reached else 'no'} |"
-        )
+        reached = "yes" if (value >= aim if sign == ">=" else value <= aim) else "no"
+        lines.append(f"| {text} | {value:.3g} | {published} | {sign} {aim:g} | {reached} |")
     return "\n".join(lines)
 
 
@@ -214,8 +213,9 @@ def entropies(found: Evaluation) -> str:
     for one in found.sets:
         values = found.entropies[one.name]
         values = values[np.isfinite(values)]
+        spread = f"{values.mean():.3f} ± {values.std():.3f}"
         lines.append(
-            f"| {one.name} | {values.mean():.3f} ± {values.std():.3f} | {paper.get(one.name, '')} | "
+            f"| {one.name} | {spread} | {paper.get(one.name, '')} | "
             f"{np.nanmin(one.least_distances):.3f} | "
             f"{one.n_isolated / len(one.description.features):.2%} |"
         )
@@ -252,9 +252,7 @@ def correlations(found: Evaluation) -> str:
     return "\n".join(lines)
 
 
-def write_page(
-    found: Evaluation, coverages: dict[str, Coverage], given: argparse.Namespace
-) -> str:
+def write_page(found: Evaluation, coverages: dict[str, Coverage], given: argparse.Namespace) -> str:
     text = (Path(__file__).parent / "reproduction_template.md").read_text(encoding="utf-8")
     packages = ", ".join(f"{name} {number}" for name, number in versions().items())
     two = coverages["II"]

@@ -6,7 +6,7 @@ import datetime
 import os
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jentmax import plotting
@@ -14,7 +14,7 @@ from jentmax._output import writing
 from jentmax.errors import JentmaxError
 from jentmax.evaluation import _store
 from jentmax.evaluation._evaluate import Evaluation, ignore
-from jentmax.evaluation._figures import Drawing, figures
+from jentmax.evaluation._figures import figures
 from jentmax.evaluation._sets import Report
 from jentmax.evaluation._tables import Table, as_csv, as_markdown, tables
 from jentmax.report import Exemplar, Picture, Section, write_report
@@ -102,17 +102,19 @@ def _fill(folder: Path, evaluation: Evaluation, report: Report) -> None:
     (folder / "tables.md").write_text(as_markdown(all_tables), encoding="utf-8")
     _store.save(evaluation, folder / "evaluation.h5")
     drawings = figures(evaluation)
+    pictures = {}
     for done, drawing in enumerate(drawings):
-        report("figures", done, len(drawings) + 1)
-        plotting.save(drawing.figure, folder / "figures", drawing.stem)
-    report("figures", len(drawings), len(drawings) + 1)
+        report("figures", done, len(drawings))
+        files = plotting.save(drawing.figure, folder / "figures", drawing.stem)
+        inches = drawing.figure.get_figwidth()
+        pictures[drawing.stem] = Picture(drawing.caption, *files, inches)
     write_report(
         folder / "report.html",
         "How diverse the sets are, and how well each covers the others",
         _facts(evaluation),
-        _sections(evaluation, all_tables, drawings),
+        _sections(evaluation, all_tables, pictures),
     )
-    report("figures", len(drawings) + 1, len(drawings) + 1)
+    report("figures", len(drawings), len(drawings))
 
 
 def _facts(evaluation: Evaluation) -> dict[str, str]:
@@ -130,12 +132,11 @@ def _facts(evaluation: Evaluation) -> dict[str, str]:
 
 
 def _sections(
-    evaluation: Evaluation, all_tables: Sequence[Table], drawings: Sequence[Drawing]
+    evaluation: Evaluation, all_tables: Sequence[Table], pictures: Mapping[str, Picture]
 ) -> list[Section]:
     by_name = {table.name: table for table in all_tables}
-    by_stem = {drawing.stem: drawing for drawing in drawings}
     groups = [table.name for table in all_tables if table.name.startswith("groups of ")]
-    group_stems = [drawing.stem for drawing in drawings if drawing.stem.startswith("groups-")]
+    group_stems = [stem for stem in pictures if stem.startswith("groups-")]
     contents = {
         "Sets": (["sets"], ["structures", "radial"]),
         "Coverage": (["coverage"], ["distances", "map"]),
@@ -151,24 +152,19 @@ def _sections(
         Section(
             heading,
             tables=[_for_report(by_name[name]) for name in names if name in by_name],
-            figures=[
-                Picture(by_stem[stem].caption, by_stem[stem].figure)
-                for stem in stems
-                if stem in by_stem
-            ],
+            figures=[pictures[stem] for stem in stems if stem in pictures],
         )
         for heading, (names, stems) in contents.items()
     ]
     sections = [one for one in sections if one.tables or one.figures]
     colors = plotting.set_colors(evaluation.names)
-    sheet = by_stem["exemplars"]
     view = [
         Exemplar(one.name, _title(one.structures.groups[k], k), atoms, colors[one.name])
         for one in evaluation.sets
         for k, atoms in zip(evaluation.exemplars[one.name], evaluation.atoms(one.name), strict=True)
     ]
-    pictures = [Picture(sheet.caption, sheet.figure)]
-    return [*sections, Section("Structures", figures=pictures, structures=view)]
+    sheet = [pictures["exemplars"]]
+    return [*sections, Section("Structures", figures=sheet, structures=view)]
 
 
 def _title(group: str, number: int) -> str:

@@ -1,0 +1,173 @@
+"""The command that compares sets, and all that it writes and refuses."""
+
+import csv
+import os
+from pathlib import Path
+
+import ase
+import ase.build
+import ase.io
+import h5py
+import numpy as np
+import pytest
+from tiny_runs import tiny
+
+from jentmax.generation import generate
+
+COMMAND = "evaluate crystals.extxyz liquid.extxyz --decompositions 3"
+FEW = "--set descriptor.twojmax=2 --set descriptor.components=5 --set descriptor.cutoff=3.4"
+WRITTEN = ["evaluation.h5", "figures", "report.html", "tables.csv", "tables.md"]
+
+
+def liquid(seed):
+    rng = np.random.default_rng(seed)
+    return ase.Atoms("W9", rng.uniform(0, 6, (9, 3)), cell=6 * np.eye(3), pbc=True)
+
+
+@pytest.fixture
+def files():
+    """Crystals in two groups, one of them twice, an atom alone; and a liquid."""
+    crystals = []
+    for k in range(12):
+        atoms = ase.build.bulk("W", cubic=True, a=3.1 + 0.01 * k)
+        atoms.rattle(0.05, seed=k)
+        atoms.info["config_type"] = "strained" if k % 3 else "dense"
+        crystals.append(atoms)
+    crystals.append(crystals[0].copy())
+    crystals.append(ase.Atoms("W", cell=20 * np.eye(3), pbc=True, info={"config_type": "atom"}))
+    ase.io.write("crystals.extxyz", crystals)
+    ase.io.write("liquid.extxyz", [liquid(seed) for seed in range(5)])
+
+
+def table(path, name):
+    """Rows of a table in the .csv file: values by row and column."""
+    with open(path, newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["table"] == name]
+    return {(row["row"], row["column"]): row["value"] for row in rows}
+
+
+def refused(call, command, *parts):
+    before = sorted(Path().rglob("*"))
+    code, output, errors = call(command)
+    assert code == 2, errors
+    assert "Traceback" not in errors
+    for part in parts:
+        assert part in " ".join(errors.split()), errors
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_everything_is_written(good, files):
+    output = good(f"{COMMAND} {FEW} --names crystals liquid --output out --train 12 --test 6")
+    assert sorted(os.listdir("out")) == WRITTEN
+    assert sorted(os.listdir()) == ["crystals.extxyz", "liquid.extxyz", "out"]
+    assert "programs compiled" in output
+    assert "look at out/report.html" in output
+    sets = table("out/tables.csv", "sets")
+    assert sets["crystals", "structures"] == "14"
+    assert sets["crystals", "environments"] == "27"
+    assert sets["crystals", "isolated"] == "1"
+    assert sets["crystals", "repeated"] == "1"
+    coverage = table("out/tables.csv", "coverage")
+    assert len({row for row, _ in coverage}) == 4
+    groups = table("out/tables.csv", "groups of crystals")
+    assert groups["atom", "environments"] == "1"
+    assert groups["dense", "environments"] == "10"
+    # The same numbers in every place.
+    with h5py.File("out/evaluation.h5") as file:
+        statistics = file["coverage/statistics"][:]
+        assert statistics.shape == (3, 2, 2, 4)
+        found = statistics.mean(axis=0)[0, 1, 0]
+        assert float(coverage["crystals -> liquid", "mean"]) == pytest.approx(found, rel=1e-12)
+        reference = file["sets/0/features"][:]
+        # Stored in float32.
+        assert np.allclose(reference.mean(axis=0), 0, atol=1e-6)
+        assert np.allclose(reference.std(axis=0), 1, rtol=1e-6)
+    for text in ("crystals", "liquid", "coverage", "groups of crystals"):
+        assert text in output
+        assert text in Path("out/report.html").read_text().lower()
+        assert text in Path("out/tables.md").read_text().lower()
+    figures = os.listdir("out/figures")
+    assert {Path(name).suffix for name in figures} == {".png", ".svg"}
+    assert {"distances.png", "descriptors.svg", "map.png", "groups-1.png"} <= set(figures)
+    assert "groups-2.png" not in figures  # the liquid has none
+
+
+def test_again_from_the_cache_and_over_an_old_report(good, call, files, monkeypatch):
+    good(f"{COMMAND} {FEW} --quiet")
+    first = Path("report/tables.csv").read_text()
+    refused(call, f"{COMMAND} {FEW}", "report exists", "--overwrite")
+    from jentmax import describe
+
+    def never(path):
+        raise AssertionError(f"{path} was read again")
+
+    monkeypatch.setattr(describe, "read_structures", never)
+    assert good(f"{COMMAND} {FEW} --quiet --overwrite") == ""
+    assert Path("report/tables.csv").read_text() == first
+    Path("report/thesis.tex").write_text("years of work")
+    refused(call, f"{COMMAND} {FEW} --overwrite", "report has thesis.tex in it")
+    assert Path("report/thesis.tex").read_text() == "years of work"
+
+
+def test_one_set_alone(good, files):
+    good(f"evaluate liquid.extxyz {FEW} --decompositions 2 --duplicates drop --scaling robust")
+    coverage = table("report/tables.csv", "coverage")
+    assert {row for row, _ in coverage} == {"liquid -> liquid"}
+
+
+def test_fewer_environments_than_the_paper(good, files):
+    output = good(f"{COMMAND} {FEW} --by structure --names crystals liquid")
+    assert "instead of 6000 and 3000" in " ".join(output.split())
+
+
+def test_repeated_structures_can_be_left_out(good, files):
+    good(f"{COMMAND} {FEW} --duplicates drop --quiet")
+    sets = table("report/tables.csv", "sets")
+    assert sets["crystals", "environments"] == "25"
+    assert sets["crystals", "repeated"] == "1"
+
+
+def test_a_data_set_brings_its_own_settings(good, files):
+    generate(tiny("run.structures=2", "run.cycles_per_chain=1"), "set.h5")
+    good("evaluate liquid.extxyz set.h5 --decompositions 2 --names a b --quiet")
+    with h5py.File("report/evaluation.h5") as file:
+        assert "cutoff = 3.6" in file.attrs["settings"]
+        assert list(file.attrs["names"]) == ["a", "b"]
+        assert file.attrs["reference"] == "a"
+
+
+def test_bad_input(call, files):
+    Path("empty.extxyz").write_text("")
+    Path("text.txt").write_text("no structures")
+    ase.io.write("alloy.extxyz", ase.build.bulk("NaCl", "rocksalt", a=5.6))
+    broken = liquid(0)
+    broken.positions[3, 1] = np.nan
+    ase.io.write("nan.extxyz", broken)
+    ase.io.write("one.extxyz", ase.build.bulk("W"))
+    crystal = ase.build.bulk("W", cubic=True)
+    ase.io.write("equal.extxyz", [crystal, crystal])
+    Path("copy.extxyz").write_bytes(Path("liquid.extxyz").read_bytes())
+    Path("file").write_text("a file")
+    for command, *parts in (
+        ("evaluate missing.h5", "missing.h5", "no such file"),
+        ("evaluate empty.extxyz", "empty.extxyz"),
+        ("evaluate text.txt", "text.txt", "extended XYZ"),
+        ("evaluate alloy.extxyz", "species Cl, Na", "system.species"),
+        ("evaluate nan.extxyz", "nan.extxyz", "positions[3]", "finite"),
+        ("evaluate one.extxyz", "one has 1 environments", "at least 3"),
+        ("evaluate equal.extxyz", "component 000", "deviation 0"),
+        ("evaluate liquid.extxyz ./liquid.extxyz", "given twice"),
+        ("evaluate liquid.extxyz copy.extxyz", "the same structures as liquid.extxyz"),
+        ("evaluate liquid.extxyz --output file", "file is no folder"),
+        ("evaluate liquid.extxyz --output no/where", "there is no folder", "create it"),
+        (f"{COMMAND} --names a", "1 names (a) for 2 data sets", "after the files"),
+        (f"{COMMAND} --names a a", "two sets have the name a"),
+        (f"{COMMAND} --reference b", "--reference b", "crystals, liquid"),
+        (f"{COMMAND} --train 40 --test 10", "50 environments", "crystals has 27"),
+        (f"{COMMAND} --train 0", "--train", "0"),
+        (f"{COMMAND} --by atom", "--by", "atom"),
+        (f"{COMMAND} --seed -1", "--seed"),
+        ("evaluate --names a liquid.extxyz", "files", "missing"),
+    ):
+        lowered = [part if part != "missing" else "Missing" for part in parts]
+        refused(call, f"{command} {FEW}", *lowered)

@@ -1,0 +1,74 @@
+"""Tables for reading, and for programs."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+
+from jentmax.evaluation import Table, as_csv, as_markdown
+
+TABLE = Table(
+    "distances",
+    "What they are.",
+    ("train", "test", "mean", "mean s.e.", "n"),
+    (("a", "b|c", 1.23456, 0.0123, 7), ("a", "d", 1234.5678, np.nan, 8)),
+    n_keys=2,
+    details=("n",),
+    brief_rows=1,
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "shown"),
+    [
+        (1.23456, 0.0123, "1.23 ± 0.01"),
+        (15.8, 2.6, "16 ± 3"),
+        (0.22841, 0.0003, "0.2284 ± 0.0003"),
+        (1234.0, 250.0, "1234 ± 250"),
+        (1.23456, np.nan, "1.235"),
+        (0.01, 4e-19, "0.01000"),
+        (12.0, 0.0, "12.00"),
+        (0.0, 0.0, "0"),
+        (1e-5, np.nan, "1e-05"),
+        (123456.0, np.nan, "1.23e+05"),
+        (np.nan, np.nan, "–"),
+    ],
+)
+def test_numbers_are_rounded_to_their_errors(value, error, shown):
+    table = Table("t", "", ("x", "x s.e."), ((value, error),), 0)
+    assert table.display() == (["x"], [[shown]])
+
+
+def test_brief():
+    assert TABLE.display()[0] == ["train", "test", "mean", "n"]
+    assert TABLE.display()[1] == [["a", "b|c", "1.23 ± 0.01", "7"], ["a", "d", "1235", "8"]]
+    assert TABLE.display(brief=True) == (["train", "test", "mean"], [["a", "b|c", "1.23"]])
+
+
+def test_markdown():
+    assert as_markdown([TABLE]).splitlines() == [
+        "## Distances",
+        "",
+        "What they are.",
+        "",
+        "| train | test | mean | n |",
+        "| --- | --- | ---: | ---: |",
+        "| a | b\\|c | 1.23 ± 0.01 | 7 |",
+        "| a | d | 1235 | 8 |",
+    ]
+
+
+def test_csv_has_every_digit():
+    rows = list(csv.DictReader(io.StringIO(as_csv([TABLE]))))
+    assert [row["table"] for row in rows] == ["distances"] * 4
+    assert rows[0] == {
+        "table": "distances",
+        "row": "a -> b|c",
+        "column": "mean",
+        "value": "1.23456",
+        "standard error": "0.0123",
+    }
+    assert rows[1]["column"] == "n"
+    assert rows[1]["standard error"] == ""
+    assert float(rows[2]["value"]) == 1234.5678
