@@ -2,76 +2,66 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import itertools
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from jentmax.build import build_descriptor
 from jentmax.config import Settings, to_toml
 from jentmax.config.settings import MOST_NEIGHBORS
-from jentmax.dataset import Dataset, DatasetWriter, Rows
+from jentmax.dataset import DatasetWriter, Rows
+from jentmax.description import Description, save, saved
 from jentmax.descriptors import Snap
 from jentmax.errors import JentmaxError
-from jentmax.neighbors import Environments, host_environments
+from jentmax.neighbors import Environments, HostSearch, many_environments
+from jentmax.sharding import Devices, first_devices
+from jentmax.structures import Structures, read_structures
 from jentmax.versions import device_name, versions
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-_ATOMS = 1024
-"""Atoms described in one compiled call."""
+_PAIRS = 2**14
+"""Neighbours, padding included, that a device describes in one call: as fit into its caches."""
 
-_NEIGHBORS = 8
-"""Room for neighbours is rounded up to a multiple of this, so that few shapes are compiled."""
+_PAIRS_AT_ONCE = 2**20
+"""Neighbours that are found before they are described; the next are found meanwhile."""
+
+_FORMAT = 1
+"""Of cached descriptions; to be raised whenever the same input gives something else."""
+
+Report = Callable[[int, int], None]
+"""Called with the number of atoms described so far, and of all."""
 
 
-def read_structures(path: str | os.PathLike[str]) -> list[Atoms]:
-    """All structures of a file: jentmax's own, or any that ASE reads.
-
-    Raises:
-        JentmaxError: if the file is missing, empty or cannot be read.
-    """
-    import ase.io
-    import h5py
-
-    text = os.fspath(path)
-    if not os.path.exists(text):
-        raise JentmaxError(f"{text}: no such file; give one that ASE reads, or a data set")
-    if h5py.is_hdf5(text):
-        with Dataset(text) as dataset:
-            return list(dataset)
-    try:
-        structures = ase.io.read(text, index=":")
-    except Exception as error:  # ASE's readers raise whatever they stumble over
-        raise JentmaxError(
-            f"{text}: ASE cannot read it ({type(error).__name__}: {error}); give a file of a "
-            "format that ASE knows, such as extended XYZ"
-        ) from None
-    if not isinstance(structures, list) or not structures:
-        raise JentmaxError(f"{text}: no structures in it; give a file with at least one")
-    return structures
+def _ignore(done: int, atoms: int) -> None:
+    """Report nothing."""
 
 
 def describe(
-    structures: Sequence[Atoms], settings: Settings
-) -> Iterator[Float[np.ndarray, "n_atoms n_features"]]:
-    """Descriptors of structures of any cell, periodic or not, in float64.
+    structures: Structures | Sequence[Atoms], settings: Settings, report: Report = _ignore
+) -> Description:
+    """Descriptors of structures of any cell, periodic or not, in float64, on all devices.
 
     Args:
         structures: to describe.
         settings: whose descriptor and species count.
+        report: called with the atoms described so far, and their number in all.
 
-    Yields:
-        The features of each structure's atoms, not scaled.
+    Returns:
+        The description of all atoms, in their order.
 
     Raises:
         JentmaxError: naming the structure: no atoms, a species without settings, numbers that are
@@ -79,15 +69,85 @@ def describe(
 
     >>> import jentmax
     >>> from ase.build import bulk
-    >>> [features] = describe([bulk("W")], jentmax.load("tungsten"))
-    >>> features.shape
-    (1, 6)
+    >>> description = describe([bulk("W")], jentmax.load("tungsten"))
+    >>> description.features.shape, description.neighbors
+    ((1, 6), array([14]))
     """
+    if not isinstance(structures, Structures):
+        structures = Structures.from_atoms(structures)
     descriptor = build_descriptor(settings)
-    for packed, counts in _packed(_environments(structures, settings, descriptor)):
-        with jax.enable_x64(True):
-            features = np.asarray(_features(descriptor, jax.tree.map(jnp.asarray, packed)))
-        yield from np.split(features[: sum(counts)], np.cumsum(counts)[:-1])
+    _check(structures, settings.system.species, descriptor.largest_cutoff)
+    devices = first_devices(jax.local_device_count())
+    n_atoms = len(structures.numbers)
+    features = np.empty((n_atoms, descriptor.n_features))
+    neighbors = np.zeros(n_atoms, np.int64)
+    nearest = np.full(n_atoms, np.inf)
+    capacities: set[int] = set()
+    under_way: list[tuple[np.ndarray, Array]] = []
+
+    def collect() -> None:
+        for atoms, values in under_way:
+            features[atoms] = np.asarray(values)[0, :, : len(atoms)].T
+        under_way.clear()
+
+    pieces = _pieces(structures, settings, descriptor.largest_cutoff)
+    for first, counts, displacements, species, neighbor_species in _ahead(pieces):
+        own = slice(first, first + len(counts))
+        starts = np.cumsum(counts) - counts
+        neighbors[own] = counts
+        distances = np.sqrt(np.einsum("pc,pc->p", displacements, displacements))
+        some = counts > 0
+        nearest[own][some] = np.minimum.reduceat(distances, starts[some]) if some.any() else []
+        collect()
+        for atoms, capacity, room in _blocks(counts, devices.mesh.size, capacities):
+            lacking = (0, room - len(atoms))
+            environments = many_environments(
+                np.pad(starts[atoms], lacking),
+                np.pad(counts[atoms], lacking),
+                displacements,
+                np.pad(species[atoms], lacking),
+                neighbor_species,
+                descriptor.largest_cutoff,
+                capacity,
+            )
+            with jax.enable_x64(True):
+                values = _features(devices, descriptor, devices.split(environments))
+            under_way.append((first + atoms, values))
+        report(own.stop, n_atoms)
+    collect()
+    return Description(features, neighbors, nearest, len(capacities))
+
+
+def described(
+    path: str | os.PathLike[str],
+    settings: Settings,
+    cache: Path | None = None,
+    report: Report = _ignore,
+) -> tuple[Structures, Description]:
+    """The structures of a file and their description.
+
+    Both are kept in ``cache``; they are computed anew if the file's content or name, the
+    descriptor's settings or the species change. Where nothing can be written there is no cache.
+
+    Args:
+        path: of any file that ASE reads, or a data set.
+        settings: whose descriptor and species count.
+        cache: `jentmax.devices.cache_folder`, or None.
+        report: as for `describe`; not called if nothing needs to be computed.
+
+    Raises:
+        JentmaxError: as `read_structures` and `describe`.
+    """
+    kept = cache and _kept(Path(path), settings, cache)
+    if kept and (known := saved(kept)):
+        return known
+    structures = read_structures(path)
+    with _naming(path):
+        description = describe(structures, settings, report)
+    if kept:
+        with contextlib.suppress(OSError):
+            save(kept, structures, description)
+    return structures, description
 
 
 def describe_file(
@@ -112,17 +172,13 @@ def describe_file(
     Raises:
         JentmaxError: as `read_structures` and `describe`, or if the output cannot be written.
     """
-    structures = read_structures(path)
-    try:
-        features = list(describe(structures, settings))
-    except JentmaxError as error:
-        raise JentmaxError(f"{path}, {error}") from None
-    values = np.concatenate(features)
+    structures, description = described(path, settings)
+    values = description.features
     with DatasetWriter.create(
         output,
         settings_toml=to_toml(settings),
         seed=settings.run.seed,
-        device=device_name(1),
+        device=device_name(len(jax.local_devices())),
         scale=values.std(axis=0),
         shift=values.mean(axis=0),
         versions=versions(),
@@ -132,104 +188,145 @@ def describe_file(
         writer.append(
             Rows(
                 index=np.arange(len(structures)),
-                counts=[len(atoms) for atoms in structures],
-                cell=np.array([atoms.cell.array for atoms in structures]),
-                periodic=np.array([atoms.pbc for atoms in structures]),
-                positions=np.concatenate([atoms.positions for atoms in structures]),
-                numbers=np.concatenate([atoms.numbers for atoms in structures]),
+                counts=structures.counts,
+                cell=structures.cells,
+                periodic=structures.periodic,
+                positions=structures.positions,
+                numbers=structures.numbers,
                 descriptors=values,
             )
         )
     return Path(output)
 
 
-def _environments(
-    structures: Sequence[Atoms], settings: Settings, descriptor: Snap
-) -> Iterator[Environments]:
-    symbols, cutoff = settings.system.species, descriptor.largest_cutoff
-    for number, atoms in enumerate(structures):
-        if problem := _problem(atoms, symbols, cutoff):
-            raise JentmaxError(f"structure {number}: {problem}")
-        species = np.array([symbols.index(symbol) for symbol in atoms.get_chemical_symbols()])
-        yield host_environments(
-            atoms.positions,
-            atoms.cell.array,
-            species,
-            cutoff,
-            (bool(atoms.pbc[0]), bool(atoms.pbc[1]), bool(atoms.pbc[2])),
-        )
+def _check(structures: Structures, symbols: Sequence[str], cutoff: float) -> None:
+    """Refuse what cannot be described, naming the first such structure."""
+    from ase.data import atomic_numbers, chemical_symbols
 
-
-def _problem(atoms: Atoms, symbols: Sequence[str], cutoff: float) -> str:
-    """Why a structure cannot be described, and what to do; empty if it can."""
-    if len(atoms) == 0:
-        return "it has no atoms; remove it"
-    for name, values in (("positions", atoms.positions), ("cell", atoms.cell.array)):
-        if not np.all(np.isfinite(values)):
-            row = int(np.argmin(np.all(np.isfinite(values), axis=1)))
-            return (
-                f"{name}[{row}] = {values[row].tolist()}, must be three finite numbers in Å; "
-                "correct or remove the structure"
-            )
-    if unknown := sorted(set(atoms.get_chemical_symbols()) - set(symbols)):
-        return (
-            f"species {', '.join(unknown)} without settings, system.species = "
+    known = [atomic_numbers[symbol] for symbol in symbols]
+    foreign = ~np.isin(structures.numbers, known)
+    if foreign.any():
+        k = int(np.searchsorted(structures.pointer, np.argmax(foreign), side="right")) - 1
+        own = slice(structures.pointer[k], structures.pointer[k + 1])
+        unknown = sorted({chemical_symbols[n] for n in structures.numbers[own][foreign[own]]})
+        raise JentmaxError(
+            f"structure {k}: species {', '.join(unknown)} without settings, system.species = "
             f"{json.dumps(symbols)}; name all species, for example "
             f"--set 'system.species={json.dumps([*symbols, *unknown])}'"
         )
-    periods = atoms.cell.array[atoms.pbc]
-    if len(periods) and np.linalg.matrix_rank(periods) < len(periods):
-        return (
-            f"cell = {atoms.cell.array.tolist()} is flat along a periodic direction; give three "
-            "independent lattice vectors, or set pbc false where there is no period"
+    periods = structures.cells * structures.periodic[:, :, None]
+    flat = np.linalg.matrix_rank(periods) < structures.periodic.sum(axis=1)
+    if flat.any():
+        k = int(np.argmax(flat))
+        raise JentmaxError(
+            f"structure {k}: cell = {structures.cells[k].tolist()} is flat along a periodic "
+            "direction; give three independent lattice vectors, or set pbc false where there is "
+            "no period"
         )
-    if atoms.pbc.all():
-        neighbors = 4 / 3 * math.pi * cutoff**3 * len(atoms) / atoms.cell.volume
-        if neighbors > MOST_NEIGHBORS:
-            return (
-                f"its cell of {atoms.cell.volume:.3g} Å^3 gives an atom about {neighbors:.3g} "
-                f"neighbours within descriptor.cutoff, {cutoff:g} Å; at most {MOST_NEIGHBORS} are "
-                "allowed: correct the cell, or lower descriptor.cutoff"
-            )
-    return ""
+    bulk = structures.periodic.all(axis=1)
+    volumes = np.where(bulk, np.abs(np.linalg.det(structures.cells)), np.inf)
+    neighbors = 4 / 3 * math.pi * cutoff**3 * structures.counts / volumes
+    if (neighbors > MOST_NEIGHBORS).any():
+        k = int(np.argmax(neighbors > MOST_NEIGHBORS))
+        raise JentmaxError(
+            f"structure {k}: its cell of {volumes[k]:.3g} Å^3 gives an atom about "
+            f"{neighbors[k]:.3g} neighbours within descriptor.cutoff, {cutoff:g} Å; at most "
+            f"{MOST_NEIGHBORS} are allowed: correct the cell, or lower descriptor.cutoff"
+        )
 
 
-def _packed(
-    environments: Iterable[Environments],
-) -> Iterator[tuple[Environments, list[int]]]:
-    """Structures packed together up to a fixed number of atoms, with their numbers of atoms."""
-    pending: list[Environments] = []
-    for one in environments:
-        if pending and sum(len(other.species) for other in [*pending, one]) > _ATOMS:
-            yield _pack(pending)
-            pending = []
-        pending.append(one)
-    if pending:
-        yield _pack(pending)
+class _Piece(NamedTuple):
+    """Some structures' atoms and their neighbours, as `many_environments` wants them."""
+
+    first: int
+    counts: np.ndarray
+    displacements: np.ndarray
+    species: np.ndarray
+    neighbor_species: np.ndarray
 
 
-def _pack(pending: Sequence[Environments]) -> tuple[Environments, list[int]]:
-    counts = [len(one.species) for one in pending]
-    n_atoms = -(-sum(counts) // _ATOMS) * _ATOMS
-    most = max(one.mask.shape[1] for one in pending)
-    n_neighbors = -(-most // _NEIGHBORS) * _NEIGHBORS
-    # The padding's distance is far from 0, and nothing else about it matters.
-    displacements = np.ones((3, n_atoms, n_neighbors))
-    mask = np.zeros((n_atoms, n_neighbors), bool)
-    species = np.zeros(n_atoms, np.int32)
-    neighbor_species = np.zeros((n_atoms, n_neighbors), np.int32)
+def _pieces(structures: Structures, settings: Settings, cutoff: float) -> Iterator[_Piece]:
+    """All structures, as many at once as have some number of neighbours."""
+    from ase.data import atomic_numbers
+
+    search = HostSearch(cutoff)
+    kinds = np.zeros(len(atomic_numbers), np.int32)
+    for kind, symbol in enumerate(settings.system.species):
+        kinds[atomic_numbers[symbol]] = kind
+    species = kinds[structures.numbers]
+    pending: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    begin = n_pairs = 0
+    pointer = structures.pointer.tolist()
+    for k, (start, end) in enumerate(itertools.pairwise(pointer)):
+        counts, indices, displacements = search(
+            structures.positions[start:end], structures.cells[k], structures.periodic[k]
+        )
+        pending.append((counts, start + indices, displacements))
+        n_pairs += len(indices)
+        if n_pairs > _PAIRS_AT_ONCE or k + 1 == len(structures):
+            counts, indices, displacements = map(np.concatenate, zip(*pending, strict=True))
+            yield _Piece(begin, counts, displacements, species[begin:end], species[indices])
+            pending, begin, n_pairs = [], end, 0
+
+
+def _blocks(
+    counts: np.ndarray, n_devices: int, capacities: set[int]
+) -> Iterator[tuple[np.ndarray, int, int]]:
+    """Atoms to be described in one call, room for neighbours, and room for atoms.
+
+    Atoms with like numbers of neighbours stand together. Another room for neighbours is added to
+    ``capacities`` only where the known ones are too small or waste much: compiling takes as long
+    as describing some hundred thousand atoms.
+    """
+    order = np.argsort(-counts, kind="stable")
     first = 0
-    for one, count in zip(pending, counts, strict=True):
-        atoms, slots = slice(first, first + count), slice(one.mask.shape[1])
-        displacements[:, atoms, slots] = one.displacements
-        mask[atoms, slots] = one.mask
-        species[atoms] = one.species
-        neighbor_species[atoms, slots] = one.neighbor_species
-        first += count
-    packed = Environments(displacements, mask, species, neighbor_species)  # pyright: ignore[reportArgumentType]
-    return packed, counts
+    while first < len(order):
+        most = max(8, int(counts[order[first]]))
+        fitting = [capacity for capacity in capacities if most <= capacity <= 4 * most]
+        capacity = min(fitting, default=1 << (most - 1).bit_length())
+        capacities.add(capacity)
+        room = n_devices * max(8, _PAIRS // capacity)
+        yield order[first : first + room], capacity, room
+        first += room
+
+
+def _ahead(pieces: Iterator[_Piece]) -> Iterator[_Piece]:
+    """The same, each made while the one before it is used."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, pieces, None)
+        while (piece := coming.result()) is not None:
+            coming = thread.submit(next, pieces, None)
+            yield piece
 
 
 @eqx.filter_jit
-def _features(descriptor: Snap, environments: Environments) -> Array:
-    return descriptor(environments)
+def _features(devices: Devices, descriptor: Snap, environments: Environments) -> Array:
+    return devices.each(lambda shared, own: shared(own), descriptor, environments)
+
+
+def _kept(path: Path, settings: Settings, cache: Path) -> Path | None:
+    """Where the description of a file is kept; None if the file cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+    given = {
+        "format": _FORMAT,
+        "versions": versions(),
+        "content": content,
+        "name": path.name,  # ASE looks at it to know the format
+        "descriptor": settings.descriptor.model_dump(mode="json"),
+        "species": settings.system.species,
+    }
+    key = hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
+    return cache / "descriptors" / f"{key[:32]}.npz"
+
+
+@contextlib.contextmanager
+def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Name the file in what is said of a structure."""
+    try:
+        yield
+    except JentmaxError as error:
+        raise JentmaxError(f"{path}, {error}") from None

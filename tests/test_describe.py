@@ -12,16 +12,16 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from dataset_files import BATCHES, write
 from tiny_runs import tiny
 
 import jentmax
 from jentmax import describe as room
 from jentmax.build import build_descriptor, build_potential
 from jentmax.dataset import Dataset
-from jentmax.describe import describe, describe_file, read_structures
+from jentmax.describe import describe, describe_file, described
 from jentmax.errors import JentmaxError
 from jentmax.neighbors import Environments
+from jentmax.structures import read_structures
 
 REAL = Path(__file__).parents[2] / "shared" / "data"
 
@@ -60,6 +60,12 @@ def features_of(descriptor, *arrays):
     return descriptor(Environments(*arrays))
 
 
+def features_by_structure(structures, settings):
+    """Features of each structure's atoms."""
+    ends = np.cumsum([len(atoms) for atoms in structures])
+    return np.split(describe(structures, settings).features, ends[:-1])
+
+
 def assert_close(features, expected):
     """Equal to rounding: float64 sums of some ten neighbours in another order."""
     assert features.shape == expected.shape
@@ -82,7 +88,9 @@ def test_as_by_the_potential():
         cell = np.diag([7.4, 7.4, 7.6])
         positions = rng.uniform(0, 7.4, (12, 3))
         expected = potential.terms(jnp.asarray(positions), jnp.asarray(cell)).features
-        [features] = describe([ase.Atoms("W12", positions, cell=cell, pbc=True)], settings)
+        [features] = features_by_structure(
+            [ase.Atoms("W12", positions, cell=cell, pbc=True)], settings
+        )
         assert features.dtype == np.float64
         assert_close(features, np.asarray(expected))
 
@@ -94,53 +102,85 @@ def test_species_weights_and_radii():
         "descriptor.weights={Be=-0.5, H=0.2}",
     )
     structures = [random_structure(n, symbols=("H", "W", "Be")) for n in (6, 11)]
-    for atoms, features in zip(structures, describe(structures, settings), strict=True):
+    for atoms, features in zip(
+        structures, features_by_structure(structures, settings), strict=True
+    ):
         assert len(set(atoms.symbols)) == 3
         assert_close(features, by_ase(atoms, settings))
 
 
-def test_structures_of_all_sizes_packed_together(monkeypatch):
-    """Each as if alone, in their order, also those larger than a pack and those that fill one."""
-    monkeypatch.setattr(room, "_ATOMS", 32)
+def test_structures_of_all_sizes_in_pieces_and_blocks(monkeypatch):
+    """Each as if alone, in their order, however the atoms are put together."""
+    settings = tiny()
     sizes = [1, 30, 1, 5, 27, 2, 33, 1, 64, 3]
     structures = [random_structure(n, seed) for seed, n in enumerate(sizes)]
-    packs = []
-    pack = room._pack
-
-    def spied(pending):
-        packs.append([len(one.species) for one in pending])
-        return pack(pending)
-
-    monkeypatch.setattr(room, "_pack", spied)
-    found = list(describe(structures, tiny()))
-    assert packs == [[1, 30, 1], [5, 27], [2], [33], [1], [64], [3]]
-    for atoms, features in zip(structures, found, strict=True):
-        expected = first_component(atoms, 3.6)
-        assert np.allclose(features[:, 0], expected, rtol=1e-10)
-    assert_close(found[4], by_ase(structures[4], tiny()))
+    structures.append(ase.Atoms("W"))
+    alone = [describe([atoms], settings) for atoms in structures]
+    for pairs_at_once, pairs in ((1, 64), (200, 128), (2**20, 2**14)):
+        monkeypatch.setattr(room, "_PAIRS_AT_ONCE", pairs_at_once)
+        monkeypatch.setattr(room, "_PAIRS", pairs)
+        found = describe(structures, settings)
+        assert_close(found.features, np.concatenate([one.features for one in alone]))
+        assert np.array_equal(found.neighbors, np.concatenate([one.neighbors for one in alone]))
+        assert np.array_equal(found.nearest, np.concatenate([one.nearest for one in alone]))
+    for atoms, one in zip(structures, alone, strict=True):
+        assert np.allclose(one.features[:, 0], first_component(atoms, 3.6), rtol=1e-10)
+    assert_close(alone[4].features, by_ase(structures[4], settings))
 
 
-def test_few_shapes_are_compiled(monkeypatch):
-    """Structures come one by one, and are described a thousand atoms at a time."""
-    shapes = set()
+def test_neighbours_and_the_nearest_of_them():
+    """As ASE finds them, images included; none and infinity where there are none."""
+    structures = [random_structure(n, n, density) for n, density in ((7, 0.03), (9, 0.004))]
+    found = describe(structures, tiny())
+    first = 0
+    for atoms in structures:
+        i, distances = ase.neighborlist.neighbor_list("id", atoms, 3.6)
+        own = slice(first, first + len(atoms))
+        assert np.array_equal(found.neighbors[own], np.bincount(i, minlength=len(atoms)))
+        for atom in range(len(atoms)):
+            # A square root of the same sum in another order.
+            expected = distances[i == atom].min(initial=np.inf)
+            assert found.nearest[own][atom] == pytest.approx(expected, rel=1e-14)
+        first += len(atoms)
+    assert 0 in found.neighbors
+    assert np.array_equal(np.isinf(found.nearest), found.neighbors == 0)
+
+
+def test_few_programs_are_compiled(monkeypatch):
+    """Little differences in the number of neighbours take none; a wasteful padding takes one."""
+    rooms = []
     features = room._features
 
-    def spied(descriptor, environments):
-        shapes.add(environments.mask.shape)
-        return features(descriptor, environments)
+    def spied(devices, descriptor, environments):
+        rooms.append(environments.mask.shape[1])
+        return features(devices, descriptor, environments)
 
     monkeypatch.setattr(room, "_features", spied)
-    structures = [random_structure(3 + seed % 7, seed) for seed in range(400)]
-    assert len(list(describe(structures, tiny()))) == 400
-    assert {n_atoms for n_atoms, _ in shapes} == {1024}
-    assert all(n_neighbors % 8 == 0 for _, n_neighbors in shapes)
-    assert len(shapes) <= 3
+    monkeypatch.setattr(room, "_PAIRS", 2**10)
+    fcc, wide = (ase.build.bulk("W", "fcc", a) for a in (4.0, 5.0))
+    simple = ase.build.bulk("W", "sc", 2.5)
+    dense = ase.build.bulk("W", "fcc", 1.9)
+    found = describe([fcc, simple, wide], tiny())
+    assert found.neighbors.tolist() == [12, 18, 12]
+    assert found.compilations == 1
+    found = describe([dense] + 200 * [simple], tiny())
+    assert found.neighbors[:2].tolist() == [12 + 6 + 24 + 12 + 24 + 8 + 48, 18]
+    assert found.compilations == 2
+    assert set(rooms) == {32, 256}
+
+
+def test_progress_is_reported(monkeypatch):
+    monkeypatch.setattr(room, "_PAIRS_AT_ONCE", 1)
+    told = []
+    structures = [random_structure(n) for n in (9, 8, 12)]
+    describe(structures, tiny(), lambda done, atoms: told.append((done, atoms)))
+    assert told == [(9, 29), (17, 29), (29, 29)]
 
 
 @pytest.mark.parametrize("pbc", list(itertools.product([True, False], repeat=3)))
 def test_any_periodicity(pbc):
     atoms = random_structure(7, pbc=pbc)
-    [features] = describe([atoms], tiny())
+    [features] = features_by_structure([atoms], tiny())
     assert_close(features, by_ase(atoms, tiny()))
 
 
@@ -150,18 +190,18 @@ def test_cells_that_are_missing_where_nothing_is_periodic():
     layer = ase.Atoms("W3", positions, cell=[4, 4, 0], pbc=[True, True, False])
     wire = ase.Atoms("W3", positions, cell=[0, 0, 5], pbc=[False, False, True])
     structures = [molecule, layer, wire]
-    for atoms, features in zip(structures, describe(structures, tiny()), strict=True):
+    for atoms, features in zip(structures, features_by_structure(structures, tiny()), strict=True):
         assert_close(features, by_ase(atoms, tiny()))
 
 
 def test_an_atom_without_neighbours():
     """An isolated atom's components are those of its own weight."""
     for cell, pbc in (([0, 0, 0], False), ([20, 20, 20], True)):
-        [features] = describe([ase.Atoms("W", cell=cell, pbc=pbc)], tiny())
+        [features] = features_by_structure([ase.Atoms("W", cell=cell, pbc=pbc)], tiny())
         # (j + 1) times the average of U_j1 U_j2 U_j at the pole: products of j + 1 there.
         assert_close(features, np.array([[1.0, 2, 3, 3, 3]]))
     lone = ase.Atoms("W3", [[0, 0, 0], [0, 0, 2.5], [10, 0, 0]])
-    [features] = describe([lone], tiny())
+    [features] = features_by_structure([lone], tiny())
     assert_close(features[2], np.array([1.0, 2, 3, 3, 3]))
     assert np.all(features[:2, 0] > 1)
 
@@ -174,7 +214,7 @@ def test_one_atom_cells():
     cubic = ase.build.bulk("W", cubic=True)
     skewed = bcc.copy()
     skewed.set_cell([[1, 0, 0], [5, 1, 0], [-3, 2, 1]] @ bcc.cell.array)
-    found = list(describe([bcc, fcc, cubic, skewed], settings))
+    found = features_by_structure([bcc, fcc, cubic, skewed], settings)
     for atoms, features in zip([bcc, fcc, cubic, skewed], found, strict=True):
         assert_close(features, by_ase(atoms, settings))
     assert_close(found[3], found[0])
@@ -183,7 +223,8 @@ def test_one_atom_cells():
 
 
 def test_nothing_to_describe():
-    assert list(describe([], tiny())) == []
+    found = describe([], tiny())
+    assert (found.features.shape, found.neighbors.shape, found.compilations) == ((0, 5), (0,), 0)
 
 
 def bad(change):
@@ -236,17 +277,18 @@ def foreign(atoms):
 )
 def test_structures_that_cannot_be_described(change, parts, tmp_path, monkeypatch):
     with pytest.raises(JentmaxError) as raised:
-        list(describe(bad(change), tiny()))
+        describe(bad(change), tiny())
     message = str(raised.value)
     assert message.startswith("structure 1: ")
     assert len(message.splitlines()) == 1
     for part in parts:
         assert part in message
     # Through a file: its name too, and nothing written.
-    monkeypatch.setattr(room, "read_structures", lambda path: bad(change))
+    monkeypatch.setattr(ase.io, "read", lambda path, index: bad(change))
+    Path("bad.extxyz").touch()
     with pytest.raises(JentmaxError, match=r"^bad\.extxyz, structure 1: "):
         describe_file("bad.extxyz", "out.h5", tiny())
-    assert os.listdir(tmp_path) == []
+    assert os.listdir(tmp_path) == ["bad.extxyz"]
 
 
 # Files
@@ -256,9 +298,9 @@ def test_a_file_becomes_a_data_set():
     structures = [random_structure(n, pbc=pbc) for n, pbc in ((5, True), (1, False), (8, True))]
     structures[2].pbc = [True, False, True]
     ase.io.write("some.extxyz", structures)
-    read = read_structures("some.extxyz")
+    read = ase.io.read("some.extxyz", ":")
     assert describe_file("some.extxyz", "set.h5", tiny()) == Path("set.h5")
-    expected = np.concatenate(list(describe(read, tiny())))
+    expected = describe(read, tiny()).features
     with Dataset("set.h5") as dataset:
         assert (dataset.kind, dataset.status, len(dataset)) == ("described", "complete", 3)
         assert dataset.columns == ("index", "cell", "periodic")
@@ -283,12 +325,6 @@ def test_a_described_file_can_be_described():
         assert np.array_equal(first.descriptors, second.descriptors)
 
 
-def test_the_structures_of_a_data_set():
-    write("set.h5", *BATCHES)
-    assert len(read_structures("set.h5")) == 6
-    assert len(read_structures(Path("set.h5"))) == 6
-
-
 def test_an_existing_output_stays(tmp_path):
     ase.io.write("some.extxyz", random_structure(5))
     Path("set.h5").write_text("an older file")
@@ -300,23 +336,122 @@ def test_an_existing_output_stays(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["set.h5", "some.extxyz"]
 
 
+# The cache
+
+
+def forbidden(path):
+    raise AssertionError(f"{path} is read")
+
+
+@pytest.fixture
+def known(monkeypatch):
+    """What is known of a file, in a cache; nothing is read from now on."""
+    atoms = [random_structure(5), random_structure(7), ase.Atoms("W")]
+    atoms[1].info["config_type"] = "random"
+    ase.io.write("some.extxyz", atoms)
+    found = described("some.extxyz", tiny(), Path("cache"))
+    assert [file.suffix for file in Path("cache", "descriptors").iterdir()] == [".npz"]
+    monkeypatch.setattr(room, "read_structures", forbidden)
+    return found
+
+
+def assert_same(found, expected):
+    """Structures and description are equal bit for bit."""
+    for one, other in zip(found, expected, strict=True):
+        for name, value in vars(one).items():
+            if name != "compilations":
+                assert np.array_equal(value, getattr(other, name)), name
+                assert value.dtype == getattr(other, name).dtype
+
+
+def test_a_file_is_described_once(known):
+    structures, description = known
+    assert structures.groups.tolist() == ["", "random", ""]
+    assert np.array_equal(description.features, describe(structures, tiny()).features)
+    assert (description.compilations, description.neighbors[-1]) == (1, 0)
+    assert_same(described(Path("some.extxyz"), tiny(), Path("cache")), known)
+    # What describes no environment may be anything.
+    same = tiny("run.structures=3", "sampler.steps=7", "potential.entropy_weight=1")
+    assert_same(described("some.extxyz", same, Path("cache")), known)
+
+
+def test_without_a_cache_files_are_read(known):
+    with pytest.raises(AssertionError, match=r"some\.extxyz is read"):
+        described("some.extxyz", tiny())
+
+
 @pytest.mark.parametrize(
-    ("name", "content", "parts"),
-    [
-        ("none.extxyz", None, ["none.extxyz: no such file", "give one that ASE reads"]),
-        ("empty.extxyz", "", ["empty.extxyz: ASE cannot read it", "extended XYZ"]),
-        ("notes.txt", "no structures here", ["notes.txt: ASE cannot read it", "extended XYZ"]),
-        ("cut.extxyz", '3\npbc="T T T"\nW 0 0 0\n', ["cut.extxyz: ASE cannot read it"]),
-        ("cut.h5", "\x89HDF\r\n\x1a\n and no more", ["cut.h5 is truncated or damaged"]),
-    ],
+    "overrides",
+    ["descriptor.cutoff=3.5", "descriptor.components=4", 'system.species=["W", "Be"]'],
 )
-def test_files_that_cannot_be_read(name, content, parts):
-    if content is not None:
-        Path(name).write_text(content, encoding="latin-1", newline="")
-    with pytest.raises(JentmaxError) as raised:
-        read_structures(name)
-    for part in parts:
-        assert part in str(raised.value)
+def test_other_settings_describe_anew(known, overrides):
+    with pytest.raises(AssertionError, match=r"some\.extxyz is read"):
+        described("some.extxyz", tiny(overrides), Path("cache"))
+
+
+def test_another_content_or_name_is_described_anew(known):
+    content = Path("some.extxyz").read_text()
+    Path("some.extxyz").write_text(content.replace("random", "others"))
+    Path("other.extxyz").write_text(content)  # ASE may know its format by its name
+    for name in ("some.extxyz", "other.extxyz"):
+        with pytest.raises(AssertionError, match=rf"{name} is read"):
+            described(name, tiny(), Path("cache"))
+
+
+def test_another_version_describes_anew(known, monkeypatch):
+    monkeypatch.setattr(room, "_FORMAT", room._FORMAT + 1)
+    with pytest.raises(AssertionError, match=r"some\.extxyz is read"):
+        described("some.extxyz", tiny(), Path("cache"))
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def emptied(path):
+    path.write_bytes(b"")
+
+
+def flipped(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+
+
+def foreign_arrays(path):
+    np.savez(path, positions=np.zeros(3))
+
+
+def a_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("damage", [cut, emptied, flipped, foreign_arrays, a_folder])
+def test_a_damaged_cache_is_made_anew(known, monkeypatch, damage):
+    [path] = Path("cache", "descriptors").iterdir()
+    damage(path)
+    monkeypatch.setattr(room, "read_structures", read_structures)
+    assert_same(described("some.extxyz", tiny(), Path("cache")), known)
+    monkeypatch.setattr(room, "read_structures", forbidden)
+    if damage is not a_folder:
+        assert_same(described("some.extxyz", tiny(), Path("cache")), known)
+    assert len(list(Path("cache", "descriptors").iterdir())) == 1
+
+
+def test_a_cache_that_cannot_be_written(known, monkeypatch):
+    Path("no-folder").touch()
+    monkeypatch.setattr(room, "read_structures", read_structures)
+    assert_same(described("some.extxyz", tiny(), Path("no-folder")), known)
+
+
+def test_what_cannot_be_described_is_named_and_not_kept():
+    Path("bad.extxyz").write_text("1\n\nW 0 0 0\n1\n\nFe 0 0 0\n")
+    with pytest.raises(JentmaxError, match=r"^bad\.extxyz, structure 1: species Fe"):
+        described("bad.extxyz", tiny(), Path("cache"))
+    with pytest.raises(JentmaxError, match=r"none\.extxyz: no such file"):
+        described("none.extxyz", tiny(), Path("cache"))
+    assert not Path("cache").exists()
 
 
 # The real sets
@@ -334,7 +469,7 @@ def test_real_structures():
     structures = list(some_real_structures())
     groups = {atoms.info["config_type"] for atoms in structures}
     assert {"slice_sample", "gamma_surface", "liquid", "bcc_distorted"} <= groups
-    found = list(describe(structures, settings))
+    found = features_by_structure(structures, settings)
     seen = set()
     for atoms, features in zip(structures, found, strict=True):
         assert features.shape == (len(atoms), 6)
@@ -352,5 +487,5 @@ def test_the_most_skewed_real_cells():
     skewed = [structures[k] for k in np.argsort(heights)[:6]]
     assert min(heights) < 1.5
     settings = jentmax.load("tungsten")
-    for atoms, features in zip(skewed, describe(skewed, settings), strict=True):
+    for atoms, features in zip(skewed, features_by_structure(skewed, settings), strict=True):
         assert_close(features, by_ase(atoms, settings))

@@ -60,7 +60,7 @@ def test_scale_is_the_deviation_of_the_features(states):
         )
     ]
     assert len(structures) == 4 * 5
-    features = np.concatenate(list(describe(structures, preliminary())))
+    features = describe(structures, preliminary()).features
     assert features.shape == (4 * 5 * 12, 5)
     # float64 sums of some ten neighbours in another order.
     assert np.allclose(scaling.shift, features.mean(axis=0), rtol=1e-12)

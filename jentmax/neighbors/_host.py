@@ -8,6 +8,50 @@ from jentmax.errors import JentmaxError
 from jentmax.neighbors._environments import Environments
 
 
+class HostSearch:
+    """Finds all pairs within a cutoff, of one structure after another.
+
+    Attributes:
+        cutoff: in Å.
+    """
+
+    cutoff: float
+
+    def __init__(self, cutoff: float) -> None:
+        """Prepares a search with this cutoff (Å)."""
+        # Deferred: only data sets need it.
+        import vesin
+
+        self.cutoff = cutoff
+        # Starting threads would take longer than most structures do.
+        self._search = vesin.NeighborList(cutoff=cutoff, full_list=True, sorted=True, n_threads=1)
+
+    def __call__(
+        self, positions: np.ndarray, cell: np.ndarray, periodic: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The neighbours of every atom, periodic images included.
+
+        Args:
+            positions: in Å, shape (n_atoms, 3).
+            cell: lattice vectors as rows, in Å, shape (3, 3).
+            periodic: along each lattice vector, shape (3,).
+
+        Returns:
+            Number of neighbours of each atom, shape (n_atoms,), and, the first atom's neighbours
+            first, the neighbours' indices, shape (n_pairs,), and the displacements to them in Å,
+            shape (n_pairs, 3).
+        """
+        pairs, displacements = self._search.compute(
+            points=np.asarray(positions, np.float64),
+            box=np.asarray(cell, np.float64),
+            periodic=periodic,
+            quantities="PD",
+            copy=False,  # what comes is gone with the next search
+        )
+        centers, neighbors = pairs.T.astype(np.intp)
+        return np.bincount(centers, minlength=len(positions)), neighbors, displacements.copy()
+
+
 def host_environments(
     positions: np.ndarray,
     cell: np.ndarray,
@@ -32,33 +76,62 @@ def host_environments(
     Raises:
         JentmaxError: if an atom has more neighbours than ``capacity``.
     """
-    # Deferred: only data sets need it.
-    import vesin
-
-    search = vesin.NeighborList(cutoff=cutoff, full_list=True, sorted=True)
-    centers, neighbors, vectors = search.compute(
-        points=np.asarray(positions, np.float64),
-        box=np.asarray(cell, np.float64),
-        periodic=np.broadcast_to(periodic, 3),
-        quantities="ijD",
+    counts, neighbors, displacements = HostSearch(cutoff)(
+        positions, cell, np.broadcast_to(periodic, 3)
     )
-    n_atoms = len(positions)
-    counts = np.bincount(centers, minlength=n_atoms)
     most = int(counts.max(initial=0))
     capacity = max(most, 1) if capacity is None else capacity
     if most > capacity:
         raise JentmaxError(
             f"capacity: {capacity} is too small for the {most} neighbours of an atom"
         )
-    slots = np.arange(len(centers)) - np.repeat(np.cumsum(counts) - counts, counts)
-    displacements = np.zeros((3, n_atoms, capacity))
-    displacements[0] = cutoff
-    displacements[:, centers, slots] = vectors.T
-    neighbor_species = np.zeros((n_atoms, capacity), np.int32)
-    neighbor_species[centers, slots] = np.asarray(species)[neighbors]
-    return Environments(
-        displacements=displacements,  # pyright: ignore[reportArgumentType]
-        mask=np.arange(capacity) < counts[:, None],  # pyright: ignore[reportArgumentType]
-        species=np.asarray(species, np.int32),  # pyright: ignore[reportArgumentType]
-        neighbor_species=neighbor_species,  # pyright: ignore[reportArgumentType]
+    species = np.asarray(species, np.int32)
+    environments = many_environments(
+        np.cumsum(counts) - counts,
+        counts,
+        displacements,
+        species,
+        species[neighbors],
+        cutoff,
+        capacity,
     )
+    return Environments(
+        displacements=np.swapaxes(environments.displacements[:, 0], 1, 2),  # pyright: ignore[reportArgumentType]
+        mask=environments.mask[0].T,
+        species=species,  # pyright: ignore[reportArgumentType]
+        neighbor_species=environments.neighbor_species[0].T,
+    )
+
+
+def many_environments(
+    starts: np.ndarray,
+    counts: np.ndarray,
+    displacements: np.ndarray,
+    species: np.ndarray,
+    neighbor_species: np.ndarray,
+    cutoff: float,
+    capacity: int,
+) -> Environments:
+    """The environments of many atoms of any structures: each is a replica of one atom.
+
+    Args:
+        starts: where each atom's neighbours begin in ``displacements``, shape (n_atoms,).
+        counts: number of neighbours of each atom, at most ``capacity``, shape (n_atoms,).
+        displacements: to the neighbours, in Å, shape (n_pairs, 3).
+        species: index of each atom's species, shape (n_atoms,).
+        neighbor_species: likewise of the neighbours, shape (n_pairs,).
+        cutoff: in Å; the padding lies there.
+        capacity: neighbours to make room for.
+
+    Returns:
+        Environments of numpy arrays in float64, with n_atoms replicas.
+    """
+    slots = np.arange(capacity)[:, None]
+    mask = slots < counts
+    pairs = (slots + starts)[mask]
+    vectors = np.zeros((3, *mask.shape))
+    vectors[0] = cutoff
+    vectors[:, mask] = displacements[pairs].T
+    kinds = np.zeros(mask.shape, np.int32)
+    kinds[mask] = neighbor_species[pairs]
+    return Environments(vectors[:, None], mask[None], species[None], kinds[None])  # pyright: ignore[reportArgumentType]
