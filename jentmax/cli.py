@@ -177,9 +177,10 @@ def describe(
     resolved = _load(settings, preset, overrides or [], element)
     refuse_existing(output, overwrite)
 
-    from jentmax.devices import quieten, use_cache
+    from jentmax.devices import quieten, use_cache, use_every_core
 
     quieten()
+    use_every_core()
     if not no_cache:
         use_cache()
 

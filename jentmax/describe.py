@@ -8,6 +8,7 @@ import itertools
 import json
 import math
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,7 +27,7 @@ from jentmax.description import Description, save, saved
 from jentmax.descriptors import Snap
 from jentmax.errors import JentmaxError
 from jentmax.neighbors import Environments, HostSearch, many_environments
-from jentmax.sharding import Devices, first_devices
+from jentmax.sharding import Devices, first_devices, n_available
 from jentmax.structures import Structures, read_structures
 from jentmax.versions import device_name, versions
 
@@ -36,8 +37,11 @@ if TYPE_CHECKING:
 _PAIRS = 2**14
 """Neighbours, padding included, that a device describes in one call: as fit into its caches."""
 
-_PAIRS_AT_ONCE = 2**20
-"""Neighbours that are found before they are described; the next are found meanwhile."""
+_PAIRS_AT_ONCE = 2**18
+"""Neighbours that are found before they are described."""
+
+_AHEAD = 4
+"""How many times as many are found meanwhile: about as long as a program compiles."""
 
 _FORMAT = 1
 """Of cached descriptions; to be raised whenever the same input gives something else."""
@@ -178,7 +182,7 @@ def describe_file(
         output,
         settings_toml=to_toml(settings),
         seed=settings.run.seed,
-        device=device_name(len(jax.local_devices())),
+        device=device_name(n_available()),
         scale=values.std(axis=0),
         shift=values.mean(axis=0),
         versions=versions(),
@@ -291,11 +295,11 @@ def _blocks(
 
 
 def _ahead(pieces: Iterator[_Piece]) -> Iterator[_Piece]:
-    """The same, each made while the one before it is used."""
+    """The same; the next few are made while one is used."""
     with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(next, pieces, None)
-        while (piece := coming.result()) is not None:
-            coming = thread.submit(next, pieces, None)
+        coming = deque(thread.submit(next, pieces, None) for _ in range(_AHEAD))
+        while (piece := coming.popleft().result()) is not None:
+            coming.append(thread.submit(next, pieces, None))
             yield piece
 
 

@@ -40,12 +40,12 @@ def by_ase(atoms, settings):
     descriptor = build_descriptor(settings)
     symbols = list(settings.system.species)
     i, j, displacements = ase.neighborlist.neighbor_list("ijD", atoms, descriptor.largest_cutoff)
-    species = np.zeros(64, np.int32)  # more than there are, to compile once
+    species = np.zeros(256, np.int32)  # more than there are, to compile once
     species[: len(atoms)] = [symbols.index(symbol) for symbol in atoms.symbols]
     room_for_neighbors = 128
-    vectors = np.full((64, room_for_neighbors, 3), 9.0)
-    mask = np.zeros((64, room_for_neighbors), bool)
-    neighbor_species = np.zeros((64, room_for_neighbors), np.int32)
+    vectors = np.full((256, room_for_neighbors, 3), 9.0)
+    mask = np.zeros((256, room_for_neighbors), bool)
+    neighbor_species = np.zeros((256, room_for_neighbors), np.int32)
     for atom in range(len(atoms)):
         mine = i == atom
         vectors[atom, : mine.sum()] = displacements[mine]
@@ -382,7 +382,7 @@ def test_without_a_cache_files_are_read(known):
 
 @pytest.mark.parametrize(
     "overrides",
-    ["descriptor.cutoff=3.5", "descriptor.components=4", 'system.species=["W", "Be"]'],
+    ["descriptor.cutoff=3.5", "descriptor.self_weight=0.9", 'system.species=["W", "Be"]'],
 )
 def test_other_settings_describe_anew(known, overrides):
     with pytest.raises(AssertionError, match=r"some\.extxyz is read"):
@@ -457,35 +457,54 @@ def test_what_cannot_be_described_is_named_and_not_kept():
 # The real sets
 
 
-def some_real_structures():
-    for name in ("tungsten_snap_gap", "tungsten_radiation_damage"):
-        if not (REAL / f"{name}.extxyz").exists():
-            pytest.skip(f"no {name}.extxyz in ../shared/data")
-        yield from ase.io.iread(REAL / f"{name}.extxyz", slice(None, None, 41))
+@pytest.fixture(scope="module", params=["tungsten_snap_gap", "tungsten_radiation_damage"])
+def real(request):
+    path = REAL / f"{request.param}.extxyz"
+    if not path.exists():
+        pytest.skip(f"no {path.name} in ../shared/data")
+    return read_structures(path)
 
 
-def test_real_structures():
+def assert_as_by_ase(structures, description, chosen, settings):
+    """Features, numbers of neighbours and nearest distances of the chosen structures."""
+    for k in chosen:
+        atoms, own = structures.atoms(k), structures.rows(np.array([k]))
+        assert_close(description.features[own], by_ase(atoms, settings))
+        i, distances = ase.neighborlist.neighbor_list("id", atoms, 4.0)
+        assert np.array_equal(description.neighbors[own], np.bincount(i, minlength=len(atoms)))
+        nearest = np.full(len(atoms), np.inf)
+        np.minimum.at(nearest, i, distances)
+        assert np.allclose(description.nearest[own], nearest, rtol=1e-12)  # of lengths of some Å
+
+
+def test_real_structures(real):
+    """Some of every group."""
+    chosen = []
+    for group in np.unique(real.groups):
+        members = np.flatnonzero(real.groups == group)
+        chosen += members[np.linspace(0, len(members) - 1, 3).astype(int)].tolist()
+    structures, settings = real[np.array(chosen)], jentmax.load("tungsten")
+    assert len(set(structures.groups)) == len(set(real.groups)) >= 15
+    assert_as_by_ase(structures, describe(structures, settings), range(len(structures)), settings)
+
+
+def test_the_most_skewed_real_cells(real):
+    one_atom = real[real.counts == 1]
+    heights = np.min(1 / np.linalg.norm(np.linalg.inv(one_atom.cells), axis=1), axis=1)
+    skewed = one_atom[np.argsort(heights)[:6]]
+    assert min(heights) < 1.0
     settings = jentmax.load("tungsten")
-    structures = list(some_real_structures())
-    groups = {atoms.info["config_type"] for atoms in structures}
-    assert {"slice_sample", "gamma_surface", "liquid", "bcc_distorted"} <= groups
-    found = features_by_structure(structures, settings)
-    seen = set()
-    for atoms, features in zip(structures, found, strict=True):
-        assert features.shape == (len(atoms), 6)
-        # 1e-10 of a component that sums some hundred terms.
-        assert np.allclose(features[:, 0], first_component(atoms, 4.0), rtol=1e-10)
-        if atoms.info["config_type"] not in seen and len(atoms) < 64:
-            seen.add(atoms.info["config_type"])
-            assert_close(features, by_ase(atoms, settings))
-    assert "slice_sample" in seen
+    assert_as_by_ase(skewed, describe(skewed, settings), range(6), settings)
 
 
-def test_the_most_skewed_real_cells():
-    structures = [atoms for atoms in some_real_structures() if len(atoms) == 1]
-    heights = [np.min(1 / np.linalg.norm(atoms.cell.reciprocal(), axis=1)) for atoms in structures]
-    skewed = [structures[k] for k in np.argsort(heights)[:6]]
-    assert min(heights) < 1.5
-    settings = jentmax.load("tungsten")
-    for atoms, features in zip(skewed, features_by_structure(skewed, settings), strict=True):
-        assert_close(features, by_ase(atoms, settings))
+@pytest.mark.parametrize("real", ["tungsten_radiation_damage"], indirect=True)
+def test_real_atoms_without_neighbours(real):
+    """They are counted: dimers further apart than the cutoff are no environments of others."""
+    dimers = real[real.groups == "dimer"]
+    distances = np.linalg.norm(dimers.positions[1::2] - dimers.positions[::2], axis=1)
+    settings = jentmax.load("tungsten", ["descriptor.cutoff=3.0"])
+    description = describe(dimers, settings)
+    assert 0 < np.sum(distances > 3) < len(distances)
+    assert np.array_equal(description.neighbors, np.repeat(distances < 3, 2))
+    expected = np.where(distances < 3, distances, np.inf)
+    assert np.allclose(description.nearest, np.repeat(expected, 2), rtol=1e-12)
