@@ -34,8 +34,9 @@ from jentmax.versions import device_name, versions
 if TYPE_CHECKING:
     from ase import Atoms
 
-_PAIRS = 2**14
-"""Neighbours, padding included, that a device describes in one call: as fit into its caches."""
+_WORK = 2**17
+"""Neighbours, padding included, times features that a device describes in one call: few enough
+for its caches and, where there are many features, for its memory."""
 
 _PAIRS_AT_ONCE = 2**18
 """Neighbours that are found before they are described."""
@@ -96,28 +97,27 @@ def describe(
 
     pieces = _pieces(structures, settings, descriptor.largest_cutoff)
     for first, counts, displacements, species, neighbor_species in _ahead(pieces):
-        own = slice(first, first + len(counts))
         starts = np.cumsum(counts) - counts
-        neighbors[own] = counts
+        some = np.flatnonzero(counts)
         distances = np.sqrt(np.einsum("pc,pc->p", displacements, displacements))
-        some = counts > 0
-        nearest[own][some] = np.minimum.reduceat(distances, starts[some]) if some.any() else []
+        neighbors[first : first + len(counts)] = counts
+        nearest[first + some] = np.minimum.reduceat(distances, starts[some])
         collect()
-        for atoms, capacity, room in _blocks(counts, devices.mesh.size, capacities):
-            lacking = (0, room - len(atoms))
+        for atoms, capacity in _blocks(counts, descriptor.n_features, devices, capacities):
+            own = np.maximum(atoms, 0)
             environments = many_environments(
-                np.pad(starts[atoms], lacking),
-                np.pad(counts[atoms], lacking),
+                starts[own],
+                np.where(atoms < 0, 0, counts[own]),
                 displacements,
-                np.pad(species[atoms], lacking),
+                species[own],
                 neighbor_species,
                 descriptor.largest_cutoff,
                 capacity,
             )
             with jax.enable_x64(True):
                 values = _features(devices, descriptor, devices.split(environments))
-            under_way.append((first + atoms, values))
-        report(own.stop, n_atoms)
+            under_way.append((first + atoms[atoms >= 0], values))
+        report(first + len(counts), n_atoms)
     collect()
     return Description(features, neighbors, nearest, len(capacities))
 
@@ -274,24 +274,26 @@ def _pieces(structures: Structures, settings: Settings, cutoff: float) -> Iterat
 
 
 def _blocks(
-    counts: np.ndarray, n_devices: int, capacities: set[int]
-) -> Iterator[tuple[np.ndarray, int, int]]:
-    """Atoms to be described in one call, room for neighbours, and room for atoms.
+    counts: np.ndarray, n_features: int, devices: Devices, capacities: set[int]
+) -> Iterator[tuple[np.ndarray, int]]:
+    """Atoms to be described in one call, padded with -1, and room for neighbours.
 
     Atoms with like numbers of neighbours stand together. Another room for neighbours is added to
     ``capacities`` only where the known ones are too small or waste much: compiling takes as long
     as describing some hundred thousand atoms.
     """
     order = np.argsort(-counts, kind="stable")
-    first = 0
-    while first < len(order):
-        most = max(8, int(counts[order[first]]))
+    while len(order):
+        most = max(8, int(counts[order[0]]))
         fitting = [capacity for capacity in capacities if most <= capacity <= 4 * most]
         capacity = min(fitting, default=1 << (most - 1).bit_length())
         capacities.add(capacity)
-        room = n_devices * max(8, _PAIRS // capacity)
-        yield order[first : first + room], capacity, room
-        first += room
+        on_each = max(8, _WORK // (capacity * n_features) // 8 * 8)
+        atoms, order = np.split(order, [on_each * devices.mesh.size])
+        yield (
+            np.pad(atoms, (0, on_each * devices.mesh.size - len(atoms)), constant_values=-1),
+            capacity,
+        )
 
 
 def _ahead(pieces: Iterator[_Piece]) -> Iterator[_Piece]:

@@ -116,9 +116,9 @@ def test_structures_of_all_sizes_in_pieces_and_blocks(monkeypatch):
     structures = [random_structure(n, seed) for seed, n in enumerate(sizes)]
     structures.append(ase.Atoms("W"))
     alone = [describe([atoms], settings) for atoms in structures]
-    for pairs_at_once, pairs in ((1, 64), (200, 128), (2**20, 2**14)):
+    for pairs_at_once, work in ((1, 500), (200, 1000), (2**20, 2**17)):
         monkeypatch.setattr(room, "_PAIRS_AT_ONCE", pairs_at_once)
-        monkeypatch.setattr(room, "_PAIRS", pairs)
+        monkeypatch.setattr(room, "_WORK", work)
         found = describe(structures, settings)
         assert_close(found.features, np.concatenate([one.features for one in alone]))
         assert np.array_equal(found.neighbors, np.concatenate([one.neighbors for one in alone]))
@@ -156,7 +156,7 @@ def test_few_programs_are_compiled(monkeypatch):
         return features(devices, descriptor, environments)
 
     monkeypatch.setattr(room, "_features", spied)
-    monkeypatch.setattr(room, "_PAIRS", 2**10)
+    monkeypatch.setattr(room, "_WORK", 5000)
     fcc, wide = (ase.build.bulk("W", "fcc", a) for a in (4.0, 5.0))
     simple = ase.build.bulk("W", "sc", 2.5)
     dense = ase.build.bulk("W", "fcc", 1.9)
