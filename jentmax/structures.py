@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import itertools
 import os
 from collections.abc import Sequence
@@ -95,7 +96,7 @@ class Structures:
         return np.diff(self.pointer)
 
     def rows(self, which: slice | np.ndarray) -> np.ndarray:
-        """Indices of the atoms of some structures, in those structures' order.
+        """Indices of the atoms of some structures, structure after structure.
 
         Args:
             which: a slice, numbers of structures, or a mask of shape (n,).
@@ -145,12 +146,7 @@ def repeats(
     Lengths are rounded to 1e-4 Å and then compared: two that differ by less may fall on different
     sides of a rounding, and those structures count as different.
 
-    Args:
-        positions: see `Structures`, as all that follow.
-        numbers: ...
-        cells: ...
-        periodic: ...
-        pointer: ...
+    The arguments are those of `Structures`.
 
     Returns:
         Shape (n,).
@@ -164,7 +160,7 @@ def repeats(
     repeated = np.zeros(len(pointer) - 1, bool)
     for k, (start, end) in enumerate(itertools.pairwise(pointer)):
         parts = (numbers[start:end], positions[start:end], cells[k], periodic[k])
-        key = tuple(part.tobytes() for part in parts)
+        key = hashlib.sha256(b"".join(part.tobytes() for part in parts)).digest()
         repeated[k] = key in seen
         seen.add(key)
     return repeated
