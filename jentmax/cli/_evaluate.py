@@ -149,12 +149,15 @@ def evaluate(
             f"{sum(counts.values())} environments of {sum(len(one.structures) for one in sets)} "
             f"structures described, {compiled} programs compiled"
         )
+        if by == "structure":  # whole ones do not add up to any number
+            for one in sets:
+                counts[one.name] -= 2 * int(one.structures.counts.max())
         n_train, n_test = sizes(counts, train, test, _DEFAULT_SIZES)
         if train is test is None and (n_train, n_test) != _DEFAULT_SIZES:
             least = min(counts, key=counts.__getitem__)
             phases.note(
                 f"{n_train} training and {n_test} test environments instead of "
-                f"{_DEFAULT_SIZES[0]} and {_DEFAULT_SIZES[1]}: {least} has {counts[least]}"
+                f"{_DEFAULT_SIZES[0]} and {_DEFAULT_SIZES[1]}: {least} has {counts[least]} to draw"
             )
         how = Decompositions(n_train, n_test, decompositions, seed, by)
         evaluation = run(sets, resolved, how, reference, scaling, phases.report)

@@ -96,7 +96,7 @@ def sizes(
     """Numbers of training and test environments that all sets have.
 
     Args:
-        counts: environments by name of the set.
+        counts: environments that can be drawn, by name of the set.
         train: as asked for, or None.
         test: likewise.
         default: what is taken where nothing is asked for. Where the smallest set has fewer, all
@@ -109,7 +109,7 @@ def sizes(
     least = counts[name]
     if least < 3:
         raise JentmaxError(
-            f"{name} has {least} environments; at least 3 are needed: give a larger set"
+            f"{name} has {least} environments to draw; at least 3 are needed: give a larger set"
         )
     if train is None and test is None:
         share = min(1.0, least / sum(default))
@@ -119,7 +119,7 @@ def sizes(
     if train + test > least:
         raise JentmaxError(
             f"--train {train} and --test {test} are {train + test} environments, and {name} has "
-            f"{least}; ask for fewer, or give a larger set"
+            f"{least} to draw; ask for fewer, or give a larger set"
         )
     return train, test
 
