@@ -97,6 +97,7 @@ def _scratch(path: Path) -> Path:
 
 
 def _fill(folder: Path, evaluation: Evaluation, report: Report) -> None:
+    report("tables and figures", 0, 1)
     all_tables = tables(evaluation)
     (folder / "tables.csv").write_text(as_csv(all_tables), encoding="utf-8")
     (folder / "tables.md").write_text(as_markdown(all_tables), encoding="utf-8")
@@ -104,7 +105,7 @@ def _fill(folder: Path, evaluation: Evaluation, report: Report) -> None:
     drawings = figures(evaluation)
     pictures = {}
     for done, drawing in enumerate(drawings):
-        report("figures", done, len(drawings))
+        report("tables and figures", done, len(drawings))
         files = plotting.save(drawing.figure, folder / "figures", drawing.stem)
         inches = drawing.figure.get_figwidth()
         pictures[drawing.stem] = Picture(drawing.caption, *files, inches)
@@ -114,7 +115,7 @@ def _fill(folder: Path, evaluation: Evaluation, report: Report) -> None:
         _facts(evaluation),
         _sections(evaluation, all_tables, pictures),
     )
-    report("figures", len(drawings), len(drawings))
+    report("tables and figures", len(drawings), len(drawings))
 
 
 def _facts(evaluation: Evaluation) -> dict[str, str]:
