@@ -10,7 +10,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jentmax.choose import select as select
     from jentmax.config import Settings as Settings
     from jentmax.config import load as load
     from jentmax.dataset import Dataset as Dataset
@@ -26,13 +25,14 @@ if TYPE_CHECKING:
     from jentmax.repulsion import ClarkeSmith as ClarkeSmith
     from jentmax.samplers import Langevin as Langevin
     from jentmax.samplers import Quench as Quench
+    from jentmax.selection import select as select
     from jentmax.system import System as System
 
 __version__ = "0.1.0"
 
 # No module may have the name of one of these: importing it would put it in their place.
 _HOMES = {
-    "select": "choose",
+    "select": "selection",
     "Settings": "config",
     "load": "config",
     "Dataset": "dataset",

@@ -9,9 +9,9 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from dataset_files import edit
 
 import jentmax
-from jentmax import choose
 from jentmax.describe import described
 from jentmax.selection import farthest_point, random_order
+from jentmax.selection import select as chosen_by
 
 N = 14
 
@@ -208,7 +208,7 @@ def test_refused(call, candidates, tmp_path, line, message):
 
 
 def test_from_python(candidates):
-    assert jentmax.select is choose.select
+    assert jentmax.select is chosen_by
     selection = jentmax.select("all.extxyz", "best.traj", jentmax.load("tungsten"), 6)
     assert [atoms.info["selection_rank"] for atoms in written("best.traj")] == list(range(6))
     assert selection.chosen.tolist() == kinds("best.traj")

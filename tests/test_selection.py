@@ -226,7 +226,7 @@ def test_more_environments_than_fit_one_block(monkeypatch):
         lambda: nearest_distances(features, features[:7]),
     ]
     at_once = [call() for call in calls]
-    monkeypatch.setattr("jentmax.selection._PAIRS", 5)
+    monkeypatch.setattr("jentmax.selection._orders._PAIRS", 5)
     for call, expected in zip(calls, at_once, strict=True):
         # Sums of kernels may be ordered otherwise in blocks of another width.
         assert np.allclose(call(), expected, rtol=1e-12)

@@ -71,8 +71,8 @@ def select(
     if not no_cache:
         use_cache()
 
-    from jentmax.choose import select as run
     from jentmax.console import print_selection
+    from jentmax.selection import select as run
 
     selection = run(
         path,

@@ -8,7 +8,7 @@ from rich.console import Console as RichConsole
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from jentmax.choose import Selection
+    from jentmax.selection import Selection
 
 
 def print_selection(selection: Selection, output: str) -> None:

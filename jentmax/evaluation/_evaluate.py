@@ -17,7 +17,7 @@ from jentmax.evaluation._kernels import Kernels, compare_by_kernels
 from jentmax.evaluation._map import principal_axes
 from jentmax.evaluation._measures import local_entropies, log_determinant
 from jentmax.evaluation._radial import radial_distribution
-from jentmax.evaluation._sets import EnvironmentSet, Report
+from jentmax.evaluation._sets import EnvironmentSet, Report, ignore
 from jentmax.structures import Structures
 
 if TYPE_CHECKING:
@@ -109,10 +109,6 @@ class Evaluation:
         """The structures of a set to look at."""
         structures = self.sets[self.names.index(name)].structures
         return [structures.atoms(k) for k in self.exemplars[name]]
-
-
-def ignore(phase: str, done: int, total: int) -> None:
-    """Report nothing."""
 
 
 def evaluate(

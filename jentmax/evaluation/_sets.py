@@ -21,6 +21,10 @@ Report = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is of it."""
 
 
+def ignore(phase: str, done: int, total: int) -> None:
+    """Report nothing."""
+
+
 @dataclasses.dataclass(frozen=True)
 class EnvironmentSet:
     """The atomic environments of one file.
@@ -68,9 +72,9 @@ def open_sets(
     paths: Sequence[str],
     names: Sequence[str],
     settings: Settings,
-    duplicates: Duplicates,
-    cache: Path | None,
-    report: Report,
+    duplicates: Duplicates = "keep",
+    cache: Path | None = None,
+    report: Report = ignore,
 ) -> list[EnvironmentSet]:
     """Read and describe the sets' files.
 

@@ -13,9 +13,9 @@ from jentmax import plotting
 from jentmax._output import writing
 from jentmax.errors import JentmaxError
 from jentmax.evaluation import _store
-from jentmax.evaluation._evaluate import Evaluation, ignore
+from jentmax.evaluation._evaluate import Evaluation
 from jentmax.evaluation._figures import figures
-from jentmax.evaluation._sets import Report
+from jentmax.evaluation._sets import Report, ignore
 from jentmax.evaluation._tables import Table, as_csv, as_markdown, tables
 from jentmax.report import Exemplar, Picture, Section, write_report
 from jentmax.report import Table as ReportTable

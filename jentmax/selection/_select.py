@@ -20,7 +20,7 @@ from jentmax.errors import JentmaxError
 from jentmax.evaluation import silverman_bandwidth
 from jentmax.export import export, refuse_output
 from jentmax.plotting import coverage_curve
-from jentmax.selection import (
+from jentmax.selection._orders import (
     coverage,
     farthest_point,
     most_informative,
