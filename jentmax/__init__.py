@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from jentmax.neighbors import neighbor_finder as neighbor_finder
     from jentmax.potential import Potential as Potential
     from jentmax.repulsion import ClarkeSmith as ClarkeSmith
+    from jentmax.samplers import Descent as Descent
     from jentmax.samplers import Langevin as Langevin
-    from jentmax.samplers import Quench as Quench
     from jentmax.selection import select as select
     from jentmax.system import System as System
 
@@ -47,7 +47,7 @@ _HOMES = {
     "Potential": "potential",
     "ClarkeSmith": "repulsion",
     "Langevin": "samplers",
-    "Quench": "samplers",
+    "Descent": "samplers",
     "System": "system",
 }
 

@@ -20,7 +20,7 @@ from jentmax.errors import JentmaxError
 from jentmax.memory import Width, is_out_of_memory
 from jentmax.potential import Potential, Terms
 from jentmax.progress import Counter
-from jentmax.samplers import Langevin, Quench, State
+from jentmax.samplers import Descent, Langevin, State
 from jentmax.sharding import Devices
 
 ATTEMPTS = 5
@@ -69,7 +69,7 @@ class Batch:
     def sample(self, potential: Potential) -> None:
         """Take the potential in which the chains anneal and descend."""
         self._sampler: Langevin = build_sampler(self._settings, potential)
-        self._quench: Quench = build_quench(self._settings, potential)
+        self._quench: Descent = build_quench(self._settings, potential)
 
     @property
     def n_atoms(self) -> int:

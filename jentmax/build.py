@@ -15,7 +15,7 @@ from jentmax.entropy import NearestNeighbor
 from jentmax.neighbors import neighbor_finder
 from jentmax.potential import Potential
 from jentmax.repulsion import ClarkeSmith
-from jentmax.samplers import Langevin, Quench
+from jentmax.samplers import ADAM, Descent, Langevin
 from jentmax.system import tetragonal_cell
 
 
@@ -87,9 +87,9 @@ def build_sampler(settings: Settings, potential: Potential) -> Langevin:
     )
 
 
-def build_quench(settings: Settings, potential: Potential) -> Quench:
+def build_quench(settings: Settings, potential: Potential) -> Descent:
     """The descent of the [quench] section."""
-    return Quench(potential, settings.quench.step_length)
+    return Descent(potential, ADAM, settings.quench.step_length)
 
 
 def build_preliminary(

@@ -42,6 +42,16 @@ def number_of(name: str) -> np.ndarray:
     return np.asarray(list(SCHEDULES).index(name), np.int32)
 
 
+def as_schedule(name: ArrayLike | str) -> ArrayLike:
+    """A schedule's number, from its name or itself: for fields that are data."""
+    return number_of(name) if isinstance(name, str) else name
+
+
+def as_number(value: ArrayLike) -> ArrayLike:
+    """A number as an array: for fields that are data, which compiled programs do not depend on."""
+    return np.asarray(value, float) if isinstance(value, int | float) else value
+
+
 def evaluate(number: ArrayLike, progress: ArrayLike) -> Array:
     """A schedule whose number is data, so that one compiled program follows them all."""
     return jnp.stack([schedule(progress) for schedule in SCHEDULES.values()])[number]

@@ -13,7 +13,7 @@ from jentmax.descriptors import Snap
 from jentmax.entropy import NearestNeighbor
 from jentmax.neighbors import AllPairs, NeighborList, neighbor_finder
 from jentmax.repulsion import ClarkeSmith
-from jentmax.samplers import Langevin, Quench
+from jentmax.samplers import BasinHopping, Descent, Fire, Langevin
 from jentmax.system import cell_heights
 
 DESCRIPTORS = {
@@ -29,7 +29,9 @@ REPULSIONS = {
 }
 SAMPLERS = {
     "langevin": Langevin,
-    "quench": Quench,
+    "descent": Descent,
+    "fire": Fire,
+    "basin hopping": BasinHopping,
 }
 
 

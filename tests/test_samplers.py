@@ -18,7 +18,7 @@ from jentmax.entropy import NearestNeighbor
 from jentmax.neighbors import AllPairs, NeighborList
 from jentmax.potential import Potential
 from jentmax.repulsion import ClarkeSmith
-from jentmax.samplers import Langevin, Quench, run
+from jentmax.samplers import ADAM, Descent, Langevin, run
 from jentmax.samplers._state import forces_at
 from jentmax.system import System, random_positions
 from jentmax.units import ACCELERATION
@@ -261,7 +261,7 @@ def test_in_one_call_or_in_several(annealed):
 def test_a_descent_from_the_end_of_a_cycle(annealed):
     langevin, keys, _, end, _ = annealed
     given = load("tungsten").quench
-    quench = Quench(langevin.potential, given.step_length)
+    quench = Descent(langevin.potential, ADAM, given.step_length)
     state = init(quench, keys, end.system, end.entropy_weight)
 
     before = terms(TUNGSTEN, state).energy
@@ -281,7 +281,7 @@ def test_a_descent_on_a_smooth_potential_ends_at_a_minimum():
     rng = np.random.default_rng(0)
     system = in_a_large_cell(jnp.asarray(rng.uniform(0, 4, (6, 3, 4))), np.full(6, 50.0))
     keys, weights = keys_of(0, 4), weights_of(0.0, 4, jnp.float64)
-    quench = Quench(potential, step_length=0.05)
+    quench = Descent(potential, ADAM, step_length=0.05)
     start = init(quench, keys, system, weights)
     end, _ = run(quench, keys, start, 0, 1000, 1000)
     assert np.all(terms(potential, end).energy < terms(potential, start).energy)

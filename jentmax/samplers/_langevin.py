@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key
 
 from jentmax.potential import Potential
 from jentmax.samplers._state import Sampler, State, forces_at, moved, normal
-from jentmax.schedules import evaluate, number_of
+from jentmax.schedules import as_number, as_schedule, evaluate
 from jentmax.system import System
 from jentmax.units import ACCELERATION, BOLTZMANN
-
-
-def _number(value: ArrayLike) -> ArrayLike:
-    return np.asarray(value, float) if isinstance(value, int | float) else value
-
-
-def _schedule(name: ArrayLike | str) -> ArrayLike:
-    return number_of(name) if isinstance(name, str) else name
 
 
 class Langevin(Sampler):
@@ -48,12 +39,14 @@ class Langevin(Sampler):
     """
 
     potential: Potential
-    timestep: Float[ArrayLike, ""] = eqx.field(converter=_number, default=1.0)
-    friction: Float[ArrayLike, ""] = eqx.field(converter=_number, default=100.0)
-    temperature: Float[ArrayLike, ""] = eqx.field(converter=_number, default=10_000.0)
-    temperature_schedule: Int[ArrayLike, ""] = eqx.field(converter=_schedule, default="linear-down")
-    entropy_schedule: Int[ArrayLike, ""] = eqx.field(converter=_schedule, default="linear-up")
-    force_cap: Float[ArrayLike, ""] = eqx.field(converter=_number, default=20.0)
+    timestep: Float[ArrayLike, ""] = eqx.field(converter=as_number, default=1.0)
+    friction: Float[ArrayLike, ""] = eqx.field(converter=as_number, default=100.0)
+    temperature: Float[ArrayLike, ""] = eqx.field(converter=as_number, default=10_000.0)
+    temperature_schedule: Int[ArrayLike, ""] = eqx.field(
+        converter=as_schedule, default="linear-down"
+    )
+    entropy_schedule: Int[ArrayLike, ""] = eqx.field(converter=as_schedule, default="linear-up")
+    force_cap: Float[ArrayLike, ""] = eqx.field(converter=as_number, default=20.0)
 
     def init(
         self,
