@@ -9,11 +9,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
 from jentmax.potential import Potential
 from jentmax.samplers._descent import Descent
-from jentmax.samplers._state import Sampler, State, fold_in, moved, normal
+from jentmax.samplers._state import Sampler, State, energy_and_forces_at, fold_in, moved, normal
 from jentmax.schedules import as_number
 from jentmax.system import System
 
@@ -53,57 +53,51 @@ class BasinHopping(Sampler):
     ) -> State:
         """The state at the start of the first descent."""
         state = self._descent().init(key, system, entropy_weight)
-        return _remembering(
-            state,
-            _Memory(
-                positions=system.positions,
-                energy=jnp.full_like(entropy_weight, jnp.inf),
-                number=jnp.zeros((), jnp.int32),
-                descent=state.memory,
+        memory = _Memory(
+            positions=system.positions,
+            energy=jnp.full_like(entropy_weight, jnp.inf),
+            number=jnp.zeros((), jnp.int32),
+            descent=state.memory,
+        )
+        return dataclasses.replace(state, memory=memory)
+
+    def step(self, key: Key[Array, "*replicas"], state: State, progress: Float[Array, ""]) -> State:
+        """One step of a descent, or the hop to the next one, or at the end back to the best."""
+        system, memory, positions = state.system, state.memory, state.system.positions
+        neighbors = self.potential.finder.refreshed(state.neighbors, positions, system.cell)
+        energy, forces = energy_and_forces_at(
+            self.potential, positions, system, state.entropy_weight, neighbors
+        )
+        share = progress * jnp.asarray(self.descents, progress.dtype)
+        number = jnp.ceil(share).astype(jnp.int32) - 1
+        hops, ends = number > memory.number, progress >= 1
+        kept = (hops | ends) & (energy < memory.energy)
+        best = jnp.where(kept, positions, memory.positions)
+        descent = self._descent()
+        after = descent.after(
+            key,
+            dataclasses.replace(state, memory=memory.descent),
+            neighbors,
+            forces,
+            share - number.astype(share.dtype),
+        )
+        random = normal(fold_in(key, 1), positions.shape[:2], positions.dtype)
+        displaced = best + jnp.asarray(self.displacement, positions.dtype) * random
+        positions = jnp.where(hops, displaced, after.system.positions)
+        return dataclasses.replace(
+            after,
+            system=moved(state, jnp.where(ends, best, positions)),
+            memory=_Memory(
+                positions=best,
+                energy=jnp.where(kept, energy, memory.energy),
+                number=number,
+                descent=jax.tree.map(
+                    lambda begun, going: jnp.where(hops, begun, going),
+                    descent.start(system.positions),
+                    after.memory,
+                ),
             ),
         )
 
-    def step(self, key: Key[Array, "*replicas"], state: State, progress: Float[Array, ""]) -> State:
-        """One step of the descent under way, after a hop where a new one begins."""
-        share = progress * jnp.asarray(self.descents, progress.dtype)
-        number = jnp.ceil(share).astype(jnp.int32) - 1
-        state = jax.lax.cond(number > state.memory.number, self._hopped, _same, key, state, number)
-        memory = state.memory
-        descending = _remembering(state, memory.descent)
-        after = self._descent().step(key, descending, share - number.astype(share.dtype))
-        after = _remembering(after, memory._replace(descent=after.memory))
-        return jax.lax.cond(progress >= 1, self._best, _same, key, after, number)
-
     def _descent(self) -> Descent:
         return Descent(self.potential, step_length=self.step_length)
-
-    def _best(self, key: Key[Array, "*replicas"], state: State, number: Int[Array, ""]) -> State:
-        """The better of the state and the best so far, which it becomes."""
-        system, memory = state.system, state.memory
-        energy = self.potential.energy(
-            system.positions, system.cell, system.species, state.entropy_weight
-        )
-        better = energy < memory.energy
-        positions = jnp.where(better, system.positions, memory.positions)
-        memory = memory._replace(
-            positions=positions, energy=jnp.where(better, energy, memory.energy), number=number
-        )
-        return dataclasses.replace(state, system=moved(state, positions), memory=memory)
-
-    def _hopped(self, key: Key[Array, "*replicas"], state: State, number: Int[Array, ""]) -> State:
-        """The start of a new descent, near the best minimum so far."""
-        state = self._best(key, state, number)
-        positions = state.system.positions
-        random = normal(fold_in(key, 1), positions.shape[:2], positions.dtype)
-        displaced = positions + jnp.asarray(self.displacement, positions.dtype) * random
-        system = moved(state, displaced)
-        begun = self._descent().init(key, system, state.entropy_weight)
-        return dataclasses.replace(begun, memory=state.memory._replace(descent=begun.memory))
-
-
-def _remembering(state: State, memory: Any) -> State:
-    return dataclasses.replace(state, memory=memory)
-
-
-def _same(key: Array, state: State, number: Array) -> State:
-    return state

@@ -67,8 +67,12 @@ class Descent(Sampler):
             entropy_weight=entropy_weight,
             neighbors=self.potential.finder.build(positions, system.cell),
             velocities=jnp.zeros_like(positions),
-            memory=_for_each_replica(self.optimizer.init, positions)(positions),
+            memory=self.start(positions),
         )
+
+    def start(self, positions: Float[Array, "n_atoms 3 *replicas"]) -> Any:
+        """The optimiser's state at the start."""
+        return _for_each_replica(self.optimizer.init, positions)(positions)
 
     def step(self, key: Key[Array, "*replicas"], state: State, progress: Float[Array, ""]) -> State:
         """One displacement by the optimiser, and a random one."""
@@ -76,6 +80,18 @@ class Descent(Sampler):
         neighbors = self.potential.finder.refreshed(state.neighbors, positions, system.cell)
         weight = state.entropy_weight * evaluate(self.entropy_schedule, progress)
         forces = forces_at(self.potential, positions, system, weight, neighbors)
+        return self.after(key, state, neighbors, forces, progress)
+
+    def after(
+        self,
+        key: Key[Array, "*replicas"],
+        state: State,
+        neighbors: Any,
+        forces: Float[Array, "n_atoms 3 *replicas"],
+        progress: Float[Array, ""],
+    ) -> State:
+        """The state after a step with these forces (eV/Å)."""
+        positions = state.system.positions
         update = _for_each_replica(self.optimizer.update, positions)
         direction, memory = update(-forces, state.memory, positions)
         length, noise = (

@@ -69,12 +69,24 @@ def forces_at(
     neighbors: Any,
 ) -> Float[Array, "n_atoms 3 *replicas"]:
     """``-dV/d positions``, in eV/Å, at positions in the place of the system's own."""
+    return energy_and_forces_at(potential, positions, system, entropy_weight, neighbors)[1]
 
-    def total(positions: Array) -> Array:
+
+def energy_and_forces_at(
+    potential: Potential,
+    positions: Float[Array, "n_atoms 3 *replicas"],
+    system: System,
+    entropy_weight: Float[Array, "*replicas"],
+    neighbors: Any,
+) -> tuple[Float[Array, "*replicas"], Float[Array, "n_atoms 3 *replicas"]]:
+    """V in eV, and `forces_at`."""
+
+    def total(positions: Array) -> tuple[Array, Array]:
         energy = potential.energy(positions, system.cell, system.species, entropy_weight, neighbors)
-        return jnp.sum(energy)  # replicas are independent
+        return jnp.sum(energy), energy  # replicas are independent
 
-    return -jax.grad(total)(positions)
+    gradient, energy = jax.grad(total, has_aux=True)(positions)
+    return energy, -gradient
 
 
 def moved(state: State, positions: Float[Array, "n_atoms 3 *replicas"]) -> System:
