@@ -19,7 +19,8 @@ import numpy as np
 from throughput import check_forces, dtype_of, jax, jnp, started, timed  # first: it sets XLA up
 
 from jentmax import cycles, load
-from jentmax.config import Settings, n_features
+from jentmax.build import n_features
+from jentmax.config import Settings
 from jentmax.memory import is_out_of_memory
 from jentmax.versions import device_name, versions
 

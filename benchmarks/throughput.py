@@ -23,10 +23,9 @@ import numpy as np  # noqa: E402
 from limits import fused_elementwise, matrix_product  # noqa: E402
 
 from jentmax import load  # noqa: E402
-from jentmax.build import build_potential, build_sampler  # noqa: E402
+from jentmax.build import build_potential, build_sampler, n_features  # noqa: E402
 from jentmax.chains import chain_keys, random_start, stacked  # noqa: E402
 from jentmax.config import Settings  # noqa: E402
-from jentmax.config.settings import n_features  # noqa: E402
 from jentmax.cycles import advance, begin  # noqa: E402
 from jentmax.potential import Potential  # noqa: E402
 from jentmax.samplers._state import forces_at  # noqa: E402

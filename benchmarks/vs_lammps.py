@@ -24,10 +24,9 @@ import numpy as np
 import throughput
 
 from jentmax import load
-from jentmax.build import build_descriptor
+from jentmax.build import build_descriptor, n_features
 from jentmax.chains import random_start
 from jentmax.config import Settings
-from jentmax.config.settings import n_features
 from jentmax.descriptors import Snap
 from jentmax.devices import n_cores
 from jentmax.neighbors import host_environments

@@ -9,19 +9,58 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jentmax.config import Settings
-from jentmax.config.settings import PreliminaryScaling, as_range
+from jentmax.config.settings import OwnCode, PreliminaryScaling, as_range
 from jentmax.descriptors import Snap
-from jentmax.entropy import NearestNeighbor
+from jentmax.entropy import (
+    Gaussian,
+    KernelDensity,
+    KthNearestNeighbor,
+    NearestNeighbor,
+    SoftNearestNeighbor,
+    Vendi,
+)
 from jentmax.neighbors import neighbor_finder
+from jentmax.own import (
+    OwnDescriptor,
+    OwnFunction,
+    own_descriptor,
+    own_estimator,
+    own_repulsion,
+)
 from jentmax.potential import Potential
 from jentmax.repulsion import ClarkeSmith
 from jentmax.samplers import ADAM, Descent, Langevin
 from jentmax.system import tetragonal_cell
 
+Estimator = (
+    NearestNeighbor
+    | KthNearestNeighbor
+    | SoftNearestNeighbor
+    | KernelDensity
+    | Gaussian
+    | Vendi
+    | OwnFunction
+)
 
-def build_descriptor(settings: Settings) -> Snap:
-    """The descriptor of the [descriptor] section."""
+_ESTIMATORS = {
+    "nearest-neighbor": NearestNeighbor,
+    "kth-nearest-neighbor": KthNearestNeighbor,
+    "soft-nearest-neighbor": SoftNearestNeighbor,
+    "kernel-density": KernelDensity,
+    "gaussian": Gaussian,
+    "vendi": Vendi,
+}
+
+
+def build_descriptor(settings: Settings) -> Snap | OwnDescriptor:
+    """The descriptor of the [descriptor] section.
+
+    Raises:
+        JentmaxError: if it is one of the user's that cannot be used.
+    """
     given, species = settings.descriptor, settings.system.species
+    if isinstance(given, OwnCode):
+        return own_descriptor(given, len(species))
     return Snap(
         cutoff=given.cutoff,
         twojmax=given.twojmax,
@@ -39,9 +78,36 @@ def build_descriptor(settings: Settings) -> Snap:
     )
 
 
-def build_repulsion(settings: Settings) -> ClarkeSmith:
-    """The repulsion of the [repulsion] section."""
+def n_features(settings: Settings) -> int:
+    """Length of an atom's feature vector."""
+    return build_descriptor(settings).n_features
+
+
+def build_estimator(settings: Settings, n_atoms: int) -> Estimator:
+    """The estimator of the [entropy] section.
+
+    Args:
+        settings: of the run.
+        n_atoms: in the cell.
+
+    Raises:
+        JentmaxError: as `build_descriptor`.
+    """
+    given = settings.entropy
+    if isinstance(given, OwnCode):
+        return own_estimator(given, n_atoms, n_features(settings))
+    return _ESTIMATORS[given.kind](**given.model_dump(exclude={"kind"}))
+
+
+def build_repulsion(settings: Settings) -> ClarkeSmith | OwnFunction:
+    """The repulsion of the [repulsion] section.
+
+    Raises:
+        JentmaxError: as `build_descriptor`.
+    """
     given = settings.repulsion
+    if isinstance(given, OwnCode):
+        return own_repulsion(given, len(settings.system.species))
     return ClarkeSmith(
         r0=given.pair_r0(settings.system.species),
         epsilon=given.epsilon,
@@ -58,6 +124,9 @@ def build_potential(settings: Settings, scale: ArrayLike, n_atoms: int | None = 
         settings: of the run.
         scale: typical value of each feature, shape (n_features,).
         n_atoms: atoms in the cell; by default the first number that the settings ask for.
+
+    Raises:
+        JentmaxError: as `build_descriptor`.
     """
     system = settings.system
     n_atoms = system.atom_counts()[0] if n_atoms is None else n_atoms
@@ -67,7 +136,7 @@ def build_potential(settings: Settings, scale: ArrayLike, n_atoms: int | None = 
     return Potential(
         descriptor=descriptor,
         repulsion=repulsion,
-        estimator=NearestNeighbor(settings.entropy.floor),
+        estimator=build_estimator(settings, n_atoms),
         finder=neighbor_finder(max(descriptor.largest_cutoff, repulsion.cutoff), n_atoms, cells),
         scale=jnp.asarray(scale),
     )

@@ -21,10 +21,9 @@ from jaxtyping import Array
 
 from jentmax.build import build_descriptor
 from jentmax.config import Settings, to_toml
-from jentmax.config.settings import MOST_NEIGHBORS
+from jentmax.config.settings import MOST_NEIGHBORS, OwnCode
 from jentmax.dataset import DatasetWriter, Rows
 from jentmax.description import Description, save, saved
-from jentmax.descriptors import Snap
 from jentmax.errors import JentmaxError
 from jentmax.neighbors import Environments, HostSearch, many_environments
 from jentmax.sharding import Devices, first_devices, n_available
@@ -306,12 +305,19 @@ def _ahead(pieces: Iterator[_Piece]) -> Iterator[_Piece]:
 
 
 @eqx.filter_jit
-def _features(devices: Devices, descriptor: Snap, environments: Environments) -> Array:
+def _features(
+    devices: Devices, descriptor: Callable[[Environments], Array], environments: Environments
+) -> Array:
     return devices.each(lambda shared, own: shared(own), descriptor, environments)
 
 
 def _kept(path: Path, settings: Settings, cache: Path) -> Path | None:
-    """Where the description of a file is kept; None if the file cannot be read."""
+    """Where the description of a file is kept; None if the file cannot be read.
+
+    None too for descriptors of the user's: nothing tells when their code has changed.
+    """
+    if isinstance(settings.descriptor, OwnCode):
+        return None
     try:
         with open(path, "rb") as file:
             content = hashlib.file_digest(file, "sha256").hexdigest()

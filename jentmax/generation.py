@@ -17,9 +17,8 @@ import numpy as np
 from jentmax._output import refuse_existing
 from jentmax.appending import Appender
 from jentmax.batch import Batch
-from jentmax.build import build_potential
+from jentmax.build import build_potential, n_features
 from jentmax.config import Settings, to_toml
-from jentmax.config.settings import n_features
 from jentmax.dataset import DatasetWriter
 from jentmax.memory import Width
 from jentmax.progress import Counter, Report, ignore

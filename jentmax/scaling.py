@@ -9,7 +9,7 @@ import numpy as np
 from jax.errors import JaxRuntimeError
 from jax.typing import DTypeLike
 
-from jentmax.build import build_descriptor, build_potential, build_preliminary
+from jentmax.build import build_descriptor, build_potential, build_preliminary, n_features
 from jentmax.chains import chain_keys, random_start, stacked
 from jentmax.config import Settings
 from jentmax.config.settings import GivenScaling, PreliminaryScaling
@@ -50,6 +50,12 @@ def feature_scaling(
     """
     given = settings.scaling
     if isinstance(given, GivenScaling):
+        expected = n_features(settings)  # known without JAX for the package's own descriptors alone
+        if len(given.scale) != expected:
+            raise JentmaxError(
+                f"scaling.scale has {len(given.scale)} entries for the {expected} features of "
+                f'descriptor.kind = "{settings.descriptor.kind}"; give one number above 0 for each'
+            )
         return Scaling(np.zeros(len(given.scale)), np.asarray(given.scale))
     try:
         values = _preliminary_features(settings, given, dtype, running)
@@ -62,12 +68,13 @@ def feature_scaling(
             'replicas or atoms, or give the scale: scaling.kind = "given"'
         ) from None
     shift, scale = values.mean(axis=0), values.std(axis=0)
+    cutoff = build_descriptor(settings).largest_cutoff
     constant = np.flatnonzero(~(scale > 1e-6 * np.abs(shift)))
     if constant.size:
         raise JentmaxError(
             f"descriptor.components: component {constant[0] + 1} is {shift[constant[0]]:g} for "
             "every atom of the preliminary run and so has no scale; check that atoms have "
-            f"neighbours within descriptor.cutoff = {settings.descriptor.cutoff:g} Å, or give the "
+            f"neighbours within its cutoff = {cutoff:g} Å, or give the "
             'scale: scaling.kind = "given"'
         )
     return Scaling(shift, scale)
@@ -80,14 +87,13 @@ def _preliminary_features(
     running: Callable[[], None],
 ) -> np.ndarray:
     """Features of all atoms of all snapshots, shape (..., n_features)."""
-    n_features = build_descriptor(settings).n_features
     numbers = len(settings.system.atom_counts())
     first = _FIRST_CHAIN - _FIRST_CHAIN % numbers
     chains = [first + numbers * replica for replica in range(given.replicas)]
     # One device, however many there are: the scale must not depend on them.
     devices = first_devices(1)
     system, weights = stacked([random_start(settings, chain) for chain in chains], dtype)
-    potential = build_potential(settings, np.ones(n_features))
+    potential = build_potential(settings, np.ones(n_features(settings)))
     sampler = build_preliminary(settings, given, potential)
     start_keys, keys = chain_keys(settings.run.seed, chains, [0] * len(chains), 0)
     start_keys, keys, system, weights = devices.split(
@@ -104,8 +110,8 @@ def _preliminary_features(
         step = int(stop)
         found = terms(devices, sampler.potential, state).features
         features.append(np.asarray(found)[..., : given.replicas])
-    values = np.moveaxis(np.concatenate(features[1:], axis=-1), 1, -1).reshape(-1, n_features)
-    values = values.astype(np.float64)
+    values = np.moveaxis(np.concatenate(features[1:], axis=-1), 1, -1)
+    values = values.reshape(-1, values.shape[-1]).astype(np.float64)
     # Features of atoms whose positions are not finite may be: nobody is their neighbour.
     positions = np.asarray(state.system.positions)[..., : given.replicas]
     if not np.all(np.isfinite(values)) or not np.all(np.isfinite(positions)):

@@ -14,10 +14,9 @@ import numpy as np
 from jax.errors import JaxRuntimeError
 from jax.typing import DTypeLike
 
-from jentmax.build import build_potential, build_sampler
+from jentmax.build import build_potential, build_sampler, n_features
 from jentmax.chains import chain_keys, random_start, stacked
 from jentmax.config import Settings
-from jentmax.config.settings import n_features
 from jentmax.cycles import advance, begin
 from jentmax.devices import cpu_hash
 from jentmax.memory import is_out_of_memory

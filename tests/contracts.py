@@ -59,24 +59,52 @@ def check_descriptor(
 def check_estimator(estimator: Callable[[Array], Array]) -> None:
     """Scaled features -> nats."""
     features = jnp.asarray(np.random.default_rng(0).normal(size=(9, 4)))
-    compiled = eqx.filter_jit(estimator)
+    traces: list[int] = []
+
+    @jax.jit
+    def compiled(features: Array) -> Array:
+        traces.append(1)
+        return estimator(features)
+
     entropy = compiled(features)
     assert entropy.shape == ()
-    assert compiled(features.astype(jnp.float32)).dtype == jnp.float32
     assert_close(compiled(features[::-1]), entropy, "another order of the atoms")
     assert_close(compiled(features + 3), entropy, "a shift of all features")
-    assert_close(compiled(side_by_side(features, features**2))[0], entropy, "replicas")
-    assert_close(compiled(side_by_side(features**2, features))[1], entropy, "replicas")
     assert compiled(2 * features) > entropy, "environments further apart have more entropy"
+    assert len(traces) == 1, "traced again for other numbers"
+    assert compiled(features.astype(jnp.float32)).dtype == jnp.float32
+    both = side_by_side(features, features**2)
+    assert_close(compiled(both)[0], entropy, "replicas")
+    assert_close(compiled(both[..., ::-1])[1], entropy, "replicas")
+    assert_close(compiled(both), jax.jit(jax.vmap(estimator, -1))(both), "vmap")
+
     value_and_gradient = jax.jit(jax.value_and_grad(estimator))
+    hessian = jax.jit(jax.hessian(estimator))
+    summed = jax.jit(jax.grad(lambda both: jnp.sum(estimator(both))))
+    assert_close(summed(both)[..., 0], value_and_gradient(features)[1], "gradient of replicas")
+    change = jnp.asarray(np.random.default_rng(1).normal(size=features.shape))
+    # Central differences are off by the step squared, 1e-10, and by rounding over the step, 1e-11.
+    step, tolerance = 1e-5, 1e-7
+    (more, after), (less, before) = (
+        value_and_gradient(features + sign * step * change) for sign in (1, -1)
+    )
+    gradient = value_and_gradient(features)[1]
+    largest = float(jnp.linalg.norm(gradient) * jnp.linalg.norm(change))
+    slope = jnp.vdot(gradient, change)
+    assert abs((more - less) / (2 * step) - slope) < tolerance * largest, "finite differences"
+    curvature = jnp.tensordot(hessian(features), change, 2)
+    assert_close((after - before) / (2 * step), curvature, "differences of the gradient", tolerance)
+
     for what, equal in {
         "all environments equal": jnp.ones((9, 4)),
         "two environments equal": features.at[3].set(features[5]),
         "all environments equal, float32": jnp.full((9, 4), 0.3, jnp.float32),
+        "two environments equal, float32": features.at[3].set(features[5]).astype(jnp.float32),
     }.items():
         value, gradient = value_and_gradient(equal)
         assert jnp.isfinite(value), f"{what}: the entropy is {value}"
         assert jnp.all(jnp.isfinite(gradient)), f"{what}: the gradient is not finite"
+        assert jnp.all(jnp.isfinite(hessian(equal))), f"{what}: the Hessian is not finite"
 
 
 def check_repulsion(

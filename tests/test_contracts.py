@@ -10,7 +10,14 @@ import jentmax.neighbors
 import jentmax.repulsion
 import jentmax.samplers
 from jentmax.descriptors import Snap
-from jentmax.entropy import NearestNeighbor
+from jentmax.entropy import (
+    Gaussian,
+    KernelDensity,
+    KthNearestNeighbor,
+    NearestNeighbor,
+    SoftNearestNeighbor,
+    Vendi,
+)
 from jentmax.neighbors import AllPairs, NeighborList, neighbor_finder
 from jentmax.repulsion import ClarkeSmith
 from jentmax.samplers import BasinHopping, Descent, Fire, Langevin
@@ -22,6 +29,21 @@ DESCRIPTORS = {
         Snap(3.0, 2, rmin0=0.4, weights=(0.7, 1.2), radii=(0.4, 0.5), chemflag=True, components=20),
         2,
     ),
+}
+ESTIMATORS = {
+    "nearest neighbour": NearestNeighbor(),
+    "fourth nearest neighbour": KthNearestNeighbor(),
+    "last neighbour": KthNearestNeighbor(k=8),
+    "soft nearest neighbour": SoftNearestNeighbor(),
+    "kernel density": KernelDensity(),
+    "kernel density of given bandwidth": KernelDensity(0.7),
+    "adaptive kernel density": KernelDensity("adaptive"),
+    "kernel density of QUESTS": KernelDensity(0.7, "quests"),
+    "Gaussian": Gaussian(),
+    "Vendi": Vendi(),
+    "Vendi of order 2": Vendi(order=2.0),
+    "Vendi of order 0.5": Vendi(order=0.5),
+    "Vendi of order 12": Vendi(order=12.0),
 }
 REPULSIONS = {
     "published": (ClarkeSmith(), 1),
@@ -62,8 +84,9 @@ def test_descriptor(name):
     )
 
 
-def test_estimator():
-    contracts.check_estimator(NearestNeighbor())
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_estimator(name):
+    contracts.check_estimator(ESTIMATORS[name])
 
 
 @pytest.mark.parametrize("name", REPULSIONS)
@@ -95,7 +118,7 @@ def exported(room):
 
 def test_no_implementation_is_left_out():
     assert exported(jentmax.descriptors) == {Snap}
-    assert exported(jentmax.entropy) == {NearestNeighbor}
+    assert exported(jentmax.entropy) == set(map(type, ESTIMATORS.values()))
     assert exported(jentmax.neighbors) == {AllPairs, NeighborList, jentmax.neighbors.Environments}
     assert exported(jentmax.repulsion) == {ClarkeSmith, jentmax.repulsion.Environments}
     assert exported(jentmax.samplers) == {*SAMPLERS.values(), jentmax.samplers.State}

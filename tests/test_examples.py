@@ -4,6 +4,7 @@ import doctest
 import importlib
 import pathlib
 import pkgutil
+import re
 
 import pytest
 
@@ -20,8 +21,16 @@ def in_page(page: pathlib.Path) -> int:
     return page.read_text(encoding="utf-8").count(">>> ")
 
 
+def write_files(page: pathlib.Path) -> None:
+    """Write the files that a page shows: blocks that begin with a name as a comment."""
+    text = page.read_text(encoding="utf-8")
+    for name, code in re.findall(r"```python\n# (\w+\.py)\n(.*?)```", text, flags=re.DOTALL):
+        pathlib.Path(name).write_text(code)
+
+
 @pytest.mark.parametrize("page", list(filter(in_page, PAGES)), ids=lambda page: page.name)
 def test_page(page):
+    write_files(page)
     outcome = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
     assert outcome.attempted > 0
     assert outcome.failed == 0

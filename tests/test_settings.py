@@ -3,16 +3,15 @@
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from jentmax.build import n_features
 from jentmax.config import load
 from jentmax.config._field_types import Allowed
 from jentmax.config.settings import (
-    GivenScaling,
-    PreliminaryScaling,
+    KINDS,
     Settings,
     SystemSettings,
     as_range,
     n_bispectrum_components,
-    n_features,
 )
 from jentmax.errors import JentmaxError
 
@@ -20,7 +19,7 @@ MODELS: list[type[BaseModel]] = [
     field.annotation
     for field in Settings.model_fields.values()
     if isinstance(field.annotation, type)
-] + [PreliminaryScaling, GivenScaling]
+] + [*{model: None for kinds in KINDS.values() for model in kinds.values()}]
 
 
 def problems(*overrides: str) -> list[str]:
@@ -43,6 +42,10 @@ SCHEDULE = "one of constant, linear-up, linear-down, quadratic-up, quadratic-dow
 SPECIES = 'a list of different element symbols such as ["W"], at least one'
 ATOMS = "a whole number of at least 2, or a list of such"
 BOOL = "true or false"
+ESTIMATORS = (
+    '"nearest-neighbor", "kth-nearest-neighbor", "soft-nearest-neighbor", "kernel-density", '
+    '"gaussian", "vendi" or "module:name" of your own'
+)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +87,8 @@ BOOL = "true or false"
         ("system.aspect_ratio", "-1.5", RANGE),
         ("system.aspect_ratio", "[2.0, 1.0]", RANGE),
         ("system.start_distance", "-2.0", NUMBER_0),
-        ("descriptor.kind", '"soap"', "snap"),
+        ("descriptor.kind", '"soap"', '"snap" or "module:name" of your own'),
+        ("descriptor.kind", '"my module:Mine"', '"module:name" (a class'),
         ("descriptor.cutoff", "0.0", ABOVE_0),
         ("descriptor.cutoff", "inf", ABOVE_0),
         ("descriptor.twojmax", "0", "a whole number from 1 to 14"),
@@ -109,7 +113,7 @@ BOOL = "true or false"
         ("scaling.steps", "0", AT_LEAST_1),
         ("scaling.snapshots", "0", AT_LEAST_1),
         ("scaling.temperature", "0.0", ABOVE_0),
-        ("repulsion.kind", '"zbl"', "clarke-smith"),
+        ("repulsion.kind", '"zbl"', '"clarke-smith" or "module:name" of your own'),
         ("repulsion.epsilon", "-1.0", NUMBER_0),
         ("repulsion.n", "0", ABOVE_0),
         ("repulsion.m", "0", ABOVE_0),
@@ -117,7 +121,9 @@ BOOL = "true or false"
         ("repulsion.r0", "{ W = -1.0 }", "a number above 0, or a table of such by species"),
         ("repulsion.r0", "{}", "a number above 0, or a table of such by species"),
         ("repulsion.cutoff_ratio", "0.9", "a number of at least 1"),
-        ("entropy.kind", '"kernel"', "nearest-neighbor"),
+        ("entropy.kind", '"kernel"', ESTIMATORS),
+        ("entropy.kind", "3", ESTIMATORS),
+        ("entropy.kind", '":Mine"', '"module:name" (a class'),
         ("entropy.floor", "0.0", ABOVE_0),
         ("potential.entropy_weight", "-1.0", RANGE_0),
         ("potential.entropy_weight", "[300.0, 30.0]", RANGE_0),
@@ -139,11 +145,32 @@ def test_a_value_out_of_range_is_refused(field, value, allowed):
     assert problem.startswith(f"{field} = {value} is not allowed; give {allowed}")
 
 
+@pytest.mark.parametrize(
+    ("kind", "field", "value", "allowed"),
+    [
+        ("kth-nearest-neighbor", "k", "0", AT_LEAST_1),
+        ("kth-nearest-neighbor", "k", "1.5", AT_LEAST_1),
+        ("soft-nearest-neighbor", "width", "0.0", ABOVE_0),
+        ("soft-nearest-neighbor", "floor", "-1.0", ABOVE_0),
+        ("kernel-density", "bandwidth", "0.0", f'{ABOVE_0}, "silverman" or "adaptive"'),
+        ("kernel-density", "bandwidth", '"scott"', f'{ABOVE_0}, "silverman" or "adaptive"'),
+        ("kernel-density", "convention", '"kde"', '"density" or "quests"'),
+        ("gaussian", "ridge", "0.0", ABOVE_0),
+        ("vendi", "order", "-1.0", ABOVE_0),
+        ("vendi", "order", "inf", ABOVE_0),
+        ("vendi", "bandwidth", "0.0", ABOVE_0),
+    ],
+)
+def test_a_value_of_another_estimator_out_of_range_is_refused(kind, field, value, allowed):
+    (problem,) = problems(f"entropy.kind={kind}", f"entropy.{field}={value}")
+    assert problem.startswith(f"entropy.{field} = {value} is not allowed; give {allowed}")
+
+
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
 def test_every_field_says_its_meaning_and_what_it_may_be(model):
     for name, field in model.model_fields.items():
         assert field.description, name
-        if model not in (PreliminaryScaling, GivenScaling) or name != "kind":
+        if name != "kind":  # whose values `_checking` knows
             assert any(isinstance(entry, Allowed) for entry in field.metadata), name
 
 
@@ -155,6 +182,8 @@ def test_every_field_says_its_meaning_and_what_it_may_be(model):
         ("smapler.steps=5", ["smapler = { steps = 5 } is unknown", "did you mean sampler?"]),
         ("run.zzz=5", ["run.zzz = 5 is unknown; [run] may have structures, seed, output"]),
         ("scaling.scale=[1.0]", ["scaling.scale = [1.0]", '[scaling] of kind "preliminary" may']),
+        ("entropy.k=3", ["entropy.k = 3", 'entropy.kind = "kth-nearest-neighbor" has it']),
+        ("entropy.flor=3.0", ["entropy.flor = 3.0 is unknown; did you mean entropy.floor?"]),
     ],
 )
 def test_an_unknown_key_names_the_nearest(override, parts):
@@ -180,6 +209,14 @@ TWO = 'system.species=["W", "Fe"]'
 @pytest.mark.parametrize(
     ("overrides", "parts"),
     [
+        (
+            ["entropy.kind=kth-nearest-neighbor", "entropy.k=12", "system.n_atoms=[39, 12]"],
+            ["entropy.k = 12 is not below the smallest system.n_atoms, 12; give 1 to 11"],
+        ),
+        (
+            ["descriptor.kind=mine:Mine", "descriptor.cutoff=400.0"],
+            ["descriptor.cutoff = 400 Å is impossible for the cell"],
+        ),
         (["repulsion.m=8"], ["repulsion.m = 8 is not below repulsion.n = 8", "n > m > 0"]),
         (
             ["scaling.snapshots=50", "scaling.steps=20"],
@@ -279,6 +316,9 @@ def test_settings_that_do_not_go_together_are_refused(overrides, parts):
         ["run.seed=4294967295", "descriptor.twojmax=14", "descriptor.components=all"],
         ["system.n_atoms=[2, 39]", "system.density=[0.03, 0.03]", "system.start_distance=0"],
         ["scaling.kind=given", "scaling.scale=[1, 2, 3, 4, 5, 6]"],
+        ["entropy.kind=kth-nearest-neighbor", "entropy.k=38"],
+        ["entropy.kind=kernel-density", "entropy.bandwidth=adaptive"],
+        ["entropy.kind=my.module:Mine", "entropy.anything=[1, 2]", "repulsion.kind=mine:Mine"],
     ],
 )
 def test_values_at_the_edge_are_accepted(overrides):
@@ -356,3 +396,17 @@ def test_schedule_names_are_those_that_exist():
     (problem,) = problems("sampler.entropy_schedule=none")
     names = problem.split("one of ")[1].split(" (")[0].split(", ")
     assert sorted(names) == sorted(SCHEDULES)
+
+
+def test_every_estimator_has_a_kind_with_its_fields_and_defaults():
+    from jentmax import entropy
+    from jentmax.build import build_estimator
+    from jentmax.config.settings import OwnCode
+
+    made = set()
+    for kind, model in KINDS["entropy"].items():
+        if model is not OwnCode:
+            estimator = build_estimator(load(None, [f"entropy.kind={kind}"]), 39)
+            assert estimator == type(estimator)()
+            made.add(type(estimator).__name__)
+    assert made == {name for name in vars(entropy) if name[0].isupper()}

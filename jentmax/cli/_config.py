@@ -53,7 +53,16 @@ def config_check(
     overrides: Overrides = None,
 ) -> None:
     """Check a settings file."""
-    load_settings(settings, None, overrides or [], element)
+    from jentmax.config.settings import OwnCode
+
+    checked = load_settings(settings, None, overrides or [], element)
+    if any(isinstance(section, OwnCode) for _, section in checked):
+        import numpy as np
+
+        from jentmax.build import build_potential, n_features
+
+        for n_atoms in checked.system.atom_counts():
+            build_potential(checked, np.ones(n_features(checked)), n_atoms)
     typer.echo(f"{settings}: good")
 
 

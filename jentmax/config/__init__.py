@@ -10,4 +10,3 @@ from jentmax.config._presets import preset_text as preset_text
 from jentmax.config._presets import presets as presets
 from jentmax.config.elements import scale_to_element as scale_to_element
 from jentmax.config.settings import Settings as Settings
-from jentmax.config.settings import n_features as n_features

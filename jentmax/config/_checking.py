@@ -11,11 +11,10 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from jentmax.config._field_types import Allowed
+from jentmax.config._section import OWN, Section
 from jentmax.config._toml import toml_value
-from jentmax.config.settings import GivenScaling, PreliminaryScaling, Section, Settings
+from jentmax.config.settings import KINDS, Settings
 from jentmax.errors import JentmaxError
-
-_SCALINGS: dict[str, type[Section]] = {"preliminary": PreliminaryScaling, "given": GivenScaling}
 
 
 def checked(data: Mapping[str, Any], source: str) -> Settings:
@@ -51,12 +50,12 @@ def _line(details: ErrorDetails, data: Mapping[str, Any]) -> str:
     if section not in Settings.model_fields:
         return _unknown(section, data[section], "the settings", list(Settings.model_fields))
     if details["type"] == "union_tag_invalid":
-        kinds = " or ".join(f'"{kind}"' for kind in _SCALINGS)
-        return f"{section}.kind = {_shown(data[section]['kind'])} is not allowed; give {kinds}"
-    model, place = _model(section), f"[{section}]"
-    if section == "scaling" and rest:
+        value = _shown(data[section]["kind"])
+        return f"{section}.kind = {value} is not allowed; give {_kinds(section)}"
+    model, place = _models(section)[0], f"[{section}]"
+    if section in KINDS and rest:
         kind = rest.pop(0)
-        model, place = _SCALINGS[kind], f'[{section}] of kind "{kind}"'
+        model, place = KINDS[section][kind], f'[{section}] of kind "{kind}"'
     if not rest:
         if details["type"] == "value_error":
             return _own_message(details)
@@ -80,10 +79,15 @@ def _own_message(details: ErrorDetails) -> str:
     return details["msg"].removeprefix("Value error, ")
 
 
-def _model(section: str) -> type[Section]:
+def _models(section: str) -> list[type[Section]]:
     annotation = Settings.model_fields[section].annotation
-    # [scaling] has two, of which only the first's field names are asked for here.
-    return annotation if isinstance(annotation, type) else PreliminaryScaling
+    return [annotation] if isinstance(annotation, type) else list(KINDS[section].values())
+
+
+def _kinds(section: str) -> str:
+    """What a section's kind may be."""
+    *most, last = [f'"{kind}"' + (" of your own" * (kind == OWN)) for kind in KINDS[section]]
+    return f"{', '.join(most)} or {last}"
 
 
 def _allowed(field: FieldInfo) -> str:
@@ -99,15 +103,19 @@ def _unknown(name: str, value: object, place: str, known: list[str]) -> str:
     """The message for a name that nothing has, with the nearest names that there are."""
     section, _, key = name.rpartition(".")
     elsewhere = [
-        f"{other}.{field}"
+        f"{other}.{key}"
         for other in Settings.model_fields
-        for field in (_model(other).model_fields if other != section else ())
-        if field == key
+        if other != section and any(key in model.model_fields for model in _models(other))
     ]
     near = [
         f"{section}.{field}".lstrip(".")
         for field in difflib.get_close_matches(key.lower(), known, n=1)
     ]
+    kinds = [
+        f'"{kind}"' for kind, model in KINDS.get(section, {}).items() if key in model.model_fields
+    ]
     guesses = elsewhere or near
     hint = f"did you mean {' or '.join(guesses)}? " if guesses else ""
+    if kinds:
+        hint = f"{section}.kind = {' or '.join(kinds)} has it; "
     return f"{name} = {_shown(value)} is unknown; {hint}{place} may have {', '.join(known)}"

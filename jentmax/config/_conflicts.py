@@ -7,7 +7,9 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from jentmax.config._estimators import KthNearestNeighborEntropy
 from jentmax.config._field_types import as_range
+from jentmax.config._section import OwnCode
 from jentmax.config._toml import toml_value
 
 if TYPE_CHECKING:  # whose own check calls this
@@ -20,6 +22,7 @@ def conflicts(settings: Settings) -> Iterator[str]:
     yield from _cell_conflicts(settings)
     yield from _cutoff_conflicts(settings)
     yield from _feature_conflicts(settings)
+    yield from _entropy_conflicts(settings)
 
 
 def _species_conflicts(settings: Settings) -> Iterator[str]:
@@ -37,11 +40,12 @@ def _species_conflicts(settings: Settings) -> Iterator[str]:
             f"system.fractions = {toml_value(system.fractions)} sums to "
             f"{sum(system.fractions):.8g}; give fractions that sum to 1"
         )
-    tables = {
-        "descriptor.weights": settings.descriptor.weights,
-        "descriptor.radii": settings.descriptor.radii,
-        "repulsion.r0": settings.repulsion.r0,
-    }
+    tables: dict[str, object] = {}
+    if not isinstance(settings.descriptor, OwnCode):
+        tables["descriptor.weights"] = settings.descriptor.weights
+        tables["descriptor.radii"] = settings.descriptor.radii
+    if not isinstance(settings.repulsion, OwnCode):
+        tables["repulsion.r0"] = settings.repulsion.r0
     for name, table in tables.items():
         if not isinstance(table, dict):
             continue
@@ -100,14 +104,19 @@ MOST_NEIGHBORS = 2000
 def _cutoff_conflicts(settings: Settings) -> Iterator[str]:
     """Cutoffs that take in far too many of the cell's atoms and their periodic images."""
     density = as_range(settings.system.density)[1]
-    radii, r0 = settings.descriptor.pair_radii(settings.system.species), settings.repulsion.r0
-    factors = {
-        "descriptor.cutoff": (settings.descriptor.cutoff, 2 * max(radii)),
-        "repulsion.r0": (
-            max(r0.values()) if isinstance(r0, dict) else r0,
-            settings.repulsion.cutoff_ratio,
-        ),
-    }
+    descriptor, repulsion = settings.descriptor, settings.repulsion
+    factors: dict[str, tuple[float, float]] = {}
+    if isinstance(descriptor, OwnCode):
+        factors |= _own_cutoff("descriptor", descriptor)
+    else:
+        radii = descriptor.pair_radii(settings.system.species)
+        factors["descriptor.cutoff"] = descriptor.cutoff, 2 * max(radii)
+    if isinstance(repulsion, OwnCode):
+        factors |= _own_cutoff("repulsion", repulsion)
+    else:
+        r0 = repulsion.r0
+        length = max(r0.values()) if isinstance(r0, dict) else r0
+        factors["repulsion.r0"] = length, repulsion.cutoff_ratio
     for name, (length, factor) in factors.items():
         reach = length * factor
         neighbors = density * 4 / 3 * math.pi * reach * reach * reach  # a power would raise
@@ -121,9 +130,16 @@ def _cutoff_conflicts(settings: Settings) -> Iterator[str]:
             )
 
 
+def _own_cutoff(section: str, own: OwnCode) -> dict[str, tuple[float, float]]:
+    cutoff = own.given.get("cutoff")
+    return {f"{section}.cutoff": (cutoff, 1)} if isinstance(cutoff, int | float) else {}
+
+
 def _feature_conflicts(settings: Settings) -> Iterator[str]:
     """Descriptor settings that do not fit each other or the scaling."""
     descriptor, species = settings.descriptor, settings.system.species
+    if isinstance(descriptor, OwnCode):
+        return
     available = descriptor.n_available(len(species))
     pair_cutoff = 2 * descriptor.cutoff * min(descriptor.pair_radii(species))
     if descriptor.rmin0 >= pair_cutoff:
@@ -145,4 +161,14 @@ def _feature_conflicts(settings: Settings) -> Iterator[str]:
             f"scaling.scale = {toml_value(settings.scaling.scale)} has "
             f"{len(settings.scaling.scale)} entries for {n_features} components; "
             "give one number above 0 per component"
+        )
+
+
+def _entropy_conflicts(settings: Settings) -> Iterator[str]:
+    """A neighbour that the smallest cell does not have."""
+    entropy, fewest = settings.entropy, min(settings.system.atom_counts())
+    if isinstance(entropy, KthNearestNeighborEntropy) and entropy.k >= fewest:
+        yield (
+            f"entropy.k = {entropy.k} is not below the smallest system.n_atoms, {fewest}; "
+            f"give 1 to {fewest - 1}, or more atoms"
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 from jentmax.config._checking import checked
 from jentmax.config._presets import preset_hint, preset_text, presets
+from jentmax.config._section import is_own
 from jentmax.config._toml import toml_document
 from jentmax.config.elements import scale_to_element
 from jentmax.config.settings import Settings
@@ -39,11 +40,16 @@ def load(
         source = "tungsten"
     if isinstance(source, str) and source in presets():
         return loads(preset_text(source), f'preset "{source}"', overrides, element)
-    return loads(_read(source), str(source), overrides, element)
+    return loads(_read(source), str(source), overrides, element, own_code=True)
 
 
 def loads(
-    text: str, label: str, overrides: Sequence[str] = (), element: str | None = None
+    text: str,
+    label: str,
+    overrides: Sequence[str] = (),
+    element: str | None = None,
+    *,
+    own_code: bool = False,
 ) -> Settings:
     """Check settings that are at hand as TOML, such as those of a data set.
 
@@ -52,21 +58,37 @@ def loads(
         label: what to call them where something is wrong with them.
         overrides: as for `load`.
         element: as for `load`.
+        own_code: whether the settings may name modules to be imported. A data set that somebody
+            else has made is not to run code: by default only the overrides may.
 
     Raises:
-        JentmaxError: as `load`.
+        JentmaxError: as `load`, or for a kind that names a module where it may not.
     """
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise JentmaxError(f"{label}: not TOML: {error}; correct the file there") from None
-    if element is not None:
-        data = scale_to_element(checked(data, label), element).model_dump(exclude_none=True)
     # A new kind first, because it discards the fields of the old one.
     parsed = sorted(map(_override, overrides), key=lambda override: override[0][1:] != ["kind"])
+    if not own_code:
+        _refuse_own_code(data, label, [path for path, _ in parsed])
+    if element is not None:
+        data = scale_to_element(checked(data, label), element).model_dump(exclude_none=True)
     for path, value in parsed:
         _set(data, path, value)
     return checked(data, label)
+
+
+def _refuse_own_code(data: dict[str, Any], label: str, named: Sequence[list[str]]) -> None:
+    """Refuse kinds that name modules, save where the user names a kind."""
+    for section, fields in data.items():
+        kind = fields.get("kind") if isinstance(fields, dict) else None
+        if is_own(kind) and [section, "kind"] not in named:
+            raise JentmaxError(
+                f'{label}: {section}.kind = "{kind}" is code outside jentmax, which is not run '
+                "because a file says so; if you have it and trust it, name it yourself: "
+                f"--set {section}.kind={kind}"
+            )
 
 
 def to_toml(settings: Settings) -> str:

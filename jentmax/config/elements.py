@@ -8,6 +8,7 @@ from typing import Any
 
 from jentmax.config._checking import checked
 from jentmax.config._presets import presets
+from jentmax.config._section import OwnCode
 from jentmax.config.settings import PreliminaryScaling, Settings, as_range
 from jentmax.errors import JentmaxError
 
@@ -89,6 +90,14 @@ def scale_to_element(settings: Settings, symbol: str) -> Settings:
             f"system.species = {', '.join(system.species)} cannot be scaled to {symbol}; "
             "give settings with one species, or set the lengths yourself"
         )
+    for name, section in (("descriptor", descriptor), ("repulsion", repulsion)):
+        if isinstance(section, OwnCode):
+            raise JentmaxError(
+                f'{name}.kind = "{section.kind}" has lengths that are not known, and cannot be '
+                f"scaled to {symbol}; name the kind with --set, which comes after scaling"
+            )
+    assert not isinstance(descriptor, OwnCode)
+    assert not isinstance(repulsion, OwnCode)
     (old,) = system.species
     length = nearest_neighbor_distance(symbol) / nearest_neighbor_distance(old)
     new_system = system.model_copy(update={"species": (symbol,), "masses": None})

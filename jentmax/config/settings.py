@@ -10,8 +10,6 @@ from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
@@ -20,6 +18,7 @@ from pydantic import (
 
 from jentmax.config._conflicts import MOST_NEIGHBORS as MOST_NEIGHBORS
 from jentmax.config._conflicts import conflicts
+from jentmax.config._estimators import ESTIMATORS, Entropy, NearestNeighborEntropy
 from jentmax.config._field_types import (
     Above0,
     Allowed,
@@ -37,12 +36,8 @@ from jentmax.config._field_types import (
     distinct_elements,
 )
 from jentmax.config._field_types import as_range as as_range
-
-
-class Section(BaseModel):
-    """One section of the settings: no unknown fields, no conversions, no changes afterwards."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+from jentmax.config._section import OWN, Section, kind_or
+from jentmax.config._section import OwnCode as OwnCode
 
 
 class RunSettings(Section):
@@ -118,9 +113,7 @@ class SystemSettings(Section):
 class DescriptorSettings(Section):
     """The SNAP bispectrum, in LAMMPS's conventions."""
 
-    kind: Annotated[Literal["snap"], Allowed("snap")] = Field(
-        default="snap", description="descriptor"
-    )
+    kind: Literal["snap"] = Field(default="snap", description="descriptor")
     cutoff: Positive = Field(default=4.0, description="Å, times the sum of a pair's two radii")
     twojmax: Annotated[int, Field(ge=1, le=14), Allowed("a whole number from 1 to 14")] = Field(
         default=3, description="twice the largest angular momentum"
@@ -200,9 +193,7 @@ class GivenScaling(Section):
 class RepulsionSettings(Section):
     """Clarke-Smith pair repulsion, doi:10.1063/5.0013059, Eq. 3."""
 
-    kind: Annotated[Literal["clarke-smith"], Allowed("clarke-smith")] = Field(
-        default="clarke-smith", description="repulsion"
-    )
+    kind: Literal["clarke-smith"] = Field(default="clarke-smith", description="repulsion")
     epsilon: NotNegative = Field(default=1.0, description="eV")
     n: Positive = Field(default=8.0, description="exponent of the repulsive term")
     m: Positive = Field(default=4.0, description="exponent of the attractive term")
@@ -228,18 +219,6 @@ class RepulsionSettings(Section):
                 "give exponents with n > m > 0"
             )
         return self
-
-
-class EntropySettings(Section):
-    """The entropy estimator."""
-
-    kind: Annotated[Literal["nearest-neighbor"], Allowed("nearest-neighbor")] = Field(
-        default="nearest-neighbor", description="estimator"
-    )
-    floor: Positive = Field(
-        default=1e-4,
-        description="least distance between environments, in units of the scaled features",
-    )
 
 
 class PotentialSettings(Section):
@@ -287,15 +266,33 @@ Scaling = Annotated[
 ]
 
 
+Descriptor = Annotated[
+    Annotated[DescriptorSettings, Tag("snap")] | Annotated[OwnCode, Tag(OWN)],
+    Discriminator(kind_or("snap")),
+]
+Repulsion = Annotated[
+    Annotated[RepulsionSettings, Tag("clarke-smith")] | Annotated[OwnCode, Tag(OWN)],
+    Discriminator(kind_or("clarke-smith")),
+]
+
+KINDS: dict[str, dict[str, type[Section]]] = {
+    "descriptor": {"snap": DescriptorSettings, OWN: OwnCode},
+    "scaling": {"preliminary": PreliminaryScaling, "given": GivenScaling},
+    "repulsion": {"clarke-smith": RepulsionSettings, OWN: OwnCode},
+    "entropy": ESTIMATORS,
+}
+"""The kinds of each section that comes in several."""
+
+
 class Settings(Section):
     """All settings of a run; by default those of the preset "tungsten"."""
 
     run: RunSettings = Field(default_factory=RunSettings)
     system: SystemSettings = Field(default_factory=SystemSettings)
-    descriptor: DescriptorSettings = Field(default_factory=DescriptorSettings)
+    descriptor: Descriptor = Field(default_factory=DescriptorSettings)
     scaling: Scaling = Field(default_factory=PreliminaryScaling)
-    repulsion: RepulsionSettings = Field(default_factory=RepulsionSettings)
-    entropy: EntropySettings = Field(default_factory=EntropySettings)
+    repulsion: Repulsion = Field(default_factory=RepulsionSettings)
+    entropy: Entropy = Field(default_factory=NearestNeighborEntropy)
     potential: PotentialSettings = Field(default_factory=PotentialSettings)
     sampler: SamplerSettings = Field(default_factory=SamplerSettings)
     quench: QuenchSettings = Field(default_factory=QuenchSettings)
@@ -320,11 +317,3 @@ def n_bispectrum_components(twojmax: int) -> int:
         for j2 in range(j1 + 1)
         for j in range(j1 - j2, min(twojmax, j1 + j2) + 1, 2)
     )
-
-
-def n_features(settings: Settings) -> int:
-    """Length of an atom's feature vector."""
-    descriptor = settings.descriptor
-    if descriptor.components == "all":
-        return descriptor.n_available(len(settings.system.species))
-    return descriptor.components

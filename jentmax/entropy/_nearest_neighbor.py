@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jentmax.entropy._first_least import first_least
+
 _GROUP = 8
 """Rows whose least distance is one expression."""
 
@@ -72,7 +74,7 @@ def _nearest(
             return jnp.where(itself, jnp.inf, sum((one - other) ** 2 for one, other in pairs))
 
         in_group = functools.reduce(jnp.minimum, map(squared, range(_GROUP)))
-        least, here = _first_least(in_group, index, axis=0)
+        least, here = first_least(in_group, index, axis=0)
         closer = least < found[0]
         return (jnp.where(closer, least, found[0]), jnp.where(closer, here, found[1])), None
 
@@ -87,18 +89,4 @@ def _nearest(
     )
     squared = jnp.sum((members - features[:, None]) ** 2, axis=2)
     others = (index != atoms[:, None]) & (index < n_atoms)
-    return _first_least(jnp.where(others, squared, jnp.inf), index, axis=1)[1]
-
-
-def _first_least(values: Array, index: Array, axis: int) -> tuple[Array, Array]:
-    """Least value along an axis, and the first index whose value is that within rounding.
-
-    Two reductions are several times faster than argmin; the tolerance is for values that the
-    compiler computes twice and rounds differently.
-    """
-    least = jnp.min(values, axis=axis, keepdims=True)
-    alike = values <= least * (1 + 8 * jnp.finfo(values.dtype).eps)
-    last = jnp.iinfo(index.dtype).max
-    first = jnp.min(jnp.where(alike, index, last), axis=axis)
-    # Where nothing is alike, numbers are not finite.
-    return jnp.squeeze(least, axis), jnp.where(first == last, 0, first)
+    return first_least(jnp.where(others, squared, jnp.inf), index, axis=1)[1]

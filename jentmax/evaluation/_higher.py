@@ -9,6 +9,7 @@ import numpy as np
 
 from jentmax.build import build_descriptor
 from jentmax.config import Settings
+from jentmax.config.settings import OwnCode
 from jentmax.describe import describe
 from jentmax.evaluation._correlation import multiple_correlation
 from jentmax.evaluation._sets import EnvironmentSet
@@ -26,12 +27,14 @@ class Higher:
 
     Attributes:
         labels: twice j1, j2 and j of each.
+        twojmax: the largest of these.
         features: over the reference's standard deviations, by name of the set, shapes (n, q).
         correlation: multiple correlation of each component on the descriptor's, by name of the
             set, shapes (q,).
     """
 
     labels: tuple[str, ...]
+    twojmax: int
     features: Mapping[str, np.ndarray]
     correlation: Mapping[str, np.ndarray]
 
@@ -48,14 +51,15 @@ def higher_components(
         seed: of the draws.
 
     Returns:
-        None for descriptors with components for triples of species, hundreds of them, or that
-        have all components already.
+        None for descriptors with components for triples of species, hundreds of them, that have
+        all components already, or that are the user's own.
     """
     given = settings.descriptor
-    if given.chemflag:
+    if isinstance(given, OwnCode) or given.chemflag:
         return None
-    update = {"twojmax": max(given.twojmax, TWOJMAX), "components": "all"}
-    extended = settings.model_copy(update={"descriptor": given.model_copy(update=update)})
+    twojmax = max(given.twojmax, TWOJMAX)
+    every = given.model_copy(update={"twojmax": twojmax, "components": "all"})
+    extended = settings.model_copy(update={"descriptor": every})
     labels = np.array(component_labels(extended))
     first = np.isin(labels, component_labels(settings))
     if first.all():
@@ -69,6 +73,7 @@ def higher_components(
     shift, scale = features[reference].mean(axis=0), np.where(deviations > 0, deviations, 1)
     return Higher(
         labels=tuple(labels[~first].tolist()),
+        twojmax=twojmax,
         features={name: ((v - shift) / scale)[:, ~first] for name, v in features.items()},
         correlation={
             name: multiple_correlation(values[:, first], values[:, ~first])
@@ -78,7 +83,7 @@ def higher_components(
 
 
 def component_labels(settings: Settings) -> list[str]:
-    """Twice j1, j2 and j of each feature, behind its species where it has some."""
+    """Twice j1, j2 and j of each feature, behind its species; of other descriptors its number."""
     return [
         "-".join([*map(str, label[:-3]), "".join(map(str, label[-3:]))])
         for label in build_descriptor(settings).labels

@@ -12,7 +12,6 @@ import numpy as np
 
 from jentmax.evaluation._coverage import STATISTICS, standard_error
 from jentmax.evaluation._evaluate import Evaluation
-from jentmax.evaluation._higher import TWOJMAX
 
 Cell = str | int | float
 
@@ -294,12 +293,11 @@ def _correlations(evaluation: Evaluation) -> list[Table]:
         return []
     correlation = [higher.correlation[name] for name in evaluation.names]
     first = len(evaluation.labels)
-    twojmax = max(TWOJMAX, evaluation.settings.descriptor.twojmax)
     return [
         Table(
             "correlation",
             f"Multiple correlation of each of {len(higher.labels)} further components, up to "
-            f"twojmax = {twojmax}, with the first {first}: "
+            f"twojmax = {higher.twojmax}, with the first {first}: "
             "what the descriptor's components tell of those that it leaves out, linearly.",
             ("set", "mean", "least", "median", "largest"),
             tuple(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from jentmax import plotting
 from jentmax._output import writing
+from jentmax.config.settings import OwnCode
 from jentmax.errors import JentmaxError
 from jentmax.evaluation import _store
 from jentmax.evaluation._evaluate import Evaluation
@@ -122,8 +123,9 @@ def _facts(evaluation: Evaluation) -> dict[str, str]:
     how, given = evaluation.decompositions, evaluation.settings.descriptor
     return {
         "sets": ", ".join(f"{one.name} ({one.path})" for one in evaluation.sets),
-        "descriptor": f"{given.kind}, {len(evaluation.labels)} components of twojmax = "
-        f"{given.twojmax}, cutoff {evaluation.cutoff:g} Å",
+        "descriptor": f"{given.kind}, {len(evaluation.labels)} components"
+        + ("" if isinstance(given, OwnCode) else f" of twojmax = {given.twojmax}")
+        + f", cutoff {evaluation.cutoff:g} Å",
         "scaling": f"{evaluation.scaling}, by {evaluation.reference}",
         "decompositions": f"{how.number}, {how.train} training and {how.test} test environments, "
         f"by {how.by}, seed {how.seed}",
