@@ -184,6 +184,27 @@ def test_structure_distributions_leave_out_nan():
     assert "no data" in [text.get_text() for text in figure.axes[0].texts]
 
 
+def test_no_radial_distribution():
+    """Of structures without periods there is none; the panel says so."""
+    radii = np.linspace(0, 6, 50)
+    sets = {"crystals": (radii, radii), "clusters": (radii, np.full(50, np.nan))}
+    figure = plotting.radial_distributions(sets)
+    assert [[text.get_text() for text in axes.texts] for axes in figure.axes] == [[], ["no data"]]
+
+
+def test_dollars_are_no_formulas(tmp_path):
+    """Two of them in a name: matplotlib would take what is between for a formula, and refuse it."""
+    names = ["a $^$", "b $\\frac$"]
+    for figure in every_figure(names):
+        plotting.as_svg(figure)
+    histograms = plotting.descriptor_histograms(
+        features(names), LABELS, f"deviations of {names[0]}"
+    )
+    plotting.as_svg(histograms)
+    groups = plotting.group_coverage(names, {"train": np.ones(2)}, np.array([1, 2]))
+    plotting.as_svg(groups)
+
+
 def test_map_counts_every_environment():
     points = {name: values[:, :2] for name, values in features(NAMES).items()}
     figure = plotting.environment_map(points, (0.613, 0.2))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from jentmax.plotting._style import DOUBLE, GREY, SINGLE, fitting, legend, line,
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_NOTE: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 6.5, "color": GREY}
 
 
 @styled
@@ -35,6 +37,8 @@ def radial_distributions(
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
         axes.set_xlim(0, np.max(distance))
+        if not np.isfinite(values).any():
+            axes.text(0.5, 0.5, "no data", transform=axes.transAxes, **_NOTE)
     grid[-1].set_xlabel("distance r (Å)")
     figure.supylabel("g(r)", fontsize=8)
     legend(figure, sets, colors)
@@ -75,10 +79,7 @@ def structure_distributions(
                     row - 0.3,
                     "no data",
                     transform=axes.get_yaxis_transform(),
-                    ha="center",
-                    va="center",
-                    fontsize=6.5,
-                    color=GREY,
+                    **_NOTE,
                 )
                 continue
             heights = np.histogram(values, edges)[0]

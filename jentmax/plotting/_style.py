@@ -169,11 +169,11 @@ def legend_columns(figure: Figure, names: Collection[str]) -> int:
 
 
 def fitting(text: str, width: float) -> str:
-    """A text without its middle where it is wider than so many inches."""
+    """A text, as it stands, without its middle where it is wider than so many inches."""
     letters = int(width / _LETTER)
-    if len(text) <= letters:
-        return text
-    return f"{text[: letters // 2]}…{text[-((letters - 1) // 2) :]}"
+    if len(text) > letters:
+        text = f"{text[: letters // 2]}…{text[-((letters - 1) // 2) :]}"
+    return text.replace("$", r"\$")  # matplotlib takes what stands between two for a formula
 
 
 def title(axes: Axes, text: str, pad: float = 3) -> None:
