@@ -175,6 +175,8 @@ def test_structure_distributions_leave_out_nan():
     figure = plotting.structure_distributions({"neighbours": values, "S (nats)": values})
     assert [axes.get_xlabel() for axes in seen(figure)] == ["neighbours", "S (nats)"]
     whole, gaps = steps(figure.axes[0])
+    ticks = figure.axes[0].xaxis.get_majorticklocs()
+    assert np.array_equal(ticks, np.rint(ticks))
     heights, edges, baseline = whole.get_data()
     assert edges.tolist() == [0.5, 1.5, 2.5, 3.5]  # whole numbers: a bin each
     up = baseline - heights
