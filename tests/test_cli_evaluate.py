@@ -195,6 +195,7 @@ def test_bad_input(call, files):
     ase.io.write("one.extxyz", ase.build.bulk("W"))
     crystal = ase.build.bulk("W", cubic=True)
     ase.io.write("equal.extxyz", [crystal, crystal])
+    ase.io.write("mostly.extxyz", [*4 * [crystal], liquid(1)[:1]])
     Path("copy.extxyz").write_bytes(Path("liquid.extxyz").read_bytes())
     Path("file").write_text("a file")
     for command, *parts in (
@@ -205,6 +206,12 @@ def test_bad_input(call, files):
         ("evaluate nan.extxyz", "nan.extxyz", "positions[3]", "finite"),
         ("evaluate one.extxyz", "one has 1 environments to draw", "at least 3"),
         ("evaluate equal.extxyz", "component 000", "deviation 0"),
+        (
+            "evaluate mostly.extxyz --scaling robust",
+            "mostly: component",
+            "interquartile range 0",
+            "--scaling standard",
+        ),
         ("evaluate liquid.extxyz ./liquid.extxyz", "given twice"),
         ("evaluate liquid.extxyz copy.extxyz", "the same structures as liquid.extxyz"),
         ("evaluate liquid.extxyz --output file", "file is no folder"),

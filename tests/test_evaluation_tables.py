@@ -80,3 +80,10 @@ def test_sets_may_be_called_as_columns_are():
     rows = list(csv.DictReader(io.StringIO(as_csv([table]))))
     assert [float(row["value"]) for row in rows] == [16, 0.5, 0.25]
     assert as_markdown([table]).startswith("## Groups of Cu\n")
+
+
+def test_names_are_no_html():
+    table = Table("groups of <i>", "of <i>", ("<i>",), (("a<b>",),), 1)
+    text = as_markdown([table])
+    assert "<" not in text
+    assert text.count("&lt;") == 4

@@ -84,11 +84,17 @@ def as_markdown(all_tables: Iterable[Table]) -> str:
     lines: list[str] = []
     for table in all_tables:
         header, rows = table.display()
-        escaped = [[cell.replace("|", "\\|") for cell in row] for row in [header, *rows]]
+        escaped = [[_escaped(cell) for cell in row] for row in [header, *rows]]
         marks = ["---" if k < table.n_keys else "---:" for k in range(len(header))]
-        lines += [f"## {table.name[:1].upper()}{table.name[1:]}", "", table.caption, ""]
+        name = _escaped(table.name)
+        lines += [f"## {name[:1].upper()}{name[1:]}", "", _escaped(table.caption), ""]
         lines += [f"| {' | '.join(row)} |" for row in [escaped[0], marks, *escaped[1:]]] + [""]
     return "\n".join(lines)
+
+
+def _escaped(text: str) -> str:
+    """For Markdown, which would take a | for a column's end and <...> for HTML."""
+    return text.replace("|", "\\|").replace("<", "&lt;")
 
 
 def as_csv(all_tables: Iterable[Table]) -> str:
