@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 import xml.etree.ElementTree as ElementTree
 
 import ase.build
@@ -205,6 +206,13 @@ def test_dollars_are_no_formulas(tmp_path):
     plotting.as_svg(histograms)
     groups = plotting.group_coverage(names, {"train": np.ones(2)}, np.array([1, 2]))
     plotting.as_svg(groups)
+
+
+def test_letters_that_the_font_lacks_are_no_warnings():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for figure in every_figure(["漢字"]):
+            plotting.as_svg(figure)
 
 
 def test_map_counts_every_environment():
