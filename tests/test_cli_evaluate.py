@@ -134,6 +134,41 @@ def test_fewer_environments_than_the_paper(good, files, quick):
     assert "instead of 6000 and 3000" in " ".join(output.split())
 
 
+def test_whole_structures_of_few(good, call, files, quick):
+    """Sizes that come out whole are taken; what cannot be divided is refused in its own words."""
+    good("evaluate liquid.extxyz --decompositions 2 --by structure --train 27 --test 18 -q " + FEW)
+    ase.io.write("lone.extxyz", liquid(7))
+    refused(
+        call,
+        f"evaluate lone.extxyz --by structure --output other {FEW}",
+        "its 1 structures cannot be divided",
+        "--by environment",
+    )
+    nothing = liquid(7)
+    nothing.info["duplicate"] = True
+    ase.io.write("nothing.extxyz", nothing)
+    refused(
+        call,
+        f"evaluate nothing.extxyz --by structure --duplicates drop --output other {FEW}",
+        "nothing has 0 environments",
+    )
+
+
+def test_primitive_cells_are_not_the_same_for_standing_at_the_origin(good, quick):
+    for name, least in (("narrow", 3.0), ("wide", 2.8)):
+        lattices = np.linspace(least, 3.6, 6)
+        ase.io.write(f"{name}.extxyz", [ase.build.bulk("W", a=lattice) for lattice in lattices])
+    good(f"evaluate narrow.extxyz wide.extxyz --decompositions 2 -q {FEW}")
+    assert len({row for row, _ in table("report/tables.csv", "coverage")}) == 4
+
+
+def test_figures_of_others_are_kept(call, files, quick):
+    Path("report/figures").mkdir(parents=True)
+    Path("report/figures/mine.png").write_text("years of work")
+    refused(call, f"{COMMAND} {FEW} --overwrite", "report has figures in it")
+    assert Path("report/figures/mine.png").exists()
+
+
 def test_repeated_structures_can_be_left_out(good, files, quick):
     good(f"{COMMAND} {FEW} --duplicates drop --quiet")
     sets = table("report/tables.csv", "sets")
@@ -160,6 +195,7 @@ def test_bad_input(call, files):
     ase.io.write("one.extxyz", ase.build.bulk("W"))
     crystal = ase.build.bulk("W", cubic=True)
     ase.io.write("equal.extxyz", [crystal, crystal])
+    ase.io.write("mostly.extxyz", [*4 * [crystal], liquid(1)[:1]])
     Path("copy.extxyz").write_bytes(Path("liquid.extxyz").read_bytes())
     Path("file").write_text("a file")
     for command, *parts in (
@@ -170,6 +206,12 @@ def test_bad_input(call, files):
         ("evaluate nan.extxyz", "nan.extxyz", "positions[3]", "finite"),
         ("evaluate one.extxyz", "one has 1 environments to draw", "at least 3"),
         ("evaluate equal.extxyz", "component 000", "deviation 0"),
+        (
+            "evaluate mostly.extxyz --scaling robust",
+            "mostly: component",
+            "interquartile range 0",
+            "--scaling standard",
+        ),
         ("evaluate liquid.extxyz ./liquid.extxyz", "given twice"),
         ("evaluate liquid.extxyz copy.extxyz", "the same structures as liquid.extxyz"),
         ("evaluate liquid.extxyz --output file", "file is no folder"),

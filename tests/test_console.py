@@ -12,7 +12,7 @@ import pytest
 from dataset_files import BATCHES, HEADER, write
 from tiny_runs import tiny
 
-from jentmax import console as room
+from jentmax.console import _run as room
 from jentmax.console import Console, print_info
 from jentmax.dataset import Dataset, DatasetWriter
 from jentmax.describe import describe_file

@@ -72,3 +72,18 @@ def test_csv_has_every_digit():
     assert rows[1]["column"] == "n"
     assert rows[1]["standard error"] == ""
     assert float(rows[2]["value"]) == 1234.5678
+
+
+def test_sets_may_be_called_as_columns_are():
+    table = Table("Groups of Cu", "", ("group", "n", "group", "n"), (("bulk", 16, 0.5, 0.25),), 1)
+    assert table.display() == (["group", "n", "group", "n"], [["bulk", "16", "0.5000", "0.2500"]])
+    rows = list(csv.DictReader(io.StringIO(as_csv([table]))))
+    assert [float(row["value"]) for row in rows] == [16, 0.5, 0.25]
+    assert as_markdown([table]).startswith("## Groups of Cu\n")
+
+
+def test_names_are_no_html():
+    table = Table("groups of <i>", "of <i>", ("<i>",), (("a<b>",),), 1)
+    text = as_markdown([table])
+    assert "<" not in text
+    assert text.count("&lt;") == 4

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 import xml.etree.ElementTree as ElementTree
 
 import ase.build
@@ -175,6 +176,8 @@ def test_structure_distributions_leave_out_nan():
     figure = plotting.structure_distributions({"neighbours": values, "S (nats)": values})
     assert [axes.get_xlabel() for axes in seen(figure)] == ["neighbours", "S (nats)"]
     whole, gaps = steps(figure.axes[0])
+    ticks = figure.axes[0].xaxis.get_majorticklocs()
+    assert np.array_equal(ticks, np.rint(ticks))
     heights, edges, baseline = whole.get_data()
     assert edges.tolist() == [0.5, 1.5, 2.5, 3.5]  # whole numbers: a bin each
     up = baseline - heights
@@ -182,6 +185,34 @@ def test_structure_distributions_leave_out_nan():
     heights, _, baseline = gaps.get_data()
     assert np.count_nonzero(baseline - heights) == 1
     assert "no data" in [text.get_text() for text in figure.axes[0].texts]
+
+
+def test_no_radial_distribution():
+    """Of structures without periods there is none; the panel says so."""
+    radii = np.linspace(0, 6, 50)
+    sets = {"crystals": (radii, radii), "clusters": (radii, np.full(50, np.nan))}
+    figure = plotting.radial_distributions(sets)
+    assert [[text.get_text() for text in axes.texts] for axes in figure.axes] == [[], ["no data"]]
+
+
+def test_dollars_are_no_formulas(tmp_path):
+    """Two of them in a name: matplotlib would take what is between for a formula, and refuse it."""
+    names = ["a $^$", "b $\\frac$"]
+    for figure in every_figure(names):
+        plotting.as_svg(figure)
+    histograms = plotting.descriptor_histograms(
+        features(names), LABELS, f"deviations of {names[0]}"
+    )
+    plotting.as_svg(histograms)
+    groups = plotting.group_coverage(names, {"train": np.ones(2)}, np.array([1, 2]))
+    plotting.as_svg(groups)
+
+
+def test_letters_that_the_font_lacks_are_no_warnings():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for figure in every_figure(["漢字"]):
+            plotting.as_svg(figure)
 
 
 def test_map_counts_every_environment():

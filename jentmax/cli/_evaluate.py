@@ -108,7 +108,8 @@ def evaluate(
 
     Prints tables and makes a folder with report.html, tables.csv, tables.md,
     figures/ and evaluation.h5. Where no settings are given, descriptors are those
-    of the reference if it is a data set, or else of the first data set.
+    of the reference if it is a data set of jentmax, or else of the first data set,
+    or else of the preset tungsten.
     """
     paths = [str(path) for path in files]
     called = _names(paths, names)
@@ -149,15 +150,19 @@ def evaluate(
             f"{sum(counts.values())} environments of {sum(len(one.structures) for one in sets)} "
             f"structures described, {compiled} programs compiled"
         )
-        if by == "structure":  # whole ones do not add up to any number
+        whole = ""
+        if by == "structure" and train is test is None:
+            whole = " in whole structures"  # which do not add up to any number
             for one in sets:
-                counts[one.name] -= 2 * int(one.structures.counts.max())
+                spare = 2 * int(one.structures.counts.max(initial=0))
+                counts[one.name] = min(counts[one.name], max(3, counts[one.name] - spare))
         n_train, n_test = sizes(counts, train, test, _DEFAULT_SIZES)
         if train is test is None and (n_train, n_test) != _DEFAULT_SIZES:
             least = min(counts, key=counts.__getitem__)
             phases.note(
                 f"{n_train} training and {n_test} test environments instead of "
-                f"{_DEFAULT_SIZES[0]} and {_DEFAULT_SIZES[1]}: {least} has {counts[least]} to draw"
+                f"{_DEFAULT_SIZES[0]} and {_DEFAULT_SIZES[1]}: "
+                f"{least} has {counts[least]} to draw{whole}"
             )
         how = Decompositions(n_train, n_test, decompositions, seed, by)
         evaluation = run(sets, resolved, how, reference, scaling, phases.report)

@@ -92,6 +92,13 @@ class Evaluation:
         """The descriptor's, for the largest pair of atoms, in Å."""
         return build_descriptor(self.settings).largest_cutoff
 
+    @property
+    def unit(self) -> str:
+        """Of the scaled features, in words."""
+        if self.scaling == "robust":
+            return f"interquartile ranges of {self.reference} / 1.349"
+        return f"standard deviations of {self.reference}"
+
     def group_coverage(self, name: str) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
         """Groups of a set, and by training set the mean distance of each one's environments."""
         place = self.names.index(name)

@@ -70,13 +70,12 @@ def _groups(evaluation: Evaluation, colors: dict[str, str]) -> list[Drawing]:
 
 
 def _descriptors(evaluation: Evaluation, colors: dict[str, str]) -> Drawing:
-    unit = f"standard deviations of {evaluation.reference}"
-    if evaluation.scaling == "robust":
-        unit = f"interquartile ranges of {evaluation.reference} / 1.349"
     return Drawing(
         "descriptors",
-        f"Histograms of the descriptor's components, in {unit}.",
-        plotting.descriptor_histograms(evaluation.features, evaluation.labels, unit, colors=colors),
+        f"Histograms of the descriptor's components, in {evaluation.unit}.",
+        plotting.descriptor_histograms(
+            evaluation.features, evaluation.labels, evaluation.unit, colors=colors
+        ),
     )
 
 

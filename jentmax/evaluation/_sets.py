@@ -95,7 +95,7 @@ def open_sets(
         report(phase, 0, 1)
         structures, description = described(path, settings, cache, partial(report, phase))
         for other in sets:
-            if np.array_equal(other.structures.positions, structures.positions):
+            if _same(other.structures, structures):
                 raise JentmaxError(
                     f"{path} holds the same structures as {other.path}; give each set once"
                 )
@@ -103,6 +103,14 @@ def open_sets(
     if duplicates == "drop":
         return [_without_duplicates(one) for one in sets]
     return sets
+
+
+def _same(one: Structures, other: Structures) -> bool:
+    # Positions alone do not tell: atoms of primitive cells all stand at the origin.
+    return all(
+        np.array_equal(getattr(one, name), getattr(other, name))
+        for name in ("pointer", "cells", "periodic", "numbers", "positions")
+    )
 
 
 def _without_duplicates(one: EnvironmentSet) -> EnvironmentSet:

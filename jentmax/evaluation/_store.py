@@ -30,6 +30,7 @@ def save(evaluation: Evaluation, path: Path) -> None:
                 "seed": how.seed,
                 "by": how.by,
                 "components": list(evaluation.labels),
+                "map_shares": evaluation.map_shares,
                 "settings": to_toml(evaluation.settings),
                 "versions": [f"{name} {number}" for name, number in versions().items()],
             }

@@ -52,16 +52,18 @@ class Table:
         shown = [
             k for k, name in enumerate(self.header) if name not in out and not name.endswith(_ERROR)
         ]
-        errors = {name.removesuffix(_ERROR): k for k, name in enumerate(self.header)}
         rows = []
         for row in self.rows[: self.brief_rows if brief else None]:
             cells = []
             for k in shown:
-                error = errors[self.header[k]]
-                text = _digits(row[k]) if error == k else _with_error(row[k], row[error])
+                text = _with_error(row[k], row[k + 1]) if self.has_error(k) else _digits(row[k])
                 cells.append(text.partition(" ± ")[0] if brief else text)
             rows.append(cells)
         return [self.header[k] for k in shown], rows
+
+    def has_error(self, column: int) -> bool:
+        """Whether the next column holds this one's standard error."""
+        return self.header[column + 1 : column + 2] == (self.header[column] + _ERROR,)
 
 
 def tables(evaluation: Evaluation) -> list[Table]:
@@ -81,11 +83,17 @@ def as_markdown(all_tables: Iterable[Table]) -> str:
     lines: list[str] = []
     for table in all_tables:
         header, rows = table.display()
-        escaped = [[cell.replace("|", "\\|") for cell in row] for row in [header, *rows]]
+        escaped = [[_escaped(cell) for cell in row] for row in [header, *rows]]
         marks = ["---" if k < table.n_keys else "---:" for k in range(len(header))]
-        lines += [f"## {table.name.capitalize()}", "", table.caption, ""]
+        name = _escaped(table.name)
+        lines += [f"## {name[:1].upper()}{name[1:]}", "", _escaped(table.caption), ""]
         lines += [f"| {' | '.join(row)} |" for row in [escaped[0], marks, *escaped[1:]]] + [""]
     return "\n".join(lines)
+
+
+def _escaped(text: str) -> str:
+    """For Markdown, which would take a | for a column's end and <...> for HTML."""
+    return text.replace("|", "\\|").replace("<", "&lt;")
 
 
 def as_csv(all_tables: Iterable[Table]) -> str:
@@ -96,12 +104,10 @@ def as_csv(all_tables: Iterable[Table]) -> str:
     for table in all_tables:
         for row in table.rows:
             key = " -> ".join(map(str, row[: table.n_keys]))
-            named = dict(zip(table.header, row, strict=True))
-            for name in table.header[table.n_keys :]:
-                if not name.endswith(_ERROR):
-                    writer.writerow(
-                        [table.name, key, name, named[name], named.get(name + _ERROR, "")]
-                    )
+            for k, name in enumerate(table.header):
+                if k >= table.n_keys and not name.endswith(_ERROR):
+                    error = row[k + 1] if table.has_error(k) else ""
+                    writer.writerow([table.name, key, name, row[k], error])
     return out.getvalue()
 
 
@@ -180,12 +186,12 @@ def _coverage(evaluation: Evaluation) -> Table:
             for mean, error in zip(means[i, j], errors[i, j], strict=True):
                 numbers += [float(mean), float(error)]
             rows.append((*numbers, float(novel[i, j]), float(novel_error[i, j])))
-    whole = " of whole structures" if how.by == "structure" else ""
+    whole = " of other structures" if how.by == "structure" else ""
     return Table(
         "coverage",
         f"Distance of {how.test} test environments to the nearest of {how.train} training "
         f"environments{whole}, averaged over {how.number} random decompositions, in "
-        f"{_unit(evaluation)}. Novel: share of the test environments farther than 99 % "
+        f"{evaluation.unit}. Novel: share of the test environments farther than 99 % "
         "of the training set's own test environments.",
         tuple(header),
         tuple(rows),
@@ -212,7 +218,7 @@ def _groups(evaluation: Evaluation) -> list[Table]:
                 f"groups of {one.name}",
                 f"Mean distance of the environments of {one.name} to the nearest training "
                 "environment, by config_type and training set; those that "
-                f"{first} covers worst come first. In {_unit(evaluation)}.",
+                f"{first} covers worst come first. In {evaluation.unit}.",
                 ("group", "environments", *evaluation.names),
                 tuple(rows[k] for k in order),
                 1,
@@ -248,7 +254,7 @@ def _measures(evaluation: Evaluation) -> Table:
         f"environments, at most {np.log(kernels.n_environments):.2f} nats. "
         "Log-determinant: of the covariance, in nats. Vendi score (arXiv:2210.02410): effective "
         f"number of different ones among {kernels.n_vendi} environments. Kernels are Gaussian, "
-        f"{kernels.bandwidth:.2f} wide; features in {_unit(evaluation)}.",
+        f"{kernels.bandwidth:.2f} wide; features in {evaluation.unit}.",
         (
             "set",
             "S",
@@ -318,11 +324,6 @@ def _correlations(evaluation: Evaluation) -> list[Table]:
             brief_rows=0,
         ),
     ]
-
-
-def _unit(evaluation: Evaluation) -> str:
-    spread = "standard deviations" if evaluation.scaling == "standard" else "robust deviations"
-    return f"{spread} of {evaluation.reference}"
 
 
 def _least(values: np.ndarray | Sequence[float]) -> float:

@@ -38,7 +38,8 @@ def refuse_folder(path: Path, overwrite: bool) -> None:
                 f"{path} exists; give another folder, or allow an earlier evaluation there to be "
                 "replaced (--overwrite)"
             )
-        foreign = sorted(set(os.listdir(path)) - set(_FILES))
+        found = set(os.listdir(path))
+        foreign = sorted(found - set(_FILES) if "evaluation.h5" in found else found)
         if foreign:
             raise JentmaxError(
                 f"{path} has {foreign[0]} in it, which is not an evaluation's; give another folder"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jentmax.plotting._style import DOUBLE, legend, line, panels, set_colors, styled
+from jentmax.plotting._style import DOUBLE, fitting, legend, line, panels, set_colors, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,7 +76,7 @@ def descriptor_histograms(
         if not few:
             axes.tick_params(labelsize=5.5, pad=1.5)
     _decades(grid[0, 0], min(axes.dataLim.minposy for axes in grid.flat[: len(labels)]))
-    figure.supxlabel(unit, fontsize=8)
+    figure.supxlabel(fitting(unit, figure.get_figwidth()), fontsize=8)
     figure.supylabel("density of atomic environments", fontsize=8)
     legend(figure, sets, colors)
     return figure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from jentmax.plotting._style import DOUBLE, GREY, SINGLE, fitting, legend, line,
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_NOTE: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 6.5, "color": GREY}
 
 
 @styled
@@ -35,6 +37,8 @@ def radial_distributions(
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
         axes.set_xlim(0, np.max(distance))
+        if not np.isfinite(values).any():
+            axes.text(0.5, 0.5, "no data", transform=axes.transAxes, **_NOTE)
     grid[-1].set_xlabel("distance r (Å)")
     figure.supylabel("g(r)", fontsize=8)
     legend(figure, sets, colors)
@@ -65,7 +69,9 @@ def structure_distributions(
     grid = figure.subplots(1, len(quantities), squeeze=False, sharey=True)[0]
     for axes, (label, sets) in zip(grid, quantities.items(), strict=True):
         finite = {name: values[np.isfinite(values)] for name, values in sets.items()}
-        edges = _edges([values for values in finite.values() if len(values)], bins)
+        given = [values for values in finite.values() if len(values)]
+        whole = bool(given) and all(np.array_equal(some, np.rint(some)) for some in given)
+        edges = _edges(given, bins, whole)
         for row, name in enumerate(names):
             values = finite.get(name, np.empty(0))
             axes.axhline(row, color=GREY, lw=0.4)
@@ -75,10 +81,7 @@ def structure_distributions(
                     row - 0.3,
                     "no data",
                     transform=axes.get_yaxis_transform(),
-                    ha="center",
-                    va="center",
-                    fontsize=6.5,
-                    color=GREY,
+                    **_NOTE,
                 )
                 continue
             heights = np.histogram(values, edges)[0]
@@ -93,19 +96,19 @@ def structure_distributions(
             axes.plot(np.median(values), row, marker="|", markersize=5, color="black", mew=1)
         axes.set_ylim(len(names) - 0.8, -1)
         axes.set_xlabel(label)
-        axes.xaxis.set_major_locator(MaxNLocator(4, prune="upper"))
+        axes.xaxis.set_major_locator(MaxNLocator(4, prune="upper", integer=whole))
         axes.spines["left"].set_visible(False)
         axes.tick_params(axis="y", length=0)
     grid[0].set_yticks(np.arange(len(names)) - 0.3, [fitting(name, 1.5) for name in names])
     return figure
 
 
-def _edges(values: list[np.ndarray], bins: int) -> np.ndarray:
+def _edges(values: list[np.ndarray], bins: int, whole: bool) -> np.ndarray:
     if not values:
         return np.linspace(0, 1, bins + 1)
     ends = np.array([np.quantile(some, [1e-3, 0.999]) for some in values])
     low, high = ends[:, 0].min(), ends[:, 1].max()
-    if all(np.array_equal(some, np.rint(some)) for some in values):
+    if whole:
         return np.arange(np.floor(low), np.ceil(high) + 2) - 0.5
     margin = 0.02 * (high - low) or 0.01 * abs(high) or 1.0
     return np.linspace(low - margin, high + margin, bins + 1)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+import warnings
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
@@ -86,9 +88,7 @@ def styled(draw: Callable[_Parameters, Figure]) -> Callable[_Parameters, Figure]
 
     @functools.wraps(draw)
     def drawn(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> Figure:
-        from matplotlib import rc_context
-
-        with rc_context(STYLE):
+        with _style():
             figure = draw(*args, **kwargs)
             # Once is not enough where the numbers along an axis change its width. Ticks are made
             # here too, and take their size from the style.
@@ -169,11 +169,11 @@ def legend_columns(figure: Figure, names: Collection[str]) -> int:
 
 
 def fitting(text: str, width: float) -> str:
-    """A text without its middle where it is wider than so many inches."""
+    """A text, as it stands, without its middle where it is wider than so many inches."""
     letters = int(width / _LETTER)
-    if len(text) <= letters:
-        return text
-    return f"{text[: letters // 2]}…{text[-((letters - 1) // 2) :]}"
+    if len(text) > letters:
+        text = f"{text[: letters // 2]}…{text[-((letters - 1) // 2) :]}"
+    return text.replace("$", r"\$")  # matplotlib takes what stands between two for a formula
 
 
 def title(axes: Axes, text: str, pad: float = 3) -> None:
@@ -211,9 +211,17 @@ def as_svg(figure: Figure) -> bytes:
 
 
 def _rendered(figure: Figure, **options: Any) -> bytes:
-    from matplotlib import rc_context
-
     content = io.BytesIO()
-    with rc_context(STYLE):
+    with _style():
         figure.savefig(content, **options)
     return content.getvalue()
+
+
+@contextlib.contextmanager
+def _style() -> Iterator[None]:
+    from matplotlib import rc_context
+
+    with rc_context(STYLE), warnings.catch_warnings():
+        # A box in the figure says it once; a warning would say it for every text.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
