@@ -20,7 +20,7 @@ from jentmax.errors import JentmaxError
 from jentmax.memory import Width, is_out_of_memory
 from jentmax.potential import Potential, Terms
 from jentmax.progress import Counter
-from jentmax.samplers import Descent, Langevin, State
+from jentmax.samplers import Descent, Sampler, State
 from jentmax.sharding import Devices
 
 ATTEMPTS = 5
@@ -68,7 +68,7 @@ class Batch:
 
     def sample(self, potential: Potential) -> None:
         """Take the potential in which the chains anneal and descend."""
-        self._sampler: Langevin = build_sampler(self._settings, potential)
+        self._sampler: Sampler = build_sampler(self._settings, potential)
         self._quench: Descent = build_quench(self._settings, potential)
 
     @property
@@ -113,7 +113,7 @@ class Batch:
         else:
             raise JentmaxError(
                 f"structure {self._index(failed[0], cycle)}: not finite in {ATTEMPTS} attempts "
-                "from different starts; lower sampler.timestep or sampler.force_cap, or check the "
+                "from different starts; lower the sampler's timestep or step length, or check the "
                 "repulsion"
             )
         for place in wanted:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
 from jentmax.config import Settings
-from jentmax.config.settings import OwnCode, PreliminaryScaling, as_range
+from jentmax.config.settings import OptaxSampler, OwnCode, PreliminaryScaling, as_range
 from jentmax.descriptors import Snap
 from jentmax.entropy import (
     Gaussian,
@@ -29,7 +30,15 @@ from jentmax.own import (
 )
 from jentmax.potential import Potential
 from jentmax.repulsion import ClarkeSmith
-from jentmax.samplers import ADAM, Descent, Langevin
+from jentmax.samplers import (
+    ADAM,
+    BasinHopping,
+    Descent,
+    Fire,
+    Langevin,
+    Sampler,
+    named_optimizer,
+)
 from jentmax.system import tetragonal_cell
 
 Estimator = (
@@ -49,6 +58,12 @@ _ESTIMATORS = {
     "kernel-density": KernelDensity,
     "gaussian": Gaussian,
     "vendi": Vendi,
+}
+
+_SAMPLERS: dict[str, Any] = {
+    "langevin": Langevin,
+    "fire": Fire,
+    "basin-hopping": BasinHopping,
 }
 
 
@@ -142,18 +157,19 @@ def build_potential(settings: Settings, scale: ArrayLike, n_atoms: int | None = 
     )
 
 
-def build_sampler(settings: Settings, potential: Potential) -> Langevin:
-    """The annealing of the [sampler] section."""
+def build_sampler(settings: Settings, potential: Potential) -> Sampler:
+    """What the [sampler] section describes.
+
+    Raises:
+        JentmaxError: if optax has no such optimiser, or it cannot be used.
+    """
     given = settings.sampler
-    return Langevin(
-        potential,
-        timestep=given.timestep,
-        friction=given.friction,
-        temperature=given.temperature,
-        temperature_schedule=given.temperature_schedule,
-        entropy_schedule=given.entropy_schedule,
-        force_cap=given.force_cap,
-    )
+    fields = given.model_dump(exclude={"kind", "steps"})
+    if isinstance(given, OptaxSampler):
+        name, options = fields.pop("optimizer"), fields.pop("options")
+        optimizer = named_optimizer(name, tuple(sorted(options.items())))
+        return Descent(potential, optimizer, **fields)
+    return _SAMPLERS[given.kind](potential, **fields)
 
 
 def build_quench(settings: Settings, potential: Potential) -> Descent:
@@ -161,13 +177,11 @@ def build_quench(settings: Settings, potential: Potential) -> Descent:
     return Descent(potential, ADAM, settings.quench.step_length)
 
 
-def build_preliminary(
-    settings: Settings, given: PreliminaryScaling, potential: Potential
-) -> Langevin:
+def build_preliminary(given: PreliminaryScaling, potential: Potential) -> Langevin:
     """The dynamics of the [scaling] section's preliminary run."""
     return Langevin(
         potential,
-        timestep=settings.sampler.timestep,
+        timestep=given.timestep,
         friction=given.friction,
         temperature=given.temperature,
         temperature_schedule="constant",

@@ -94,7 +94,7 @@ def _preliminary_features(
     devices = first_devices(1)
     system, weights = stacked([random_start(settings, chain) for chain in chains], dtype)
     potential = build_potential(settings, np.ones(n_features(settings)))
-    sampler = build_preliminary(settings, given, potential)
+    sampler = build_preliminary(given, potential)
     start_keys, keys = chain_keys(settings.run.seed, chains, [0] * len(chains), 0)
     start_keys, keys, system, weights = devices.split(
         (start_keys, keys, system, np.zeros_like(weights))
@@ -117,7 +117,7 @@ def _preliminary_features(
     if not np.all(np.isfinite(values)) or not np.all(np.isfinite(positions)):
         raise JentmaxError(
             "scaling: the preliminary run came to numbers that are not finite; lower "
-            f"sampler.timestep = {settings.sampler.timestep:g} fs or scaling.temperature = "
+            f"scaling.timestep = {given.timestep:g} fs or scaling.temperature = "
             f'{given.temperature:g} K, or give the scale: scaling.kind = "given"'
         )
     return values

@@ -97,7 +97,7 @@ def differences(name: str) -> dict:
         f"{section}.{key}": value
         for section, fields in load(name).model_dump().items()
         for key, value in fields.items()
-        if value != default[section][key]
+        if value != default[section].get(key)
     }
 
 
@@ -119,6 +119,15 @@ def test_what_the_other_presets_change():
         "system.aspect_ratio": 1.0,
         "potential.entropy_weight": (20.0, 200.0),
     }
+    fast = differences("tungsten-fast")
+    sampler = {key: fast.pop(key) for key in list(fast) if key.startswith("sampler.")}
+    assert fast == {
+        "run.output": "tungsten-fast.h5",
+        "run.cycles_per_chain": 1,
+        "quench.steps": 0,
+    }
+    assert sampler["sampler.kind"] == "optax"
+    assert sampler["sampler.steps"] == 500
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ import pytest
 from dataset_files import BATCHES, HEADER, write
 from tiny_runs import tiny
 
-from jentmax.console import _run as room
 from jentmax.console import Console, print_info
+from jentmax.console import _run as room
 from jentmax.dataset import Dataset, DatasetWriter
 from jentmax.describe import describe_file
 from jentmax.progress import Progress

@@ -7,7 +7,7 @@ import ase.neighborlist
 import numpy as np
 import pytest
 
-from jentmax.config import Settings, load, scale_to_element
+from jentmax.config import Settings, load, presets, scale_to_element
 from jentmax.config.elements import nearest_neighbor_distance
 from jentmax.errors import JentmaxError
 
@@ -39,7 +39,15 @@ def reduced(settings: Settings) -> list[float]:
     """What must not change: lengths, times and forces over the element's own."""
     length = nearest_neighbor_distance(settings.system.species[0])
     time = length * math.sqrt(settings.system.atomic_masses()[0])
-    sampler = settings.sampler
+    given, sampler = settings.scaling, settings.sampler
+    if sampler.kind == "langevin":
+        dynamics = [
+            sampler.timestep / time,
+            sampler.friction * time,
+            sampler.force_cap * length,
+        ]
+    else:
+        dynamics = [sampler.step_length / length, sampler.noise / length]
     return [
         *(np.atleast_1d(settings.system.density) * length**3),
         settings.system.start_distance / length,
@@ -47,14 +55,13 @@ def reduced(settings: Settings) -> list[float]:
         settings.descriptor.rmin0 / length,
         settings.repulsion.pair_r0(settings.system.species)[0] / length,
         settings.quench.step_length / length,
-        sampler.timestep / time,
-        sampler.friction * time,
-        settings.scaling.friction * time,
-        sampler.force_cap * length,
+        given.timestep / time,
+        given.friction * time,
+        *dynamics,
     ]
 
 
-@pytest.mark.parametrize("preset", ["tungsten", "tungsten-diverse", "tungsten-unbiased"])
+@pytest.mark.parametrize("preset", presets())
 @pytest.mark.parametrize("symbol", ["Fe", "C", "Pb"])
 def test_reduced_units_stay(preset, symbol):
     old = load(preset, ["descriptor.rmin0=0.5"])
@@ -77,7 +84,9 @@ def test_reduced_units_stay(preset, symbol):
         "repulsion.r0",
         "sampler.timestep",
         "sampler.friction",
+        "scaling.timestep",
         "scaling.friction",
+        "sampler.step_length",
         "sampler.force_cap",
         "quench.step_length",
     }

@@ -127,7 +127,7 @@ ESTIMATORS = (
         ("entropy.floor", "0.0", ABOVE_0),
         ("potential.entropy_weight", "-1.0", RANGE_0),
         ("potential.entropy_weight", "[300.0, 30.0]", RANGE_0),
-        ("sampler.kind", '"mcmc"', "langevin"),
+        ("sampler.kind", '"mcmc"', '"langevin", "optax", "fire" or "basin-hopping"'),
         ("sampler.steps", "0", AT_LEAST_1),
         ("sampler.timestep", "0.0", ABOVE_0),
         ("sampler.friction", "0.0", ABOVE_0),

@@ -14,7 +14,7 @@ def presets() -> list[str]:
     """Names of the presets.
 
     >>> presets()
-    ['tungsten', 'tungsten-diverse', 'tungsten-unbiased']
+    ['tungsten', 'tungsten-diverse', 'tungsten-fast', 'tungsten-unbiased']
     """
     return sorted(path.stem for path in _FOLDER.glob("*.toml"))
 

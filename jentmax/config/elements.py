@@ -8,6 +8,7 @@ from typing import Any
 
 from jentmax.config._checking import checked
 from jentmax.config._presets import presets
+from jentmax.config._samplers import LENGTHS, LangevinSampler
 from jentmax.config._section import OwnCode
 from jentmax.config.settings import PreliminaryScaling, Settings, as_range
 from jentmax.errors import JentmaxError
@@ -122,12 +123,18 @@ def scale_to_element(settings: Settings, symbol: str) -> Settings:
     }
     (r0,) = repulsion.pair_r0([old])
     data["repulsion"]["r0"] = r0 * length
-    data["sampler"] |= {
-        "timestep": settings.sampler.timestep * time,
-        "friction": settings.sampler.friction / time,
-        "force_cap": settings.sampler.force_cap / length,
-    }
+    if isinstance(settings.sampler, LangevinSampler):
+        data["sampler"] |= {
+            "timestep": settings.sampler.timestep * time,
+            "friction": settings.sampler.friction / time,
+            "force_cap": settings.sampler.force_cap / length,
+        }
+    else:
+        data["sampler"] |= {
+            name: value * length for name, value in data["sampler"].items() if name in LENGTHS
+        }
     if isinstance(settings.scaling, PreliminaryScaling):
+        data["scaling"]["timestep"] = settings.scaling.timestep * time
         data["scaling"]["friction"] = settings.scaling.friction / time
     data["quench"]["step_length"] = settings.quench.step_length * length
     return checked(data, f"settings scaled to {symbol}")

@@ -27,15 +27,15 @@ from jentmax.config._field_types import (
     NotNegative,
     NotNegativeRange,
     Positive,
-    PositiveOrInfinite,
     PositiveRange,
-    ScheduleName,
     Seed,
     Switch,
     Text,
     distinct_elements,
 )
 from jentmax.config._field_types import as_range as as_range
+from jentmax.config._samplers import SAMPLERS, LangevinSampler, Sampler
+from jentmax.config._samplers import OptaxSampler as OptaxSampler
 from jentmax.config._section import OWN, Section, kind_or
 from jentmax.config._section import OwnCode as OwnCode
 
@@ -167,6 +167,7 @@ class PreliminaryScaling(Section):
     steps: Count = Field(default=2000, description="steps of each run")
     snapshots: Count = Field(default=10, description="configurations taken from each run")
     temperature: Positive = Field(default=10000.0, description="K")
+    timestep: Positive = Field(default=1.0, description="fs")
     friction: Positive = Field(default=10.0, description="1/ps")
 
     @model_validator(mode="after")
@@ -227,23 +228,6 @@ class PotentialSettings(Section):
     entropy_weight: NotNegativeRange = Field(default=1000.0, description="eV, K at its largest")
 
 
-class SamplerSettings(Section):
-    """One annealing cycle."""
-
-    kind: Annotated[Literal["langevin"], Allowed("langevin")] = Field(
-        default="langevin", description="sampler"
-    )
-    steps: Count = Field(default=3000, description="steps of a cycle")
-    timestep: Positive = Field(default=1.0, description="fs")
-    friction: Positive = Field(default=100.0, description="1/ps")
-    temperature: NotNegative = Field(default=10000.0, description="K, at its largest")
-    temperature_schedule: ScheduleName = Field(default="linear-down", description="T over a cycle")
-    entropy_schedule: ScheduleName = Field(default="linear-up", description="K over a cycle")
-    force_cap: PositiveOrInfinite = Field(
-        default=20.0, description="eV/Å, largest force on an atom"
-    )
-
-
 class QuenchSettings(Section):
     """The descent from a cycle's end into the minimum below it."""
 
@@ -280,6 +264,7 @@ KINDS: dict[str, dict[str, type[Section]]] = {
     "scaling": {"preliminary": PreliminaryScaling, "given": GivenScaling},
     "repulsion": {"clarke-smith": RepulsionSettings, OWN: OwnCode},
     "entropy": ESTIMATORS,
+    "sampler": SAMPLERS,
 }
 """The kinds of each section that comes in several."""
 
@@ -294,7 +279,7 @@ class Settings(Section):
     repulsion: Repulsion = Field(default_factory=RepulsionSettings)
     entropy: Entropy = Field(default_factory=NearestNeighborEntropy)
     potential: PotentialSettings = Field(default_factory=PotentialSettings)
-    sampler: SamplerSettings = Field(default_factory=SamplerSettings)
+    sampler: Sampler = Field(default_factory=LangevinSampler)
     quench: QuenchSettings = Field(default_factory=QuenchSettings)
 
     @model_validator(mode="after")

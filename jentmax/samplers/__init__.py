@@ -8,6 +8,7 @@ from jentmax.samplers._basin_hopping import BasinHopping as BasinHopping
 from jentmax.samplers._descent import ADAM as ADAM
 from jentmax.samplers._descent import FAST_ADAM as FAST_ADAM
 from jentmax.samplers._descent import Descent as Descent
+from jentmax.samplers._descent import named_optimizer as named_optimizer
 from jentmax.samplers._fire import Fire as Fire
 from jentmax.samplers._langevin import Langevin as Langevin
 from jentmax.samplers._state import Sampler as Sampler

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+import functools
+import inspect
 from typing import Any
 
 import equinox as eqx
@@ -11,6 +14,7 @@ import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key
 
+from jentmax.errors import JentmaxError
 from jentmax.potential import Potential
 from jentmax.samplers._state import Sampler, State, forces_at, moved, normal
 from jentmax.schedules import as_number, as_schedule, evaluate
@@ -21,6 +25,50 @@ ADAM = optax.adam(1.0)
 
 FAST_ADAM = optax.adam(1.0, b1=0.5, b2=0.9)
 """With a short memory: V's slopes change within a few steps, where a nearest neighbour switches."""
+
+
+@functools.cache
+def named_optimizer(
+    name: str, options: tuple[tuple[str, float], ...] = ()
+) -> optax.GradientTransformation:
+    """An optimiser of optax with a learning rate of 1; the same one whenever it is asked for.
+
+    Args:
+        name: in optax.
+        options: its other parameters and their values.
+
+    Raises:
+        JentmaxError: if there is no such optimiser, it has no such parameters, or it wants more
+            than forces and positions.
+    """
+    field, known = f'sampler.optimizer = "{name}"', _optimizers()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise JentmaxError(
+            f"{field} is no optimiser of optax; {hint}give one of {', '.join(known)}"
+        )
+    make: Any = getattr(optax, name)
+    try:
+        optimizer = make(1.0, **dict(options))
+        place = jax.ShapeDtypeStruct((2, 3), jnp.float32)
+        memory = jax.eval_shape(optimizer.init, place)
+        jax.eval_shape(optimizer.update, place, memory, place)
+    except Exception as error:  # whatever optax makes of them
+        raise JentmaxError(
+            f"{field} with sampler.options = {dict(options)} cannot be used: {error}; "
+            f"it takes {', '.join(_parameters(make))}"
+        ) from None
+    return optimizer
+
+
+def _optimizers() -> list[str]:
+    return [name for name in dir(optax) if "learning_rate" in _parameters(vars(optax)[name])]
+
+
+def _parameters(make: Any) -> list[str]:
+    """Names of a function's parameters; none where it is no function."""
+    return list(inspect.signature(make).parameters) if inspect.isfunction(make) else []
 
 
 class Descent(Sampler):
