@@ -145,7 +145,7 @@ def costs() -> str:
 
 def figure(values, exact) -> Figure:
     """Bias against n with the samples' spread, a panel for each distribution."""
-    drawing = Figure(figsize=(10, 4), layout="constrained")
+    drawing = Figure(figsize=(10, 4.2), layout="constrained")
     panels = drawing.subplots(1, len(exact), sharey=True)
     for panel, (kind, entropy) in zip(panels, exact.items(), strict=True):
         panel.axhline(0, color="0.7", linewidth=1)
@@ -167,9 +167,7 @@ def figure(values, exact) -> Figure:
         panel.set_title(f"{kind}, H = {entropy:.2f} nats", fontsize=10)
         panel.set_xlabel("environments")
     panels[0].set_ylabel("estimate - H (nats)")
-    drawing.legend(
-        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=9
-    )
+    drawing.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return drawing
 
 

@@ -196,7 +196,7 @@ def test_a_run_with_all_three(own):
         np.testing.assert_allclose(one["positions"], other["positions"], atol=1e-2)
     with Dataset("ours.h5") as data:
         stored = data.settings
-    assert load(None, overrides).entropy == loads(stored, "x", overrides[:4]).entropy
+    assert load(None, overrides).entropy == loads(stored, "x", overrides[:5]).entropy
 
 
 def test_a_data_set_runs_no_code_unless_the_user_names_it(own, call):

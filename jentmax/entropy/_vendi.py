@@ -93,7 +93,11 @@ def _trace_and_slope_derivative(
 
 def _eigenvalues(matrices: Array) -> tuple[Array, Array]:
     """Eigenvalues, of which rounding leaves some below zero that should vanish, and vectors."""
-    shares, vectors = jnp.linalg.eigh(matrices)
+    # One after another: of many at once, XLA's LAPACK calls share them out among the threads that
+    # run programs, and where several programs run side by side each waits for the others forever.
+    shares, vectors = jax.lax.map(jnp.linalg.eigh, matrices.reshape(-1, *matrices.shape[-2:]))
+    shares = shares.reshape(matrices.shape[:-1])
+    vectors = vectors.reshape(matrices.shape)
     return jnp.maximum(shares, 0), vectors
 
 
