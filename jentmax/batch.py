@@ -28,6 +28,14 @@ ATTEMPTS = 5
 
 _TENTHS = 10
 
+_TAMING = {
+    "langevin": "sampler.timestep or sampler.force_cap",
+    "optax": "sampler.step_length",
+    "fire": "sampler.largest_step",
+    "basin-hopping": "sampler.step_length",
+}
+"""What to lower where numbers are not finite, by kind of the sampler."""
+
 
 @dataclasses.dataclass(frozen=True)
 class _Harvest:
@@ -113,8 +121,8 @@ class Batch:
         else:
             raise JentmaxError(
                 f"structure {self._index(failed[0], cycle)}: not finite in {ATTEMPTS} attempts "
-                "from different starts; lower the sampler's timestep or step length, or check the "
-                "repulsion"
+                f"from different starts; lower {_TAMING[self._settings.sampler.kind]}, or check "
+                "the repulsion"
             )
         for place in wanted:
             self._starts[place] = dataclasses.replace(
