@@ -120,7 +120,7 @@ def test_a_run_that_is_not_finite(monkeypatch):
         return dataclasses.replace(start, positions=positions)
 
     monkeypatch.setattr(room, "random_start", broken)
-    with pytest.raises(JentmaxError, match=r"not finite; lower sampler\.timestep = 1 fs"):
+    with pytest.raises(JentmaxError, match=r"not finite; lower scaling\.timestep = 1 fs"):
         feature_scaling(preliminary(), jnp.float64)
 
 
