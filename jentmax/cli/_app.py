@@ -64,6 +64,18 @@ def main() -> None:
         sys.exit(2)
 
 
+def prepare(no_cache: bool) -> Path | None:
+    """Tell XLA what it has to know before JAX is imported; the cache's folder, None without one."""
+    from jentmax.devices import cache_folder, quieten, use_cache, use_every_core
+
+    quieten()
+    use_every_core()
+    if no_cache:
+        return None
+    use_cache()
+    return cache_folder()
+
+
 def load_settings(
     source: Path | None, preset: str | None, overrides: Sequence[str], element: str | None
 ) -> Settings:

@@ -19,6 +19,7 @@ from jentmax.cli._app import (
     Preset,
     SettingsFile,
     app,
+    prepare,
     settings_for,
 )
 from jentmax.errors import JentmaxError
@@ -122,12 +123,7 @@ def evaluate(
     first = [files[place], *files[:place], *files[place + 1 :]]
     resolved = settings_for(first, settings, preset, overrides or [], element)
 
-    from jentmax.devices import cache_folder, quieten, use_cache, use_every_core
-
-    quieten()
-    use_every_core()
-    if not no_cache:
-        use_cache()
+    cache = prepare(no_cache)
 
     from jentmax.console import Phases, print_tables
     from jentmax.evaluation import (
@@ -142,7 +138,6 @@ def evaluate(
 
     refuse_folder(output, overwrite)
     with Phases(quiet=quiet) as phases:
-        cache = None if no_cache else cache_folder()
         sets = open_sets(paths, called, resolved, duplicates, cache, phases.report)
         counts = {one.name: len(one.description.features) for one in sets}
         compiled = sum(one.description.compilations for one in sets)

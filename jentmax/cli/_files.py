@@ -16,6 +16,7 @@ from jentmax.cli._app import (
     Preset,
     SettingsFile,
     app,
+    prepare,
     settings_for,
 )
 
@@ -68,12 +69,7 @@ def describe(
     refuse_existing(output, overwrite)
     resolved = settings_for([path], settings, preset, overrides or [], element)
 
-    from jentmax.devices import quieten, use_cache, use_every_core
-
-    quieten()
-    use_every_core()
-    if not no_cache:
-        use_cache()
+    prepare(no_cache)
 
     from jentmax.console import print_info
     from jentmax.dataset import Dataset

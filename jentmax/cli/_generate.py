@@ -18,6 +18,7 @@ from jentmax.cli._app import (
     SettingsArgument,
     app,
     load_settings,
+    prepare,
 )
 
 
@@ -72,12 +73,7 @@ def generate(
     resolved = load_settings(settings, preset, [*(overrides or []), *given], element)
     refuse_existing(Path(resolved.run.output), overwrite)
 
-    from jentmax.devices import cache_folder, quieten, use_cache, use_every_core
-
-    quieten()
-    use_every_core()
-    if not no_cache:
-        use_cache()
+    cache = prepare(no_cache)
 
     from jentmax.console import Console
 
@@ -85,6 +81,5 @@ def generate(
         from jentmax.generation import generate as run
 
         console.begin()
-        cache = None if no_cache else cache_folder()
         path = run(resolved, overwrite=overwrite, report=console.report, cache=cache)
     console.summary(path)

@@ -15,6 +15,7 @@ from jentmax.cli._app import (
     Preset,
     SettingsFile,
     app,
+    prepare,
     settings_for,
 )
 
@@ -64,12 +65,7 @@ def select(
     """Choose the structures that cover all others best."""
     resolved = settings_for([path], settings, preset, overrides or [], element)
 
-    from jentmax.devices import cache_folder, quieten, use_cache, use_every_core
-
-    quieten()
-    use_every_core()
-    if not no_cache:
-        use_cache()
+    cache = prepare(no_cache)
 
     from jentmax.console import print_selection
     from jentmax.selection import select as run
@@ -86,6 +82,6 @@ def select(
         duplicates=duplicates,
         figure=figure,
         overwrite=overwrite,
-        cache=None if no_cache else cache_folder(),
+        cache=cache,
     )
     print_selection(selection, output)
