@@ -48,17 +48,19 @@ class Appender:
             self._thread.shutdown()
             if self._writer is not None:
                 self._writer.quarantined = self._counter.quarantined
+                self._writer.rejected = self._counter.rejected
                 self._writer.close(status)
 
     def append(self, rows: Rows) -> None:
         """Append rows soon; they are on disk before the next report."""
         self._settle()
-        self._pending = rows, self._thread.submit(self._append, rows, self._counter.quarantined)
+        discarded = self._counter.quarantined, self._counter.rejected
+        self._pending = rows, self._thread.submit(self._append, rows, *discarded)
 
-    def _append(self, rows: Rows, quarantined: int) -> None:
+    def _append(self, rows: Rows, quarantined: int, rejected: int) -> None:
         if self._writer is None:
             self._writer = self._create()
-        self._writer.quarantined = quarantined
+        self._writer.quarantined, self._writer.rejected = quarantined, rejected
         self._writer.append(rows)
 
     def _settle(self) -> None:

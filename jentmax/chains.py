@@ -1,10 +1,10 @@
-"""Chains: where each one starts, by its number and the seed alone."""
+"""Chains: where each one starts, by its number and the seed alone, and how far it has come."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import jax
 import numpy as np
@@ -25,7 +25,7 @@ class Start:
         cell: lattice vectors as rows, in Å, shape (3, 3).
         species: index of each atom's species, shape (n_atoms,).
         masses: in amu, shape (n_atoms,).
-        entropy_weight: largest K of its cycles, in eV.
+        entropy_weight: largest K of its cycles, in eV; 0 where it has yet to be found.
     """
 
     positions: np.ndarray
@@ -33,6 +33,51 @@ class Start:
     species: np.ndarray
     masses: np.ndarray
     entropy_weight: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Chain:
+    """A chain between two cycles.
+
+    Attributes:
+        number: of the chain.
+        start: where its next cycle begins: a random start, or the last structure harvested.
+        cycle: number of the next one.
+        attempt: how often the chain has been started anew.
+        failures: attempts at the next cycle that gave no structure.
+    """
+
+    number: int
+    start: Start
+    cycle: int = 0
+    attempt: int = 0
+    failures: int = 0
+
+    def index(self, cycles_per_chain: int) -> int:
+        """Number of the structure that its next cycle gives."""
+        return self.number * cycles_per_chain + self.cycle
+
+    def weighing(self, entropy_weight: float) -> Self:
+        """With another K, in eV."""
+        start = dataclasses.replace(self.start, entropy_weight=entropy_weight)
+        return dataclasses.replace(self, start=start)
+
+    def harvested(self, positions: Float[np.ndarray, "n_atoms 3"]) -> Self:
+        """After a cycle that gave a structure, with its positions in Å."""
+        start = dataclasses.replace(self.start, positions=positions)
+        return dataclasses.replace(self, start=start, cycle=self.cycle + 1, failures=0)
+
+    def anew(self, settings: Settings) -> Self:
+        """After a cycle that gave none: it is tried again from a new start, with the same K.
+
+        Raises:
+            JentmaxError: if the atoms do not fit without overlap.
+        """
+        start = random_start(settings, self.number, self.attempt + 1)
+        again = dataclasses.replace(
+            self, start=start, attempt=self.attempt + 1, failures=self.failures + 1
+        )
+        return again.weighing(self.start.entropy_weight)
 
 
 def random_start(settings: Settings, chain: int, attempt: int = 0) -> Start:
@@ -49,11 +94,12 @@ def random_start(settings: Settings, chain: int, attempt: int = 0) -> Start:
     system = settings.system
     numbers = system.atom_counts()
     n_atoms = numbers[chain % len(numbers)]
+    weight = settings.potential.entropy_weight
     # Seeds are padded with zeros: without the last number this would be the first attempt's.
     draws = np.random.default_rng([settings.run.seed, chain, 0, 1])
     density, aspect_ratio, entropy_weight = (
         draws.uniform(*as_range(value))
-        for value in (system.density, system.aspect_ratio, settings.potential.entropy_weight)
+        for value in (system.density, system.aspect_ratio, 0.0 if weight == "auto" else weight)
     )
     rng = np.random.default_rng([settings.run.seed, chain, attempt])
     cell = tetragonal_cell(n_atoms, density, aspect_ratio)
@@ -85,23 +131,28 @@ def stacked(
 
 
 def chain_keys(
-    seed: int, chains: Sequence[int], attempts: Sequence[int], cycle: int
+    seed: int, chains: Sequence[int], attempts: Sequence[int], cycle: int | Sequence[int]
 ) -> tuple[Key[Array, " n_replicas"], Key[Array, " n_replicas"]]:
     """Random keys of one cycle of several chains, each from its own numbers alone.
+
+    Args:
+        seed: of all randomness.
+        chains: their numbers.
+        attempts: how often each has been started before.
+        cycle: its number, or each chain's own.
 
     Returns:
         Keys for the cycle's start and for its steps.
     """
-    return _keys(
-        np.uint32(seed), np.array(chains, np.int32), np.array(attempts, np.int32), np.int32(cycle)
-    )
+    numbers = np.broadcast_arrays(*(np.array(each, np.int32) for each in (chains, attempts, cycle)))
+    return _keys(np.uint32(seed), *numbers)
 
 
 @jax.jit
-def _keys(seed: Array, chains: Array, attempts: Array, cycle: Array) -> tuple[Array, Array]:
-    def keys(chain: Array, attempt: Array) -> Array:
+def _keys(seed: Array, chains: Array, attempts: Array, cycles: Array) -> tuple[Array, Array]:
+    def keys(chain: Array, attempt: Array, cycle: Array) -> Array:
         numbered = jax.random.fold_in(jax.random.key(seed), chain)
         return jax.random.split(jax.random.fold_in(jax.random.fold_in(numbered, attempt), cycle))
 
-    pairs = jax.vmap(keys)(chains, attempts)
+    pairs = jax.vmap(keys)(chains, attempts, cycles)
     return pairs[:, 0], pairs[:, 1]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TypeVar
@@ -16,10 +17,13 @@ import numpy as np
 
 from jentmax._output import refuse_existing
 from jentmax.appending import Appender
-from jentmax.batch import Batch
+from jentmax.batch import Runner
 from jentmax.build import build_potential, n_features
+from jentmax.chains import Chain, random_start
 from jentmax.config import Settings, to_toml
 from jentmax.dataset import DatasetWriter
+from jentmax.entropy_weight import largest_entropy_weight
+from jentmax.harvest import chain_numbers, harvests
 from jentmax.memory import Width
 from jentmax.progress import Counter, Report, ignore
 from jentmax.scaling import feature_scaling
@@ -78,27 +82,33 @@ def generate(
         # Those that would have no chains are left out.
         devices = first_devices(min(n_devices, -(-chains_of_a_kind(settings) // size)))
         width = Width(size)
+        side_by_side = size * devices.n_used
         several = f" on each of {devices.n_used} devices" if devices.n_used > 1 else ""
         counter.show("starting", note=f"batch      {size} side by side{several}, {reason}")
 
-        def batch_of(chains: Sequence[int]) -> Batch:
-            return Batch(settings, chains, dtype, counter, devices, width)
-
+        runner = Runner(settings, dtype, counter, devices, width)
         # One per number of atoms, so that every batch after its first finds it compiled.
         potentials = {
             n_atoms: build_potential(settings, np.ones(n_features(settings)), n_atoms)
             for n_atoms in settings.system.atom_counts()
         }
         with ThreadPoolExecutor() as threads:
-            ahead = _ahead(threads, batch_of, batches(settings, devices.n_used))
-            first = next(ahead)
-            first.sample(potentials[first.n_atoms])
+
+            def begun(number: int) -> Chain:
+                return Chain(number, random_start(settings, number))
+
+            # By number of atoms; a batch has one.
+            chains = [
+                _ahead(threads, begun, numbers, side_by_side) for numbers in chain_numbers(settings)
+            ]
+            first = list(itertools.islice(chains[0], side_by_side))
+            chains[0] = itertools.chain(first, chains[0])
             rehearsed: list[Future] = []
 
             def rehearse() -> None:
+                programs = runner.rehearsals(potentials[len(first[0].start.species)], first)
                 rehearsed.extend(
-                    threads.submit(_with_precision, double, program)
-                    for program in first.rehearsals()
+                    threads.submit(_with_precision, double, program) for program in programs
                 )
 
             if settings.scaling.kind == "preliminary":
@@ -124,31 +134,18 @@ def generate(
 
             scale = jnp.asarray(scaling.scale)
             with Appender(create, counter) as appender:
-                for batch in itertools.chain([first], ahead):
-                    potential = potentials[batch.n_atoms]
-                    batch.sample(dataclasses.replace(potential, scale=scale))
-                    for cycle in range(settings.run.cycles_per_chain):
-                        if batch.wanted(cycle):
-                            appender.append(batch.rows(cycle))
+                for n_atoms, of_a_kind in zip(settings.system.atom_counts(), chains, strict=False):
+                    potential = dataclasses.replace(potentials[n_atoms], scale=scale)
+                    if settings.potential.entropy_weight == "auto":
+                        weight = largest_entropy_weight(settings, n_atoms, runner, potential)
+                        note = f"K          {weight:.4g} eV for {n_atoms} atoms"
+                        counter.show("annealing", note=note)
+                        of_a_kind = (chain.weighing(weight) for chain in of_a_kind)
+                    for rows in harvests(
+                        settings, runner, potential, of_a_kind, side_by_side, counter
+                    ):
+                        appender.append(rows)
     return path
-
-
-def batches(settings: Settings, n_devices: int = 1) -> Iterator[list[int]]:
-    """Numbers of the chains that run side by side, batch after batch.
-
-    All batches have the same size, so that the last one is computed as the others are: what it
-    has too many is not written. With several numbers of atoms a batch has one of them.
-
-    Args:
-        settings: of the run, with a number as the batch size.
-        n_devices: that share each batch.
-    """
-    n_chains = -(-settings.run.structures // settings.run.cycles_per_chain)
-    numbers = len(settings.system.atom_counts())
-    size = int(settings.run.batch_size) * n_devices
-    for kind in range(numbers):
-        for first in range(kind, n_chains, size * numbers):
-            yield [first + numbers * place for place in range(size)]
 
 
 def _with_batch_size(settings: Settings, size: int) -> Settings:
@@ -163,14 +160,13 @@ def _with_precision(double: bool, function: Callable[[], object]) -> None:
 
 
 def _ahead(
-    threads: Executor, function: Callable[[Given], Made], items: Iterable[Given]
+    threads: Executor, function: Callable[[Given], Made], items: Iterable[Given], n: int
 ) -> Iterator[Made]:
-    """What a function makes of items, each made while the one before is used."""
-    pending = None
+    """What a function makes of items, each made while the ``n`` before it are used."""
+    coming: deque[Future[Made]] = deque()
     for item in items:
-        coming = threads.submit(function, item)
-        if pending is not None:
-            yield pending.result()
-        pending = coming
-    if pending is not None:
-        yield pending.result()
+        coming.append(threads.submit(function, item))
+        if len(coming) > n:
+            yield coming.popleft().result()
+    while coming:
+        yield coming.popleft().result()

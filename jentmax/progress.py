@@ -18,7 +18,8 @@ class Progress:
         structures: structures asked for.
         entropy: of each structure harvested so far, in nats.
         least_distance: likewise, in Å.
-        quarantined: attempts discarded.
+        quarantined: attempts discarded because they were not finite.
+        rejected: attempts discarded because atoms came too close.
         note: something to be told once, in words; empty if there is nothing.
     """
 
@@ -28,6 +29,7 @@ class Progress:
     entropy: Sequence[float]
     least_distance: Sequence[float]
     quarantined: int
+    rejected: int = 0
     note: str = ""
 
 
@@ -42,17 +44,24 @@ class Counter:
     """Keeps count of what a run has done, and reports it.
 
     Attributes:
-        quarantined: attempts discarded so far.
+        quarantined: attempts discarded so far because they were not finite.
+        rejected: attempts discarded so far because atoms came too close.
         before_report: called before each report.
     """
 
     def __init__(self, structures: int, report: Report) -> None:
         """Begin a count towards a number of structures."""
         self.quarantined = 0
+        self.rejected = 0
         self.before_report: Callable[[], None] = lambda: None
         self._entropy: list[float] = []
         self._least_distance: list[float] = []
         self._structures, self._report = structures, report
+
+    @property
+    def n_harvested(self) -> int:
+        """Structures that are on disk."""
+        return len(self._entropy)
 
     def show(self, phase: str, under_way: float = 0.0, note: str = "") -> None:
         """Report what is being done, and how many structures' worth of it is not harvested yet."""
@@ -74,6 +83,7 @@ class Counter:
                 entropy=self._entropy,
                 least_distance=self._least_distance,
                 quarantined=self.quarantined,
+                rejected=self.rejected,
                 note=note,
             )
         )

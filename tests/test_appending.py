@@ -80,11 +80,11 @@ def test_what_was_written_before_an_error_stays():
     def write():
         with Appender(create, counter) as appender:
             appender.append(BATCHES[0])
-            counter.quarantined = 3
+            counter.quarantined, counter.rejected = 3, 2
             raise ValueError("no luck")
 
     with pytest.raises(ValueError, match="no luck"):
         write()
     with Dataset("set.h5") as dataset:
         assert len(dataset) == len(BATCHES[0].entropy)
-        assert (dataset.status, dataset.quarantined) == ("running", 3)
+        assert (dataset.status, dataset.quarantined, dataset.rejected) == ("running", 3, 2)

@@ -21,7 +21,7 @@ import h5py
 import numpy as np
 import pytest
 from dataset_files import BATCHES, write
-from tiny_runs import BATCH, GIVEN, TINY, columns, tiny
+from tiny_runs import GIVEN, TINY, columns, tiny
 
 from jentmax import batch, cli
 from jentmax.config import load, preset_text, presets, to_toml
@@ -614,7 +614,8 @@ def test_a_chain_that_fails_is_told(bad, monkeypatch):
     harvested = batch._harvested
 
     def broken(*arguments):
-        return dataclasses.replace(harvested(*arguments), finite=np.zeros(BATCH, bool))
+        found = harvested(*arguments)
+        return dataclasses.replace(found, finite=np.zeros_like(found.finite))
 
     monkeypatch.setattr(batch, "_harvested", broken)
     message = bad("generate", *FLAGS, "--output", "set.h5", "--quiet")

@@ -61,7 +61,7 @@ STORY = [
 ]
 
 
-def tell(clock, quarantined=0, quiet=False):
+def tell(clock, quarantined=0, rejected=0, quiet=False):
     with Console(tiny(*SETTINGS), quiet=quiet) as console:
         console.begin()
         for seconds, phase, done, harvested in STORY:
@@ -70,7 +70,7 @@ def tell(clock, quarantined=0, quiet=False):
                 [],
                 [],
             )
-            console.report(Progress(phase, done, 16, entropy, distance, quarantined))
+            console.report(Progress(phase, done, 16, entropy, distance, quarantined, rejected))
     clock.now = 121.5
     console.summary(Path("some.h5"))
 
@@ -101,8 +101,11 @@ def test_plain_lines(clock, capsys):
 
 
 def test_what_was_made_anew_is_told(clock, capsys):
-    tell(clock, quarantined=3)
-    assert "; 3 attempts were not finite and made anew\n" in capsys.readouterr().out
+    tell(clock, quarantined=3, rejected=2)
+    output = capsys.readouterr().out
+    told = "; 3 attempts were not finite and 2 attempts had atoms too close; these were made anew\n"
+    assert told in output
+    assert "least distance 1.90 Å, 2 rejected\n" in output
 
 
 def test_notes_are_told_at_once(clock, capsys):
@@ -218,7 +221,7 @@ def test_info_of_a_generated_set(capsys):
 
 def test_info_of_an_unfinished_set(capsys):
     with DatasetWriter.create("set.h5", **HEADER) as writer:
-        writer.quarantined = 2
+        writer.quarantined, writer.rejected = 2, 1
         writer.append(BATCHES[0])
         writer.close("running")
     with Dataset("set.h5") as dataset:
@@ -226,6 +229,8 @@ def test_info_of_an_unfinished_set(capsys):
     output = capsys.readouterr().out
     assert "set.h5 (generated, running)" in output
     assert "quarantined  2 attempts that were not finite" in output
+    share = 1 / (1 + len(BATCHES[0].index))
+    assert f"rejected     1 attempts with atoms too close, {share:.1%} of all" in output
 
 
 @pytest.mark.parametrize("periodic", [True, False])

@@ -42,7 +42,8 @@ def test_header_comes_back(path):
         assert dataset.versions == HEADER["versions"]
         assert dataset.scale.tolist() == HEADER["scale"]
         assert dataset.shift.tolist() == HEADER["shift"]
-        assert (dataset.kind, dataset.status, dataset.quarantined) == ("generated", "complete", 0)
+        assert (dataset.kind, dataset.status) == ("generated", "complete")
+        assert (dataset.quarantined, dataset.rejected) == (0, 0)
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", dataset.created)
         assert dataset.columns == tuple(STRUCTURE_COLUMNS)
         assert "6 structures" in repr(dataset)
@@ -286,14 +287,15 @@ def test_appending_nothing_does_nothing(tmp_path):
     assert len(Dataset(path)) == 1
 
 
-def test_quarantined_is_counted_while_running(tmp_path):
+def test_discarded_attempts_are_counted_while_running(tmp_path):
     path = tmp_path / "set.h5"
     with DatasetWriter.create(path, **HEADER) as writer:
         for count in (2, 3):
-            writer.quarantined = count
+            writer.quarantined, writer.rejected = count, 2 * count
             writer.append(make_rows([count]))
             with Dataset(path) as dataset:
-                assert (dataset.quarantined, dataset.status) == (count, "running")
+                assert (dataset.quarantined, dataset.rejected) == (count, 2 * count)
+                assert dataset.status == "running"
         writer.quarantined = 4
     assert Dataset(path).quarantined == 4
 

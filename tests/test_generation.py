@@ -18,14 +18,16 @@ from tiny_runs import BATCH, assert_identical, columns, run, tiny
 
 import jentmax
 from jentmax import batch as batch_room
+from jentmax import chains as chains_room
 from jentmax import generation as generation_room
-from jentmax.batch import ATTEMPTS, Batch
+from jentmax.batch import Runner
 from jentmax.build import build_potential
-from jentmax.chains import random_start
+from jentmax.chains import Chain, random_start
 from jentmax.config import to_toml
 from jentmax.dataset import Dataset
 from jentmax.errors import JentmaxError
-from jentmax.generation import batches, generate
+from jentmax.generation import generate
+from jentmax.harvest import ATTEMPTS, ATTEMPTS_TOO_CLOSE, chain_numbers, harvests
 from jentmax.memory import Width
 from jentmax.progress import Counter, ignore
 from jentmax.sharding import first_devices
@@ -193,15 +195,14 @@ def test_another_seed(structures):
         assert not np.any(one["positions"] == other["positions"])
 
 
-def rows_of(chains, settings=None):
+def rows_of(numbers):
     """Both cycles' rows of chains side by side, in float32."""
-    settings = tiny("run.structures=1000") if settings is None else settings
+    settings, counter = tiny("run.structures=1000"), Counter(1000, ignore)
     with jax.enable_x64(False):
         potential = build_potential(settings, settings.scaling.scale)
-        devices, width = first_devices(1), Width(len(chains))
-        batch = Batch(settings, chains, jnp.float32, Counter(1000, ignore), devices, width)
-        batch.sample(potential)
-        return [batch.rows(cycle) for cycle in (0, 1)]
+        runner = Runner(settings, jnp.float32, counter, first_devices(1), Width(len(numbers)))
+        chains = (Chain(number, random_start(settings, number)) for number in numbers)
+        return list(harvests(settings, runner, potential, chains, len(numbers), counter))
 
 
 def test_whichever_chains_run_beside(structures):
@@ -249,25 +250,37 @@ def test_one_trace_per_shape(structures, monkeypatch):
 
 @pytest.mark.parametrize("structures", [1, 7, 8, 9, 40])
 @pytest.mark.parametrize("n_atoms", ["12", "[8, 12]", "[8, 12, 10]"])
-def test_batches_hold_every_chain_once(structures, n_atoms):
+def test_every_chain_once(structures, n_atoms):
     settings = tiny(f"run.structures={structures}", f"system.n_atoms={n_atoms}")
-    numbers = len(settings.system.atom_counts())
-    chains = list(batches(settings))
-    assert all(len(batch) == BATCH for batch in chains)
-    assert all(len({chain % numbers for chain in batch}) == 1 for batch in chains)
-    flat = list(itertools.chain(*chains))
-    assert len(flat) == len(set(flat))
-    needed = set(range(-(-structures // 2)))
-    assert needed <= set(flat)
-    # No batch in vain.
-    assert all(needed & set(batch) for batch in chains)
-    # Chains stand where they stand in any larger set.
-    larger = tiny(f"run.structures={structures + 13}", f"system.n_atoms={n_atoms}")
-    assert all(batch in list(batches(larger)) for batch in chains)
-    # Several devices have as many each.
-    shared = list(batches(settings, 3))
-    assert all(len(batch) == 3 * BATCH for batch in shared)
-    assert needed <= set(itertools.chain(*shared))
+    sizes = len(settings.system.atom_counts())
+    kinds = chain_numbers(settings)
+    assert all(chain % sizes == kind for kind, chains in enumerate(kinds) for chain in chains)
+    assert sorted(itertools.chain(*kinds)) == list(range(-(-structures // 2)))
+    assert all(kinds)
+
+
+def batches_of(monkeypatch, *overrides):
+    """Chain, cycle and attempt of all chains of each batch of a run."""
+    cycle, seen = Runner.cycle, []
+
+    def spied(self, potential, chains, *more):
+        seen.append([(chain.number, chain.cycle, chain.attempt) for chain in chains])
+        return cycle(self, potential, chains, *more)
+
+    monkeypatch.setattr(Runner, "cycle", spied)
+    run(*overrides)
+    return seen
+
+
+def test_batches_are_full_while_there_are_chains(monkeypatch):
+    """One that fails goes on in the next batch, and nothing waits for it."""
+    broken_starts(monkeypatch, lambda chain, attempt: chain == 1 and attempt == 0)
+    assert batches_of(monkeypatch) == [
+        [(0, 0, 0), (1, 0, 0), (2, 0, 0), (3, 0, 0)],
+        [(0, 1, 0), (1, 0, 1), (2, 1, 0), (3, 1, 0)],
+        [(1, 1, 1), (4, 0, 0), (5, 0, 0)],
+        [(4, 1, 0)],
+    ]
 
 
 def test_several_numbers_of_atoms():
@@ -338,7 +351,8 @@ def broken_starts(monkeypatch, fails):
         positions[5, 2] = np.nan
         return dataclasses.replace(found, positions=positions)
 
-    monkeypatch.setattr(batch_room, "random_start", start)
+    for room in (generation_room, chains_room):
+        monkeypatch.setattr(room, "random_start", start)
 
 
 def test_a_chain_that_fails_at_its_start(file, structures, monkeypatch):
@@ -365,20 +379,19 @@ def test_a_chain_that_fails_at_its_start(file, structures, monkeypatch):
 
 def test_a_chain_that_fails_in_a_later_cycle(structures, monkeypatch):
     """What it gave before stays."""
-    begun = Batch._begun
-    calls = []
+    cycle = Runner.cycle
 
-    def spied(self, sampler, places, cycle):
-        if cycle == 1:
-            calls.append(1)
-            if len(calls) == 1:
-                positions = np.full_like(self._starts[2].positions, np.inf)
-                self._starts[2] = dataclasses.replace(self._starts[2], positions=positions)
-        return begun(self, sampler, places, cycle)
+    def spied(self, potential, chains):
+        def broken(chain):
+            if (chain.number, chain.cycle, chain.attempt) != (2, 1, 0):
+                return chain
+            start = dataclasses.replace(chain.start, positions=np.full((12, 3), np.inf))
+            return dataclasses.replace(chain, start=start)
 
-    monkeypatch.setattr(Batch, "_begun", spied)
+        return cycle(self, potential, [broken(chain) for chain in chains])
+
+    monkeypatch.setattr(Runner, "cycle", spied)
     found = run()
-    assert len(calls) == 1 + 1 + 1
     for one, other in zip(found, structures, strict=True):
         if one["jentmax_index"] != 5:
             assert_identical(one, other)
@@ -410,18 +423,65 @@ def test_a_chain_that_always_fails(structures, monkeypatch):
         JentmaxError, match=rf"structure 10: not finite in {ATTEMPTS} attempts.*sampler\.timestep"
     ):
         run()
-    for one, other in zip(columns("set.h5"), structures[:8], strict=True):
+    for one, other in zip(columns("set.h5"), structures[:10], strict=True):
         assert_identical(one, other)
     with Dataset("set.h5") as dataset:
         assert (dataset.quarantined, dataset.status) == (ATTEMPTS, "running")
 
 
-def test_chains_that_nothing_is_asked_of_may_fail(structures, monkeypatch):
-    broken_starts(monkeypatch, lambda chain, attempt: chain > 5)
-    for one, other in zip(run(), structures, strict=True):
-        assert_identical(one, other)
+# Atoms that come too close
+
+
+def test_structures_with_atoms_too_close_are_made_anew(structures):
+    """Those that keep the distance are the same bit for bit."""
+    distances = [structure["least_distance"] for structure in structures]
+    asked = np.sort(distances)[2] + 1e-6
+    reports = []
+    found = run(
+        f"potential.min_distance={asked}",
+        report=lambda progress: reports.append(progress.rejected),
+    )
+    too_close = {one["chain"] for one in structures if one["least_distance"] < asked}
+    for one, other in zip(found, structures, strict=True):
+        assert one["least_distance"] >= asked
+        if one["chain"] not in too_close:
+            assert_identical(one, other)
+        elif other["least_distance"] < asked:
+            assert one["attempt"] >= 1
+            assert one["status"] == 1
+            assert one["entropy_weight"] == other["entropy_weight"]
     with Dataset("set.h5") as dataset:
+        assert dataset.rejected == reports[-1] >= 3
         assert dataset.quarantined == 0
+
+
+def test_a_distance_that_no_structure_keeps():
+    with pytest.raises(
+        JentmaxError,
+        match=rf"structure 0: atoms closer than potential\.min_distance = 2\.9 Å in {ATTEMPTS} "
+        r'attempts.*lower it or potential\.entropy_weight, or .*"auto"',
+    ):
+        run("potential.min_distance=2.9")
+    assert os.listdir() == []
+
+
+def test_bad_luck_ends_no_run(monkeypatch):
+    """Once some structures were harvested, others may come too close many times."""
+    harvested = batch_room._harvested
+    batches = []
+
+    def spied(*arguments):
+        harvest = harvested(*arguments)
+        batches.append(1)
+        distances = np.full(len(harvest.finite), 3.0)
+        if len(batches) <= ATTEMPTS_TOO_CLOSE - 1:
+            distances[0] = 1.0
+        harvest.columns["least_distance"] = distances
+        return harvest
+
+    monkeypatch.setattr(batch_room, "_harvested", spied)
+    found = run("potential.min_distance=2", "run.structures=8", "run.cycles_per_chain=1")
+    assert [structure["attempt"] for structure in found] == [ATTEMPTS_TOO_CLOSE - 1] + [0] * 7
 
 
 def test_a_first_batch_that_fails_leaves_no_file(monkeypatch):

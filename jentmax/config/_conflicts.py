@@ -23,6 +23,7 @@ def conflicts(settings: Settings) -> Iterator[str]:
     yield from _cutoff_conflicts(settings)
     yield from _feature_conflicts(settings)
     yield from _entropy_conflicts(settings)
+    yield from _potential_conflicts(settings)
 
 
 def _species_conflicts(settings: Settings) -> Iterator[str]:
@@ -171,4 +172,15 @@ def _entropy_conflicts(settings: Settings) -> Iterator[str]:
         yield (
             f"entropy.k = {entropy.k} is not below the smallest system.n_atoms, {fewest}; "
             f"give 1 to {fewest - 1}, or more atoms"
+        )
+
+
+def _potential_conflicts(settings: Settings) -> Iterator[str]:
+    """A K to be found without what it is to be found by."""
+    potential = settings.potential
+    if potential.entropy_weight == "auto" and not potential.min_distance:
+        yield (
+            'potential.entropy_weight = "auto" is the largest at which atoms keep '
+            "potential.min_distance = 0 Å, and that is none; give a min_distance above 0, for "
+            "tungsten about 2.0"
         )

@@ -15,7 +15,7 @@ class Allowed:
     text: str
 
 
-def _ordered(value: float | tuple[float, float]) -> float | tuple[float, float]:
+def _ordered(value: float | tuple[float, float] | str) -> float | tuple[float, float] | str:
     if isinstance(value, tuple) and value[0] > value[1]:
         raise ValueError("low is above high")
     return value
@@ -50,10 +50,10 @@ PositiveRange = Annotated[
     AfterValidator(_ordered),
     Allowed("a number above 0, or a range [low, high] with 0 < low <= high"),
 ]
-NotNegativeRange = Annotated[
-    AtLeast0 | Annotated[tuple[AtLeast0, AtLeast0], Field(strict=False)],
+NotNegativeRangeOrAuto = Annotated[
+    AtLeast0 | Annotated[tuple[AtLeast0, AtLeast0], Field(strict=False)] | Literal["auto"],
     AfterValidator(_ordered),
-    Allowed("a number of at least 0, or a range [low, high] with 0 <= low <= high"),
+    Allowed('a number of at least 0, a range [low, high] with 0 <= low <= high, or "auto"'),
 ]
 ScheduleName = Annotated[
     Literal[

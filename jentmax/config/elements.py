@@ -136,6 +136,7 @@ def scale_to_element(settings: Settings, symbol: str) -> Settings:
     if isinstance(settings.scaling, PreliminaryScaling):
         data["scaling"]["timestep"] = settings.scaling.timestep * time
         data["scaling"]["friction"] = settings.scaling.friction / time
+    data["potential"]["min_distance"] = settings.potential.min_distance * length
     data["quench"]["step_length"] = settings.quench.step_length * length
     return checked(data, f"settings scaled to {symbol}")
 

@@ -25,7 +25,7 @@ from jentmax.config._field_types import (
     Count,
     CountOrZero,
     NotNegative,
-    NotNegativeRange,
+    NotNegativeRangeOrAuto,
     Positive,
     PositiveRange,
     Seed,
@@ -225,7 +225,13 @@ class RepulsionSettings(Section):
 class PotentialSettings(Section):
     """V = E_rep - K S."""
 
-    entropy_weight: NotNegativeRange = Field(default=1000.0, description="eV, K at its largest")
+    entropy_weight: NotNegativeRangeOrAuto = Field(
+        default=1000.0,
+        description='eV, K at its largest; "auto": the largest that keeps min_distance',
+    )
+    min_distance: NotNegative = Field(
+        default=0.0, description="Å; structures with atoms closer are rejected and made anew"
+    )
 
 
 class QuenchSettings(Section):

@@ -28,6 +28,9 @@ def print_info(dataset: Dataset) -> None:
     }
     if dataset.quarantined:
         facts["quarantined"] = f"{dataset.quarantined} attempts that were not finite"
+    if dataset.rejected:
+        share = dataset.rejected / (len(dataset) + dataset.rejected)
+        facts["rejected"] = f"{dataset.rejected} attempts with atoms too close, {share:.1%} of all"
     for name, value in facts.items():
         console.print(f"{name:12} {value}", markup=False)
     columns = {

@@ -115,11 +115,7 @@ class Console:
         self._print(
             f"{path}: {len(entropy)} structures in {elapsed:.1f} s; S {_mean(entropy)} nats, "
             f"least distance {_mean(distance)} Å, the smallest {min(distance):.2f} Å"
-            + (
-                f"; {self._last.quarantined} attempts were not finite and made anew"
-                if self._last.quarantined
-                else ""
-            )
+            + _discarded(self._last)
         )
         self._print(f"look at it with: jentmax info {path}")
 
@@ -139,11 +135,23 @@ class Console:
         if progress.entropy:
             parts.append(f"S {np.mean(progress.entropy):.2f}")
             parts.append(f"least distance {np.mean(progress.least_distance):.2f} Å")
+        if progress.rejected:
+            parts.append(f"{progress.rejected} rejected")
         return ", ".join(parts)
 
     def _print(self, line: str) -> None:
         self._rich.print(line, markup=False)
         sys.stdout.flush()
+
+
+def _discarded(progress: RunProgress) -> str:
+    """What was made anew, and why."""
+    counts = {
+        "were not finite": progress.quarantined,
+        "had atoms too close": progress.rejected,
+    }
+    told = [f"{count} attempts {what}" for what, count in counts.items() if count]
+    return f"; {' and '.join(told)}; these were made anew" if told else ""
 
 
 def _rate(value: float) -> str:

@@ -57,6 +57,7 @@ class Dataset:
         kind: "generated", or "described": descriptors of given structures.
         status: "complete" or "running".
         quarantined: number of attempts discarded because they went non-finite.
+        rejected: number of attempts discarded because atoms came too close.
         settings: the resolved settings as TOML.
         seed: of the random numbers.
         versions: of the packages that computed the structures.
@@ -206,7 +207,7 @@ class Dataset:
 
     @property
     def structure_status(self) -> np.ndarray:
-        """0 for ok, 1 if non-finite attempts were discarded before this one, shape (n,)."""
+        """0 for ok, 1 if attempts at it were discarded before, shape (n,)."""
         return self._structure_column("status")
 
     @property
@@ -238,6 +239,7 @@ class Dataset:
         self.kind = text(attributes["kind"])
         self.status = text(attributes["status"])
         self.quarantined = int(text(attributes["quarantined"]))
+        self.rejected = int(text(attributes["rejected"]))
         self.settings = text(attributes["settings"])
         self.seed = int(text(attributes["seed"]))
         self.versions: dict[str, str] = json.loads(text(attributes["versions"]))

@@ -30,7 +30,7 @@ class Rows:
         entropy_weight: K at the end of the cycle, in eV, shape (k,).
         least_distance: between two atoms, in Å, shape (k,).
         temperature: mean kinetic temperature of the last tenth of the ramp, in K, shape (k,).
-        status: 0 for ok, 1 if non-finite attempts were discarded before this one, shape (k,).
+        status: 0 for ok, 1 if attempts at it were discarded before, shape (k,).
     """
 
     index: ArrayLike

@@ -20,6 +20,7 @@ ATTRIBUTES = (
     "settings",
     "status",
     "quarantined",
+    "rejected",
 )
 
 Kind = Literal["generated", "described"]

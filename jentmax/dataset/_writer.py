@@ -55,12 +55,14 @@ class DatasetWriter:
 
     Attributes:
         path: of the file.
-        quarantined: number of attempts discarded so far because they went non-finite; set it
-            before an append or the close, which store it.
+        quarantined: number of attempts discarded so far because they went non-finite.
+        rejected: number of those discarded because atoms came too close. Set both before an append
+            or the close, which store them.
     """
 
     path: Path
     quarantined: int
+    rejected: int
 
     def __init__(
         self, path: Path, partial: Path, file: h5py.File, kind: Kind, overwrite: bool
@@ -68,6 +70,7 @@ class DatasetWriter:
         """Take over a file that has its header; use :meth:`create`."""
         self.path = path
         self.quarantined = 0
+        self.rejected = 0
         self._partial: Path | None = partial  # None once the file stands under its path
         self._file: h5py.File | None = file
         self._kind: Kind = kind
@@ -130,9 +133,10 @@ class DatasetWriter:
                 file.attrs["versions"] = json.dumps(dict(versions))
                 file.attrs["device"] = device
                 file.attrs["settings"] = settings_toml
-                # These two change while others may read: fixed lengths alone can.
+                # These three change while others may read: fixed lengths alone can.
                 file.attrs["status"] = np.array("running", _STATUS)
                 file.attrs["quarantined"] = np.int64(0)
+                file.attrs["rejected"] = np.int64(0)
                 for name, values in (("scale", scale), ("shift", shift)):
                     file.create_dataset(f"scaling/{name}", data=values).attrs["units"] = "1"
             except BaseException:
@@ -184,7 +188,7 @@ class DatasetWriter:
             reserve(file, sum(values.nbytes + _chunk_bytes(d) for d, _, values in datasets))
             for dataset, start, values in datasets:
                 _write_at(dataset, start, values)
-            file.attrs.modify("quarantined", np.int64(self.quarantined))
+            self._store_discarded(file)
             file.flush()
             # Readers count the pointer's entries: written last, it vouches for all the rest.
             pointer = column_of(file, "structures/pointer")
@@ -214,7 +218,7 @@ class DatasetWriter:
                 file.close()
                 self._partial.unlink(missing_ok=True)
                 return
-            file.attrs.modify("quarantined", np.int64(self.quarantined))
+            self._store_discarded(file)
             file.attrs.modify("status", np.array(status, _STATUS))
             release(file)
             file.close()
@@ -242,6 +246,10 @@ class DatasetWriter:
                 f"or absent where kind is {self._kind!r}; give the same columns every time"
             )
         return structures, atoms, counts
+
+    def _store_discarded(self, file: h5py.File) -> None:
+        file.attrs.modify("quarantined", np.int64(self.quarantined))
+        file.attrs.modify("rejected", np.int64(self.rejected))
 
     def _create_columns(
         self, file: h5py.File, structures: Mapping[str, np.ndarray], counts: np.ndarray
