@@ -448,7 +448,8 @@ def test_structures_with_atoms_too_close_are_made_anew(structures):
             assert_identical(one, other)
         elif other["least_distance"] < asked:
             assert one["attempt"] >= 1
-            assert one["status"] == 1
+            # After a first cycle that is made anew the second one begins elsewhere.
+            assert one["status"] == 1 or one["cycle"] == 1
             assert one["entropy_weight"] == other["entropy_weight"]
     with Dataset("set.h5") as dataset:
         assert dataset.rejected == reports[-1] >= 3
