@@ -44,14 +44,21 @@ class Chain:
         start: where its next cycle begins: a random start, or the last structure harvested.
         cycle: number of the next one.
         attempt: how often the chain has been started anew.
-        failures: attempts at the next cycle that gave no structure.
+        not_finite: attempts at the next cycle that came to numbers that were not finite.
+        too_close: attempts at it whose atoms came too close.
     """
 
     number: int
     start: Start
     cycle: int = 0
     attempt: int = 0
-    failures: int = 0
+    not_finite: int = 0
+    too_close: int = 0
+
+    @property
+    def failures(self) -> int:
+        """Attempts at the next cycle that gave no structure."""
+        return self.not_finite + self.too_close
 
     def index(self, cycles_per_chain: int) -> int:
         """Number of the structure that its next cycle gives."""
@@ -62,20 +69,28 @@ class Chain:
         start = dataclasses.replace(self.start, entropy_weight=entropy_weight)
         return dataclasses.replace(self, start=start)
 
-    def harvested(self, positions: Float[np.ndarray, "n_atoms 3"]) -> Self:
+    def harvested(self, positions: Float[np.ndarray, "n_atoms 3"]) -> Chain:
         """After a cycle that gave a structure, with its positions in Å."""
         start = dataclasses.replace(self.start, positions=positions)
-        return dataclasses.replace(self, start=start, cycle=self.cycle + 1, failures=0)
+        return Chain(self.number, start, self.cycle + 1, self.attempt)
 
-    def anew(self, settings: Settings) -> Self:
+    def anew(self, settings: Settings, finite: bool) -> Self:
         """After a cycle that gave none: it is tried again from a new start, with the same K.
+
+        Args:
+            settings: of the run.
+            finite: whether its numbers were; if so, atoms had come too close.
 
         Raises:
             JentmaxError: if the atoms do not fit without overlap.
         """
         start = random_start(settings, self.number, self.attempt + 1)
         again = dataclasses.replace(
-            self, start=start, attempt=self.attempt + 1, failures=self.failures + 1
+            self,
+            start=start,
+            attempt=self.attempt + 1,
+            not_finite=self.not_finite + (not finite),
+            too_close=self.too_close + finite,
         )
         return again.weighing(self.start.entropy_weight)
 
@@ -111,6 +126,15 @@ def random_start(settings: Settings, chain: int, attempt: int = 0) -> Start:
         masses=np.asarray(system.atomic_masses())[species],
         entropy_weight=entropy_weight,
     )
+
+
+def first_chain(settings: Settings, number: int) -> Chain:
+    """A chain at its beginning.
+
+    Raises:
+        JentmaxError: if the atoms do not fit without overlap.
+    """
+    return Chain(number, random_start(settings, number))
 
 
 def stacked(

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from jentmax.batch import Runner
-from jentmax.chains import Chain, random_start
+from jentmax.chains import first_chain
 from jentmax.config import Settings
 from jentmax.errors import JentmaxError
 from jentmax.potential import Potential
@@ -68,7 +68,7 @@ def largest_entropy_weight(
         """Logarithms of K between two, and the least distances that structures then have."""
         logs = np.linspace(low, high, n_trials)
         chains = [
-            Chain(number, random_start(settings, number)).weighing(float(np.exp(log)))
+            first_chain(settings, number).weighing(float(np.exp(log)))
             for log, number in zip(logs, numbers, strict=False)
         ]
         distances = []

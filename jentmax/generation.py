@@ -19,13 +19,14 @@ from jentmax._output import refuse_existing
 from jentmax.appending import Appender
 from jentmax.batch import Runner
 from jentmax.build import build_potential, n_features
-from jentmax.chains import Chain, random_start
+from jentmax.chains import Chain, first_chain
 from jentmax.config import Settings, to_toml
-from jentmax.dataset import DatasetWriter
+from jentmax.dataset import Dataset, DatasetWriter
 from jentmax.entropy_weight import largest_entropy_weight
 from jentmax.harvest import chain_numbers, harvests
 from jentmax.memory import Width
 from jentmax.progress import Counter, Report, ignore
+from jentmax.resuming import Earlier
 from jentmax.scaling import feature_scaling
 from jentmax.sharding import first_devices, n_asked
 from jentmax.tuning import chains_of_a_kind, chosen_batch_size
@@ -40,6 +41,8 @@ def generate(
     output: str | os.PathLike[str] | None = None,
     *,
     overwrite: bool = False,
+    resume: bool = False,
+    extend: bool = False,
     report: Report = ignore,
     cache: Path | None = None,
 ) -> Path:
@@ -53,6 +56,9 @@ def generate(
         settings: from `jentmax.load`.
         output: path of the file; ``settings.run.output`` by default.
         overwrite: whether an existing file may be replaced.
+        resume: whether to go on with an existing file, which these settings have made in part; the
+            set will be the one that a single run makes. Without a file a run begins.
+        extend: likewise, and ``settings.run.structures`` may be larger than it was.
         report: called with the progress after each tenth of a cycle.
         cache: folder that keeps which batch sizes were measured to be the fastest.
 
@@ -60,7 +66,8 @@ def generate(
         The path of the file.
 
     Raises:
-        JentmaxError: if the output exists or cannot be written, or the settings cannot be met.
+        JentmaxError: if the output exists or cannot be written, or the settings cannot be met, or
+            are not those of the file to go on with.
 
     >>> import jentmax
     >>> settings = jentmax.load("tungsten", ["run.structures=4", "run.batch_size=4",
@@ -71,14 +78,26 @@ def generate(
     4 W39 True
     """
     path = Path(settings.run.output if output is None else output)
-    refuse_existing(path, overwrite)
+    resume = (resume or extend) and path.exists()
+    refuse_existing(path, overwrite or resume)
+    earlier = Earlier(path, settings, extend) if resume else None
     n_devices = n_asked(settings.run.devices)
     double = settings.run.precision == "float64"
     dtype = jnp.float64 if double else jnp.float32
     counter = Counter(settings.run.structures, report)
     with jax.enable_x64(double):
-        size, reason = chosen_batch_size(settings, n_devices, dtype, cache, counter.show)
+        if earlier:
+            _count(earlier.dataset, counter)
+            size, reason = earlier.batch_size, "as before"
+        else:
+            size, reason = chosen_batch_size(settings, n_devices, dtype, cache, counter.show)
         settings = _with_batch_size(settings, size)
+        numbers = chain_numbers(settings)
+        if earlier:
+            numbers = earlier.unfinished(settings, numbers)
+            if not numbers:
+                _complete(earlier.dataset)
+                return path
         # Those that would have no chains are left out.
         devices = first_devices(min(n_devices, -(-chains_of_a_kind(settings) // size)))
         width = Width(size)
@@ -92,17 +111,17 @@ def generate(
             n_atoms: build_potential(settings, np.ones(n_features(settings)), n_atoms)
             for n_atoms in settings.system.atom_counts()
         }
+
+        def begun(number: int) -> Chain:
+            return (earlier.chain if earlier else first_chain)(settings, number)
+
         with ThreadPoolExecutor() as threads:
-
-            def begun(number: int) -> Chain:
-                return Chain(number, random_start(settings, number))
-
             # By number of atoms; a batch has one.
-            chains = [
-                _ahead(threads, begun, numbers, side_by_side) for numbers in chain_numbers(settings)
-            ]
-            first = list(itertools.islice(chains[0], side_by_side))
-            chains[0] = itertools.chain(first, chains[0])
+            chains = {
+                n_atoms: _ahead(threads, begun, of_a_kind, side_by_side)
+                for n_atoms, of_a_kind in numbers.items()
+            }
+            first = list(itertools.islice(next(iter(chains.values())), side_by_side))
             rehearsed: list[Future] = []
 
             def rehearse() -> None:
@@ -111,17 +130,17 @@ def generate(
                     threads.submit(_with_precision, double, program) for program in programs
                 )
 
-            if settings.scaling.kind == "preliminary":
+            if earlier is None and settings.scaling.kind == "preliminary":
                 counter.show("compiling and making the preliminary run")
             else:
                 counter.show("compiling")
                 rehearse()
             # The annealing is the same program if its batch is as large.
-            scaling = feature_scaling(settings, dtype, running=rehearse)
+            scaling = earlier.scaling if earlier else feature_scaling(settings, dtype, rehearse)
             wait(rehearsed)  # what went wrong there will go wrong again
 
             def create() -> DatasetWriter:
-                return DatasetWriter.create(
+                writer = DatasetWriter.create(
                     path,
                     settings_toml=to_toml(_with_batch_size(settings, width.batch_size)),
                     seed=settings.run.seed,
@@ -129,23 +148,52 @@ def generate(
                     scale=scaling.scale,
                     shift=scaling.shift,
                     versions=versions(),
-                    overwrite=overwrite,
+                    overwrite=overwrite or resume,
                 )
+                if earlier:
+                    writer.copy(earlier.dataset, side_by_side)
+                return writer
 
             scale = jnp.asarray(scaling.scale)
             with Appender(create, counter) as appender:
-                for n_atoms, of_a_kind in zip(settings.system.atom_counts(), chains, strict=False):
+                for n_atoms, of_a_kind in chains.items():
                     potential = dataclasses.replace(potentials[n_atoms], scale=scale)
+                    of_a_kind, first = itertools.chain(first, of_a_kind), []
                     if settings.potential.entropy_weight == "auto":
-                        weight = largest_entropy_weight(settings, n_atoms, runner, potential)
+                        weight = earlier.entropy_weight(n_atoms) if earlier else None
+                        if weight is None:
+                            weight = largest_entropy_weight(settings, n_atoms, runner, potential)
                         note = f"K          {weight:.4g} eV for {n_atoms} atoms"
                         counter.show("annealing", note=note)
-                        of_a_kind = (chain.weighing(weight) for chain in of_a_kind)
+                        of_a_kind = map(Chain.weighing, of_a_kind, itertools.repeat(weight))
                     for rows in harvests(
                         settings, runner, potential, of_a_kind, side_by_side, counter
                     ):
                         appender.append(rows)
     return path
+
+
+def _count(dataset: Dataset, counter: Counter) -> None:
+    """Count what a data set has."""
+    counter.quarantined, counter.rejected = dataset.quarantined, dataset.rejected
+    counter.harvested(dataset.entropy, dataset.least_distance, "resuming")
+
+
+def _complete(dataset: Dataset) -> None:
+    """Write down that a data set is complete."""
+    if dataset.status == "complete":
+        return
+    with DatasetWriter.create(
+        dataset.path,
+        settings_toml=dataset.settings,
+        seed=dataset.seed,
+        device=dataset.device,
+        scale=dataset.scale,
+        shift=dataset.shift,
+        versions=dataset.versions,
+        overwrite=True,
+    ) as writer:
+        writer.copy(dataset, len(dataset))
 
 
 def _with_batch_size(settings: Settings, size: int) -> Settings:

@@ -31,11 +31,13 @@ _TAMING = {
 """What to lower where numbers are not finite, by kind of the sampler."""
 
 
-def chain_numbers(settings: Settings) -> list[range]:
+def chain_numbers(settings: Settings) -> dict[int, list[int]]:
     """Numbers of the chains that structures are asked of, by their number of atoms."""
-    n_chains = -(-settings.run.structures // settings.run.cycles_per_chain)
-    sizes = len(settings.system.atom_counts())
-    return [range(kind, n_chains, sizes) for kind in range(min(sizes, n_chains))]
+    sizes = settings.system.atom_counts()
+    numbers: dict[int, list[int]] = {}
+    for number in range(-(-settings.run.structures // settings.run.cycles_per_chain)):
+        numbers.setdefault(sizes[number % len(sizes)], []).append(number)
+    return numbers
 
 
 def harvests(
@@ -68,8 +70,10 @@ def harvests(
         harvest = runner.cycle(potential, batch)
         apart = harvest.columns["least_distance"] >= settings.potential.min_distance
         good = harvest.finite & apart
-        counter.quarantined += int(np.sum(~harvest.finite))
-        counter.rejected += int(np.sum(harvest.finite & ~apart))
+        # What was discarded counts once it led to a structure, so that the file's counts are those
+        # of its structures.
+        counter.quarantined += sum(batch[place].not_finite for place in np.flatnonzero(good))
+        counter.rejected += sum(batch[place].too_close for place in np.flatnonzero(good))
         if np.any(good):
             yield _as_rows(settings, batch, harvest, np.flatnonzero(good).tolist())
         going = []
@@ -79,8 +83,9 @@ def harvests(
                 if _wanted(settings, after):
                     going.append(after)
             else:
-                again = chain.anew(settings)
-                _check(settings, again, counter, finite=bool(harvest.finite[place]))
+                finite = bool(harvest.finite[place])
+                again = chain.anew(settings, finite)
+                _check(settings, again, counter, finite)
                 going.append(again)
 
 

@@ -68,11 +68,13 @@ class Counter:
         self.before_report()
         self._tell(phase, under_way, note)
 
-    def harvested(self, entropy: np.ndarray, least_distance: np.ndarray) -> None:
+    def harvested(
+        self, entropy: np.ndarray, least_distance: np.ndarray, phase: str = "writing"
+    ) -> None:
         """Count structures that are on disk, by their entropies (nats) and distances (Å)."""
         self._entropy.extend(entropy.tolist())
         self._least_distance.extend(least_distance.tolist())
-        self._tell("writing")
+        self._tell(phase)
 
     def _tell(self, phase: str, under_way: float = 0.0, note: str = "") -> None:
         self._report(

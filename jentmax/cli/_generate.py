@@ -20,6 +20,7 @@ from jentmax.cli._app import (
     load_settings,
     prepare,
 )
+from jentmax.errors import JentmaxError
 
 
 @app.command()
@@ -53,6 +54,12 @@ def generate(
         typer.Option(help="Floating-point type.", show_default=False),
     ] = None,
     overwrite: Overwrite = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an output that is not complete.")
+    ] = False,
+    extend: Annotated[
+        bool, typer.Option("--extend", help="Go on with an output, to more structures.")
+    ] = False,
     no_cache: NoCache = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
@@ -70,8 +77,12 @@ def generate(
         for name, value in flags.items()
         if value is not None
     ]
+    if overwrite and (resume or extend):
+        raise JentmaxError(
+            "--overwrite replaces the output, --resume and --extend go on with it; give one of them"
+        )
     resolved = load_settings(settings, preset, [*(overrides or []), *given], element)
-    refuse_existing(Path(resolved.run.output), overwrite)
+    refuse_existing(Path(resolved.run.output), overwrite or resume or extend)
 
     cache = prepare(no_cache)
 
@@ -81,5 +92,12 @@ def generate(
         from jentmax.generation import generate as run
 
         console.begin()
-        path = run(resolved, overwrite=overwrite, report=console.report, cache=cache)
+        path = run(
+            resolved,
+            overwrite=overwrite,
+            resume=resume,
+            extend=extend,
+            report=console.report,
+            cache=cache,
+        )
     console.summary(path)

@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 
 from jentmax.dataset._opening import check_column, check_format, open_file, reading, text
+from jentmax.dataset._rows import Rows
 from jentmax.dataset._schema import (
     POINTER,
     STRUCTURE_COLUMNS,
@@ -224,6 +225,23 @@ class Dataset:
     def descriptors(self) -> np.ndarray:
         """Descriptors of all atoms, not scaled, shape (N, n_features)."""
         return self._atom_column("descriptors")
+
+    def rows(self, which: slice = slice(None)) -> Rows:
+        """Some structures with all that the file holds of them, as `DatasetWriter.append` takes it.
+
+        Args:
+            which: of the structures in the order of their index, without a step.
+        """
+        first, last, _ = which.indices(len(self))
+        atoms = slice(self.pointer[first], self.pointer[max(first, last)])
+        columns = {name: self._structure_column(name)[first:last] for name in self.columns}
+        return Rows(
+            counts=np.diff(self.pointer)[first:last],
+            positions=self.positions[atoms],
+            numbers=self.numbers[atoms],
+            descriptors=self.descriptors[atoms],
+            **columns,
+        )
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[h5py.File]:

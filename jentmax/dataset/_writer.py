@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
@@ -31,6 +32,9 @@ from jentmax.dataset._schema import (
 )
 from jentmax.dataset._space import BOOKKEEPING, probe, release, reserve
 from jentmax.errors import JentmaxError
+
+if TYPE_CHECKING:
+    from jentmax.dataset._reader import Dataset
 
 # HDF5 1.10's layout, the first in which one process may append while others read, and in which
 # nothing that a reader needs is ever overwritten: a kill in the middle of an append loses that
@@ -144,6 +148,24 @@ class DatasetWriter:
                 raise
         return cls(target, partial, file, kind, overwrite)
 
+    def copy(self, dataset: Dataset, n_rows: int) -> None:
+        """Begin with the structures of another data set, which may be the one to be replaced.
+
+        The file appears under its path when all of them are in it: whatever happens before, the
+        other one is left as it was.
+
+        Args:
+            dataset: to be copied, with its counts of attempts discarded.
+            n_rows: how many structures later appends are about to have.
+
+        Raises:
+            JentmaxError: as `append`.
+        """
+        self.quarantined, self.rejected = dataset.quarantined, dataset.rejected
+        for first in range(0, len(dataset), n_rows):
+            self._append(dataset.rows(slice(first, first + n_rows)))
+        self._show()
+
     def __enter__(self) -> DatasetWriter:
         """Return itself."""
         return self
@@ -167,6 +189,11 @@ class DatasetWriter:
             JentmaxError: arrays of shapes that do not fit, or the disk is full; the structures
                 appended before stay readable.
         """
+        self._append(rows)
+        self._show()
+
+    def _append(self, rows: Rows) -> None:
+        """Append structures, to a file that may not stand under its path yet."""
         file = self._file
         if file is None:
             raise JentmaxError(f"{self.path}: the file is closed; append before closing it")
@@ -195,10 +222,14 @@ class DatasetWriter:
             reserve(file, ends.nbytes + _chunk_bytes(pointer))
             _write_at(pointer, self._n_structures + 1, ends)
             file.flush()
-            if self._partial is not None:
-                self._publish(file, self._partial)
         self._n_structures += len(counts)
         self._n_atoms = int(ends[-1])
+
+    def _show(self) -> None:
+        """Put the file under its path, if it is not there yet and has structures."""
+        if self._file is not None and self._partial is not None and self._n_structures:
+            with writing(self.path):
+                self._publish(self._file, self._partial)
 
     def close(self, status: Status = "complete") -> None:
         """Close the file; closing twice does nothing.
