@@ -76,7 +76,7 @@ DISPLACEMENTS = 1e-3, 3e-3, 1e-2, 3e-2, 1e-1
 
 TABLED = 1e-2
 
-ROUNDS = 7
+ROUNDS = 25
 """By turns, of steps that are timed."""
 
 
@@ -99,7 +99,7 @@ def main() -> None:
         "min_distance": given.min_distance,
         "sets": {name: measured(sets[name], settings) for name in settings},
     }
-    for name, values in followed(sets, settings, 20 if given.smoke else 1000).items():
+    for name, values in followed(sets, settings, 40 if given.smoke else 1000).items():
         found["sets"][name] |= values
     text = tables(found["sets"])
     print(text)
@@ -225,11 +225,11 @@ def followed(
         }
 
         def timed(sampler=sampler, keys=keys, state=state):
-            run(sampler, keys, state, 0, steps // 5, steps)[1].block_until_ready()
+            run(sampler, keys, state, 0, steps // 20, steps)[1].block_until_ready()
 
         runs[name] = timed
     for name, seconds in least_times(runs).items():
-        result[name]["step"] = seconds / (steps // 5) / len(sets[name].entropy_weight[:REPLICAS])
+        result[name]["step"] = seconds / (steps // 20) / len(sets[name].entropy_weight[:REPLICAS])
     return result
 
 
@@ -277,13 +277,14 @@ def roughness(
 
 
 def least_times(runs: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """The least of several times of each, in seconds, by turns: all see the same other load."""
+    """The least of several times of each, in seconds of the core, by turns: so that they compare on
+    a machine that others use."""
     seconds = dict.fromkeys(runs, float("inf"))
     for _ in range(ROUNDS):
         for name, timed in runs.items():
-            start = time.perf_counter()
+            start = time.process_time()
             timed()
-            seconds[name] = min(seconds[name], time.perf_counter() - start)
+            seconds[name] = min(seconds[name], time.process_time() - start)
     return seconds
 
 
