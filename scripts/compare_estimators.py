@@ -333,7 +333,7 @@ def tables(found: dict[str, dict]) -> str:
 
 def plus_minus(value_and_error: list[float], digits: int) -> str:
     value, error = value_and_error
-    return f"{value:.{digits}f} ± {error:.{digits}f}"
+    return f"{value:z.{digits}f} ± {error:.{digits}f}"
 
 
 def markdown(rows: list[list[str]]) -> str:
