@@ -1,0 +1,415 @@
+"""What each entropy estimator makes of the same force evaluations: a table, a figure, numbers.
+
+Each estimator anneals at the K that suits it (`potential.entropy_weight = "auto"`), at one scale of
+the descriptors. The sets are then measured alike: by every estimator, by their spread, distances,
+and by how hard each V is to follow. Sets that are in the folder are taken from there. The page
+docs/comparing-estimators.md has the result.
+
+    python scripts/compare_estimators.py [--structures 64] [--folder comparison]
+"""
+
+import argparse
+import dataclasses
+import json
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from jentmax.devices import quieten, use_cache, use_every_core
+
+quieten()
+use_every_core()
+use_cache()
+
+import equinox as eqx  # noqa: E402
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
+from scipy.spatial import KDTree  # noqa: E402
+
+from jentmax import Dataset, generate, load, plotting  # noqa: E402
+from jentmax.build import (  # noqa: E402
+    build_estimator,
+    build_potential,
+    build_sampler,
+)
+from jentmax.chains import chain_keys  # noqa: E402
+from jentmax.config import Settings  # noqa: E402
+from jentmax.plotting._style import (  # noqa: E402
+    DOUBLE,
+    legend,
+    line,
+    marker,
+    plain_logarithm,
+    set_colors,
+    styled,
+)
+from jentmax.samplers import run  # noqa: E402
+from jentmax.system import System  # noqa: E402
+from jentmax.versions import device_name, versions  # noqa: E402
+
+ESTIMATORS = {
+    "nearest": ["entropy.kind=nearest-neighbor"],
+    "soft nearest": ["entropy.kind=soft-nearest-neighbor"],
+    "4th nearest": ["entropy.kind=kth-nearest-neighbor"],
+    "kernel density": ["entropy.kind=kernel-density"],
+    "Gaussian": ["entropy.kind=gaussian"],
+    "Vendi": ["entropy.kind=vendi", "entropy.order=2"],
+    "Vendi, h = 3": ["entropy.kind=vendi", "entropy.order=2", "entropy.bandwidth=3"],
+}
+"""Of Vendi's orders the one that is not many times slower than everything else."""
+
+UNBIASED = "unbiased"
+
+BATCH_SIZE = 16
+"""On each device, so that the found K does not depend on what is fastest there."""
+
+REPLICAS = 32
+"""Structures whose V is followed."""
+
+TEMPERATURE = 1000
+"""In K, at which each V is followed: that of the annealing when nine tenths of it are done."""
+
+DISPLACEMENTS = 1e-3, 3e-3, 1e-2, 3e-2, 1e-1
+"""Of every atom, in Å."""
+
+TABLED = 1e-2
+
+ROUNDS = 25
+"""By turns, of steps that are timed."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--structures", type=int, default=64)
+    parser.add_argument("--min-distance", type=float, default=2.0, help="in Å")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, default=Path("comparison"))
+    parser.add_argument("--smoke", action="store_true", help="tiny sets of two estimators")
+    given = parser.parse_args()
+
+    began = time.monotonic()
+    given.folder.mkdir(parents=True, exist_ok=True)
+    settings, sets = make_sets(given)
+    found = {
+        "device": device_name(1),
+        "versions": versions(),
+        "structures": given.structures,
+        "min_distance": given.min_distance,
+        "sets": {name: measured(sets[name], settings) for name in settings},
+    }
+    for name, values in followed(sets, settings, 40 if given.smoke else 1000).items():
+        found["sets"][name] |= values
+    text = tables(found["sets"])
+    print(text)
+    (given.folder / "tables.md").write_text(text, encoding="utf-8")
+    (given.folder / "numbers.json").write_text(json.dumps(found, indent=1) + "\n")
+    (given.folder / "comparison.png").write_bytes(plotting.as_png(figure(found["sets"]), 200))
+    print(f"{given.folder} written after {time.monotonic() - began:.0f} s")
+
+
+def make_sets(given: argparse.Namespace) -> tuple[dict[str, Settings], dict[str, Dataset]]:
+    """Settings and sets by name, the unbiased ones first; all at the unbiased set's scale."""
+    common = [f"run.{name}={getattr(given, name)}" for name in ("structures", "seed")]
+    common.append(f"run.batch_size={BATCH_SIZE}")
+    weight = ["potential.entropy_weight=auto", f"potential.min_distance={given.min_distance}"]
+    estimators = ESTIMATORS
+    preliminary = []
+    if given.smoke:
+        common += ["run.structures=8", "run.batch_size=4", "sampler.steps=20"]
+        preliminary = ["scaling.steps=100"]
+        weight = ["potential.entropy_weight=30", "quench.steps=10"]
+        estimators = dict(list(ESTIMATORS.items())[::4])
+    settings = {UNBIASED: load("tungsten-unbiased", common + preliminary)}
+    sets = {UNBIASED: made(settings[UNBIASED], given.folder / "unbiased.h5")}
+    scale = "scaling.scale=" + json.dumps(sets[UNBIASED].scale.tolist())
+    for name, overrides in estimators.items():
+        changes = [*common, *overrides, *weight, "scaling.kind=given", scale]
+        settings[name] = load("tungsten", changes)
+        stem = "-".join(re.findall(r"\w+", name.lower()))
+        sets[name] = made(settings[name], given.folder / f"{stem}.h5")
+    return settings, sets
+
+
+def made(settings: Settings, path: Path) -> Dataset:
+    if not path.exists():
+        began = time.monotonic()
+        print(f"making {path}", end=" ", flush=True)
+        generate(settings, path)
+        print(f"{time.monotonic() - began:.0f} s", flush=True)
+    return Dataset(path)
+
+
+def measured(dataset: Dataset, settings: dict[str, Settings]) -> dict:
+    """What a set's structures are like."""
+    features = scaled(dataset)
+    replicas_last = jnp.asarray(np.moveaxis(features, 0, -1))
+    estimators = {
+        name: build_estimator(own, features.shape[1])
+        for name, own in settings.items()
+        if name != UNBIASED
+    }
+    return {
+        "entropy_weight": float(dataset.entropy_weight[0]),
+        "rejected": dataset.rejected,
+        "entropies": {
+            name: mean_and_error(jax.jit(estimator)(replicas_last))
+            for name, estimator in estimators.items()
+        },
+        "spread": features.std(axis=(0, 1)).tolist(),
+        "least_distance": mean_and_error(dataset.least_distance),
+        "least_distance_of_all": float(dataset.least_distance.min()),
+        "between": mean_and_error(between(features)),
+    }
+
+
+def scaled(dataset: Dataset) -> np.ndarray:
+    """Features over their scale, shape (n_structures, n_atoms, n_features)."""
+    features = dataset.descriptors / dataset.scale
+    return features.reshape(len(dataset), -1, features.shape[-1])
+
+
+def between(features: np.ndarray) -> np.ndarray:
+    """Mean distance of each structure's environments to the nearest one of any other structure."""
+    distances = []
+    for k, own in enumerate(features):
+        others = np.delete(features, k, axis=0).reshape(-1, features.shape[-1])
+        distances.append(KDTree(others).query(own)[0].mean())
+    return np.array(distances)
+
+
+def mean_and_error(values) -> list[float]:
+    """Mean, and its standard error."""
+    return [float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(len(values)))]
+
+
+def followed(
+    sets: dict[str, Dataset], settings: dict[str, Settings], steps: int
+) -> dict[str, dict]:
+    """How each V, at the K of its set, lets itself be followed at a constant temperature.
+
+    From the set's structures on, after as many steps as are then measured. The unbiased set's V is
+    the repulsion alone, with the same dynamics as the others.
+    """
+    result: dict[str, dict] = {}
+    runs: dict[str, Callable[[], object]] = {}
+    protocol = next(own for name, own in settings.items() if name != UNBIASED)
+    common = system_of(sets[UNBIASED])
+    for name, dataset in sets.items():
+        potential = build_potential(settings[name], dataset.scale)
+        sampler = dataclasses.replace(
+            build_sampler(protocol, potential),
+            temperature=TEMPERATURE,
+            temperature_schedule="constant",
+            entropy_schedule="constant",
+        )
+        weight = jnp.asarray(dataset.entropy_weight[:REPLICAS], jnp.float32)
+        n = len(weight)
+        start_keys, keys = chain_keys(0, range(n), [0] * n, 0)
+        state = eqx.filter_jit(sampler.init)(start_keys, system_of(dataset), weight)
+        state, _ = run(sampler, keys, state, 0, steps, steps)
+        state, temperature = run(sampler, keys, state, steps, 2 * steps, steps)
+
+        @jax.jit
+        def forces(positions, potential=potential, weight=weight):
+            def energy(positions):
+                return jnp.sum(potential.energy(positions, common.cell, entropy_weight=weight))
+
+            return -jax.grad(energy)(positions)
+
+        result[name] = {
+            "temperature_error": mean_and_error(np.asarray(temperature) / TEMPERATURE - 1),
+            "roughness": roughnesses(forces, state.system.positions),
+            "roughness_at_unbiased": roughnesses(forces, common.positions),
+        }
+
+        def timed(sampler=sampler, keys=keys, state=state):
+            run(sampler, keys, state, 0, steps // 20, steps)[1].block_until_ready()
+
+        runs[name] = timed
+    for name, seconds in least_times(runs).items():
+        result[name]["step"] = seconds / (steps // 20) / len(sets[name].entropy_weight[:REPLICAS])
+    return result
+
+
+def system_of(dataset: Dataset) -> System:
+    """The first structures of a set side by side; all of one kind of atom in equal numbers."""
+    atoms = dataset[:REPLICAS]
+
+    def stacked(arrays) -> jax.Array:
+        return jnp.asarray(np.stack(list(arrays), axis=-1), jnp.float32)
+
+    return System(
+        positions=stacked(one.positions for one in atoms),
+        cell=stacked(one.cell.array for one in atoms),
+        species=jnp.zeros((len(atoms[0]), len(atoms)), jnp.int32),
+        masses=stacked(one.get_masses() for one in atoms),
+    )
+
+
+def roughnesses(forces: Callable, positions: jax.Array) -> list[list[float]]:
+    """Mean and standard error of the `roughness`, by displacement."""
+    directions = np.random.default_rng(0).normal(size=positions.shape)
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    directions = jnp.asarray(directions, positions.dtype)
+    return [
+        mean_and_error(roughness(forces, positions, directions, displacement))
+        for displacement in DISPLACEMENTS
+    ]
+
+
+def roughness(
+    forces: Callable, positions: jax.Array, directions: jax.Array, displacement: float
+) -> np.ndarray:
+    """Change of the forces relative to the forces, of each replica.
+
+    Args:
+        forces: positions -> forces.
+        positions: shape (n_atoms, 3, n_replicas).
+        directions: of length 1 for each atom.
+        displacement: of each atom.
+    """
+    before, after = (
+        np.asarray(forces(positions + length * directions)) for length in (0.0, displacement)
+    )
+    return np.linalg.norm(after - before, axis=(0, 1)) / np.linalg.norm(before, axis=(0, 1))
+
+
+def least_times(runs: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """The least of several times of each, in seconds of the core, by turns: so that they compare on
+    a machine that others use."""
+    seconds = dict.fromkeys(runs, float("inf"))
+    for _ in range(ROUNDS):
+        for name, timed in runs.items():
+            start = time.process_time()
+            timed()
+            seconds[name] = min(seconds[name], time.process_time() - start)
+    return seconds
+
+
+def tables(found: dict[str, dict]) -> str:
+    estimators = list(next(iter(found.values()))["entropies"])
+    n_features = len(next(iter(found.values()))["spread"])
+    one = [
+        ["set", "K (eV)", "made anew", "least distance: mean, least (Å)", "between structures"]
+        + [f"spread of {k + 1}" for k in range(n_features)]
+    ]
+    two = [["set", *(f"S: {name}" for name in estimators)]]
+    three = [
+        ["V of", "roughness at 1000 K", "roughness, unbiased structures", "T too high", "step"],
+    ]
+    reference = found[estimators[0]]["step"]
+    tabled = DISPLACEMENTS.index(TABLED)
+    for name, values in found.items():
+        mean = values["least_distance"][0]
+        weight = values["entropy_weight"]
+        one.append(
+            [
+                name,
+                f"{weight:.3g}",
+                f"{values['rejected']}",
+                f"{mean:.2f}, {values['least_distance_of_all']:.2f}",
+                plus_minus(values["between"], 2),
+                *(f"{spread:.2f}" for spread in values["spread"]),
+            ]
+        )
+        entropies = values["entropies"]
+        cells = {other: plus_minus(entropies[other], 2) for other in estimators}
+        two.append(
+            [name, *(f"**{cell}**" if other == name else cell for other, cell in cells.items())]
+        )
+        three.append(
+            [
+                name,
+                plus_minus(values["roughness"][tabled], 3),
+                plus_minus(values["roughness_at_unbiased"][tabled], 3),
+                plus_minus([100 * value for value in values["temperature_error"]], 1) + " %",
+                f"{1e6 * values['step']:.0f} µs, {values['step'] / reference:.2f}",
+            ]
+        )
+    return "\n".join(markdown(rows) for rows in (one, two, three))
+
+
+def plus_minus(value_and_error: list[float], digits: int) -> str:
+    value, error = value_and_error
+    return f"{value:z.{digits}f} ± {error:.{digits}f}"
+
+
+def markdown(rows: list[list[str]]) -> str:
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    lines.insert(1, "|---" + "|---:" * (len(rows[0]) - 1) + "|")
+    return "\n".join(lines) + "\n"
+
+
+@styled
+def figure(found: dict[str, dict]):
+    from matplotlib.figure import Figure
+
+    colors = set_colors(found)
+    drawing = Figure(figsize=(DOUBLE, 5.2), layout="constrained")
+    grid = drawing.subplots(2, 2, gridspec_kw={"width_ratios": [1.3, 1]})
+    draw_matrix(grid[0, 0], found)
+    draw_spread(grid[0, 1], found, colors)
+    draw_roughness(grid[1, 0], found, colors)
+    draw_temperatures(grid[1, 1], found, colors)
+    legend(drawing, found, colors)
+    return drawing
+
+
+def draw_matrix(axes, found: dict[str, dict]) -> None:
+    """How much of the entropy that can be gained each set gains, by each estimator."""
+    names = [name for name in found if name != UNBIASED]
+    values = np.array([[found[name]["entropies"][other][0] for other in names] for name in names])
+    least = np.array([found[UNBIASED]["entropies"][other][0] for other in names])
+    gains = (values - least) / (values.max(axis=0) - least)
+    axes.imshow(gains, cmap="Blues", vmin=min(0.0, gains.min()), vmax=1.6, aspect="auto")
+    for row, column in np.ndindex(gains.shape):
+        weight = "bold" if row == column else "normal"
+        text = f"{gains[row, column]:.0%}"
+        axes.text(column, row, text, ha="center", va="center", fontsize=7, fontweight=weight)
+    axes.set_xticks(range(len(names)), [name.replace(" ", "\n", 1) for name in names])
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel("measured by")
+    axes.set_title("gain in S over the unbiased set, of the largest", loc="left")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+
+
+def draw_spread(axes, found: dict[str, dict], colors) -> None:
+    for name, values in found.items():
+        places = range(1, len(values["spread"]) + 1)
+        axes.plot(places, values["spread"], **(line(name, colors) | marker(name, colors)), ms=3)
+    axes.set_xlabel("component of the descriptor")
+    axes.set_ylabel("standard deviation (scaled)")
+    axes.set_yscale("log")
+    plain_logarithm(axes.yaxis)
+    axes.set_title("spread of each component", loc="left")
+
+
+def draw_roughness(axes, found: dict[str, dict], colors) -> None:
+    for name, values in found.items():
+        means, errors = np.array(values["roughness"]).T
+        style = line(name, colors) | marker(name, colors)
+        axes.errorbar(DISPLACEMENTS, means, errors, **style, ms=3)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    plain_logarithm(axes.xaxis)
+    plain_logarithm(axes.yaxis)
+    axes.set_xlabel("displacement of each atom (Å)")
+    axes.set_ylabel("relative change of the force")
+    axes.set_title("roughness at 1000 K", loc="left")
+
+
+def draw_temperatures(axes, found: dict[str, dict], colors) -> None:
+    for place, (name, values) in enumerate(found.items()):
+        mean, error = 100 * np.array(values["temperature_error"])
+        axes.barh(place, mean, xerr=error, color=colors[name], height=0.7)
+    axes.set_yticks([])
+    axes.invert_yaxis()
+    axes.set_xlabel("kinetic temperature above 1000 K (%)")
+    axes.set_title("heat from steps across jumps", loc="left")
+
+
+if __name__ == "__main__":
+    main()
