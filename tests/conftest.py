@@ -1,4 +1,5 @@
 import atexit
+import ctypes
 import os
 import shlex
 import shutil
@@ -17,8 +18,49 @@ if CACHE not in os.environ:
     os.environ[CACHE] = tempfile.mkdtemp(prefix="jentmax-tests-")
     atexit.register(shutil.rmtree, os.environ[CACHE], ignore_errors=True)
 jax.config.update("jax_compilation_cache_dir", os.environ[CACHE])
+# The least programs too: reading one takes a quarter of the time that compiling it does.
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "standard")
+
+# Modules all of whose tests want what users get; of other modules, tests marked as such.
+OPTIMISED = {
+    "test_chains",
+    "test_cycles",
+    "test_descents",
+    "test_entropy_weight",
+    "test_generation",
+    "test_samplers",
+    "test_sharding",
+}
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "optimised: XLA optimises what it compiles, as for users")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Compile without optimisation, in half the time, but for tests that are about it.
+
+    Those are about it that compare bits, or what one and the same expression comes to in several
+    programs, and those whose time goes into many steps. A hook, because it comes before fixtures
+    of modules, which compile too; in the environment for the processes that tests start.
+    """
+    optimised = item.path.stem in OPTIMISED or item.get_closest_marker("optimised") is not None
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(not optimised)
+    if optimised == jax.config.read("jax_disable_most_optimizations"):
+        jax.config.update("jax_disable_most_optimizations", not optimised)
+        jax.clear_caches()  # what is in them was compiled the other way
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _memory_is_given_back():
+    """Compiled programs would stay: several GB at the end. Those used again come from the disk."""
+    yield
+    jax.clear_caches()
+    if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):  # glibc keeps what is freed
+        libc.malloc_trim(0)
 
 
 @pytest.fixture(autouse=True)

@@ -184,6 +184,7 @@ def check_finder(
             roomy, *map(jnp.asarray, (stacked, after, stacked_cells, stacked_species))
         )
         assert not overflowed
+        found = jax.tree.map(np.asarray, found)
         for replica, cell in enumerate(cells):
             assert_same_environments(
                 replica_of(found, replica), after[..., replica], cell, species, cutoff
@@ -300,13 +301,13 @@ def assert_same_environments(
     """
     atoms, _, expected, kinds = ase_neighbors(positions, cell, species, cutoff + tolerance)
     displacements = np.moveaxis(np.asarray(found.displacements, float), 0, -1)
-    mask = np.asarray(found.mask)
+    mask, kinds_found = np.asarray(found.mask), np.asarray(found.neighbor_species)
     np.testing.assert_array_equal(found.species, species)
     assert np.all(displacements[~mask] == [np.float32(cutoff), 0, 0]) or np.all(
         displacements[~mask] == [cutoff, 0, 0]
     ), "padding is not at the cutoff along x"
     for atom in range(len(mask)):
-        here, kinds_here = displacements[atom][mask[atom]], found.neighbor_species[atom][mask[atom]]
+        here, kinds_here = displacements[atom][mask[atom]], kinds_found[atom][mask[atom]]
         there, kinds_there = expected[atoms == atom], kinds[atoms == atom]
         apart = np.linalg.norm(here[:, None] - there, axis=-1)
         pairs = np.argwhere(apart < tolerance)
@@ -315,7 +316,7 @@ def assert_same_environments(
         assert np.all(np.linalg.norm(there[missed], axis=1) > cutoff - tolerance), (
             f"atom {atom}: {len(here)} neighbours of {len(there)}"
         )
-        np.testing.assert_array_equal(np.asarray(kinds_here)[pairs[:, 0]], kinds_there[pairs[:, 1]])
+        np.testing.assert_array_equal(kinds_here[pairs[:, 0]], kinds_there[pairs[:, 1]])
 
 
 def random_rotation(seed: int) -> np.ndarray:

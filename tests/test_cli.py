@@ -291,6 +291,7 @@ def in_terminal(*words, n_columns=80):
     return process.wait(), shown.decode()
 
 
+@pytest.mark.optimised  # many steps
 def test_a_live_bar_in_a_terminal():
     # Long enough for a rate to be shown.
     steps = ["--set", "sampler.steps=20000", "--set", "quench.steps=0"]

@@ -100,6 +100,7 @@ def test_finder(name):
     contracts.check_finder(*FINDERS[name])
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_sampler(name):
     contracts.check_sampler(SAMPLERS[name])

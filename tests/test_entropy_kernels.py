@@ -183,7 +183,8 @@ def test_vendi_derivatives_where_eigenvalues_are_equal(order):
     corners = jnp.array([[1.0, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
     estimator = Vendi(order, 1.5)
     change = jnp.asarray(gaussian(4, 3))
-    gradient, hessian = jax.grad(estimator), jax.hessian(estimator)(corners)
+    gradient = jax.jit(jax.grad(estimator))
+    hessian = jax.jit(jax.hessian(estimator))(corners)
     step = 1e-5
     after, before = (gradient(corners + sign * step * change) for sign in (1, -1))
     # By symmetry away from the centre, all alike; then differences to the step squared.

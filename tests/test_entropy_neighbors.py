@@ -102,7 +102,7 @@ def largest_jump(estimator, n_steps):
         points = jnp.stack([jnp.array([x, 0.5]), jnp.array([-1.0, 0.0]), jnp.array([1.0, 0.0])])
         return estimator(points)
 
-    forces = jax.vmap(jax.grad(pull))(jnp.linspace(-0.1, 0.1, n_steps))
+    forces = jax.jit(jax.vmap(jax.grad(pull)))(jnp.linspace(-0.1, 0.1, n_steps))
     return float(jnp.max(jnp.abs(jnp.diff(forces))))
 
 

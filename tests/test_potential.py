@@ -237,6 +237,7 @@ def test_replicas_are_each_alone(dtype):
         assert_close(push, forces, "forces", tolerance)
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("dtype", [jnp.float64, jnp.float32])
 def test_no_nearest_neighbour_loses_its_force(dtype):
     # The entropy's forces compiled at once, against those of the descriptors times the gradient of

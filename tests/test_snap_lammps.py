@@ -22,10 +22,6 @@ WHY_NOT = lammps_snap.why_not()
 # difference in convention shows at 1e-3 or more.
 TOLERANCE = 1e-9
 
-# Compiles several times faster. What is compiled with optimisation gives the same to rounding,
-# which the other tests of Snap see.
-UNOPTIMISED = {"xla_backend_optimization_level": 0}
-
 
 def descriptor(case: Case, **changes) -> Snap:
     settings = {
@@ -49,7 +45,7 @@ def computed(name: str) -> Bispectrum:
         of_kind = jax.nn.one_hot(species, n_species, dtype=features.dtype)
         return of_kind.T @ features, features
 
-    differentiated = jax.jit(jax.jacfwd(sums, has_aux=True), compiler_options=UNOPTIMISED)
+    differentiated = jax.jit(jax.jacfwd(sums, has_aux=True))
     derivatives, values = differentiated(jnp.asarray(case.positions))
     return Bispectrum(np.asarray(values), np.moveaxis(np.asarray(derivatives), (2, 3), (0, 1)))
 
