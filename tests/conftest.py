@@ -30,6 +30,7 @@ OPTIMISED = {
     "test_descents",
     "test_entropy_weight",
     "test_generation",
+    "test_resuming",
     "test_samplers",
     "test_sharding",
 }
