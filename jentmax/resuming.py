@@ -95,7 +95,8 @@ def _refuse_others(path: Path, stored: dict, given: dict, extend: bool) -> None:
             continue
         differing.append(f"{section}.{key} is {_shown(new)}, was {_shown(old)}")
     if differing:
-        hint = "; --extend allows a larger run.structures" if not extend else ""
+        more = any(line.startswith("run.structures") for line in differing) and not extend
+        hint = "; --extend allows a larger run.structures" if more else ""
         raise JentmaxError(
             "\n  ".join(
                 [

@@ -88,16 +88,17 @@ def check(whole):
     assert os.listdir() == ["set.h5"]
 
 
-@pytest.mark.parametrize("n_batches", [1, 2])
-def test_the_set_is_that_of_one_run(settings, whole, monkeypatch, n_batches):
-    """Cut short again and again."""
+def test_the_set_is_that_of_one_run(settings, whole, monkeypatch):
+    """Cut short after one batch, after two more, after three, as attempts may give nothing."""
     lengths = []
-    while not resumed_after(monkeypatch, settings, n_batches):
+    for n_batches in range(1, 20):
+        if resumed_after(monkeypatch, settings, n_batches):
+            break
         with Dataset("set.h5") as dataset:
             assert dataset.status == "running"
             lengths.append(len(dataset))
     assert lengths == sorted(lengths)
-    assert len(lengths) >= 4
+    assert len(lengths) >= 3
     check(whole)
 
 
@@ -186,7 +187,7 @@ def test_other_settings(settings, whole, changes, told):
         generate(tiny(*settings, *changes), "set.h5", resume=True)
     for words in told:
         assert words in str(error.value)
-    assert len(str(error.value).splitlines()) <= 1 + len(told)
+    assert ("--extend" in str(error.value)) == ("run.structures=16" in changes)
     assert pathlib.Path("set.h5").read_bytes() == before
 
 
@@ -216,7 +217,7 @@ def test_a_copy_that_fails_leaves_the_file(settings, whole, monkeypatch):
         raise JentmaxError("disk full")
 
     with monkeypatch.context() as patched:
-        patched.setattr(DatasetWriter, "copy", full)
+        patched.setattr(DatasetWriter, "_append", full)
         with pytest.raises(JentmaxError, match="disk full"):
             generate(tiny(*settings), "set.h5", resume=True)
     assert os.listdir() == ["set.h5"]

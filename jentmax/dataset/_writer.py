@@ -162,9 +162,13 @@ class DatasetWriter:
             JentmaxError: as `append`.
         """
         self.quarantined, self.rejected = dataset.quarantined, dataset.rejected
-        for first in range(0, len(dataset), n_rows):
-            self._append(dataset.rows(slice(first, first + n_rows)))
-        self._show()
+        try:
+            for first in range(0, len(dataset), n_rows):
+                self._append(dataset.rows(slice(first, first + n_rows)))
+            self._show()
+        except BaseException:
+            self.close("running")
+            raise
 
     def __enter__(self) -> DatasetWriter:
         """Return itself."""
