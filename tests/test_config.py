@@ -122,7 +122,7 @@ def test_what_the_other_presets_change():
         "quench.steps": 0,
     }
     assert sampler["sampler.kind"] == "optax"
-    assert sampler["sampler.steps"] == 500
+    assert sampler["sampler.steps"] == 600
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_what_was_made_anew_is_told(clock, capsys):
 def test_notes_are_told_at_once(clock, capsys):
     with Console(tiny(*SETTINGS)) as console:
         for clock.now, note in ((100, ""), (101, "batch      16"), (101.5, "out of memory")):
-            console.report(Progress("annealing", 1.0, 16, [], [], 0, note))
+            console.report(Progress("annealing", 1.0, 16, [], [], 0, note=note))
     lines = capsys.readouterr().out.splitlines()
     assert lines == ["    0.0 s  annealing: 1/16", "batch      16", "out of memory"]
 

@@ -37,7 +37,7 @@ AT_LEAST_0 = "a whole number of at least 0"
 NUMBER_0 = "a number of at least 0"
 ABOVE_0 = "a number above 0"
 RANGE = "a number above 0, or a range [low, high] with 0 < low <= high"
-RANGE_0 = "a number of at least 0, or a range [low, high] with 0 <= low <= high"
+RANGE_0 = 'a number of at least 0, a range [low, high] with 0 <= low <= high, or "auto"'
 SCHEDULE = "one of constant, linear-up, linear-down, quadratic-up, quadratic-down, cosine-up"
 SPECIES = 'a list of different element symbols such as ["W"], at least one'
 ATOMS = "a whole number of at least 2, or a list of such"
@@ -127,6 +127,8 @@ ESTIMATORS = (
         ("entropy.floor", "0.0", ABOVE_0),
         ("potential.entropy_weight", "-1.0", RANGE_0),
         ("potential.entropy_weight", "[300.0, 30.0]", RANGE_0),
+        ("potential.entropy_weight", '"automatic"', RANGE_0),
+        ("potential.min_distance", "-2.0", NUMBER_0),
         ("sampler.kind", '"mcmc"', '"langevin", "optax", "fire" or "basin-hopping"'),
         ("sampler.steps", "0", AT_LEAST_1),
         ("sampler.timestep", "0.0", ABOVE_0),
@@ -292,6 +294,10 @@ TWO = 'system.species=["W", "Fe"]'
             ["scaling.kind=given", "scaling.scale=[1.0, 0.0]"],
             ["scaling.scale = [1.0, 0.0] is not allowed; give a list of numbers above 0"],
         ),
+        (
+            ["potential.entropy_weight=auto"],
+            ['potential.entropy_weight = "auto"', "min_distance = 0 Å", "give a min_distance above 0"],
+        ),
         (["scaling.kind=given"], ["scaling.scale is missing; give a list of numbers above 0"]),
     ],
 )
@@ -313,6 +319,7 @@ def test_settings_that_do_not_go_together_are_refused(overrides, parts):
         ["repulsion.m=7.9", "repulsion.cutoff_ratio=1", "repulsion.epsilon=0"],
         ["potential.entropy_weight=0", "sampler.force_cap=inf", "quench.steps=0"],
         ["potential.entropy_weight=[0, 0]", "sampler.temperature=0"],
+        ["potential.entropy_weight=auto", "potential.min_distance=2"],
         ["run.seed=4294967295", "descriptor.twojmax=14", "descriptor.components=all"],
         ["system.n_atoms=[2, 39]", "system.density=[0.03, 0.03]", "system.start_distance=0"],
         ["scaling.kind=given", "scaling.scale=[1, 2, 3, 4, 5, 6]"],
