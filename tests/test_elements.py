@@ -54,6 +54,7 @@ def reduced(settings: Settings) -> list[float]:
         settings.descriptor.cutoff / length,
         settings.descriptor.rmin0 / length,
         settings.repulsion.pair_r0(settings.system.species)[0] / length,
+        settings.potential.min_distance / length,
         settings.quench.step_length / length,
         given.timestep / time,
         given.friction * time,
@@ -64,7 +65,7 @@ def reduced(settings: Settings) -> list[float]:
 @pytest.mark.parametrize("preset", presets())
 @pytest.mark.parametrize("symbol", ["Fe", "C", "Pb"])
 def test_reduced_units_stay(preset, symbol):
-    old = load(preset, ["descriptor.rmin0=0.5"])
+    old = load(preset, ["descriptor.rmin0=0.5", "potential.min_distance=2"])
     new = scale_to_element(old, symbol)
     assert new.system.species == (symbol,)
     assert reduced(new) == pytest.approx(reduced(old), rel=1e-12)
@@ -82,11 +83,13 @@ def test_reduced_units_stay(preset, symbol):
         "descriptor.cutoff",
         "descriptor.rmin0",
         "repulsion.r0",
+        "potential.min_distance",
         "sampler.timestep",
         "sampler.friction",
         "scaling.timestep",
         "scaling.friction",
         "sampler.step_length",
+        "sampler.noise",
         "sampler.force_cap",
         "quench.step_length",
     }

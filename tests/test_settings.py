@@ -296,7 +296,7 @@ TWO = 'system.species=["W", "Fe"]'
         ),
         (
             ["potential.entropy_weight=auto"],
-            ['potential.entropy_weight = "auto"', "min_distance = 0 Å", "give a min_distance above 0"],
+            ['potential.entropy_weight = "auto"', "min_distance = 0 Å", "a min_distance above 0"],
         ),
         (["scaling.kind=given"], ["scaling.scale is missing; give a list of numbers above 0"]),
     ],
