@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import operator
 import os
 from collections.abc import Iterator
@@ -11,18 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, overload
 
-import h5py
 import numpy as np
 
-from jentmax.dataset._opening import check_column, check_format, open_file, reading, text
+from jentmax.dataset._part import Part
 from jentmax.dataset._rows import Rows
-from jentmax.dataset._schema import (
-    POINTER,
-    STRUCTURE_COLUMNS,
-    atom_columns,
-    column_of,
-    required_columns,
-)
+from jentmax.dataset._shards import is_whole, open_parts
 from jentmax.errors import JentmaxError
 
 if TYPE_CHECKING:
@@ -42,7 +33,7 @@ _INFO = {
 
 
 class Dataset:
-    """The structures of a data set file, in the order of their index.
+    """The structures of a data set, in the order of their index.
 
     ``len(dataset)``, ``dataset[3]``, ``dataset[-1]``, ``dataset[:10]`` and iteration give ASE
     atoms: V, E_rep, S and the rest in ``atoms.info`` (``jentmax_index``, ``chain``, ``cycle``,
@@ -51,10 +42,13 @@ class Dataset:
     for and not to be written to.
 
     A file that is being written, or whose writer was killed, has the status "running" and shows
-    the structures that were in it when it was opened.
+    the structures that were in it when it was opened. A set that several processes made, each in a
+    file of its own, is read as one, by the path of the file that they have in common; it is
+    "complete" when it has all structures.
 
     Attributes:
         path: of the file.
+        n_files: how many files the structures lie in.
         kind: "generated", or "described": descriptors of given structures.
         status: "complete" or "running".
         quarantined: number of attempts discarded because they went non-finite.
@@ -81,25 +75,19 @@ class Dataset:
             JentmaxError: there is none, or it is no data set, truncated or damaged.
         """
         self.path = Path(path)
-        self._file: h5py.File | None = open_file(self.path)
         self._cache: dict[str, np.ndarray] = {}
+        self._parts: list[Part] = open_parts(self.path)
         try:
-            with self._reading() as file:
-                self._read_header(file)
-                # The writer extends the pointer last and it is read first: the structures it
-                # counts are whole in all other columns, whatever is appended meanwhile.
-                self._stored_pointer = column_of(file, "structures/pointer")[:]
-                self._check_columns(file)
-                self._read_order(file)
+            self._read_header()
+            self._read_order()
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
         """Close the file; what was read stays."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        for part in self._parts:
+            part.close()
 
     def __enter__(self) -> Dataset:
         """Return itself."""
@@ -243,63 +231,37 @@ class Dataset:
             **columns,
         )
 
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[h5py.File]:
-        """The open file, for reading from."""
-        if self._file is None:
-            raise JentmaxError(f"{self.path} is closed; read from it before closing it")
-        with reading(self.path):
-            yield self._file
+    def _read_header(self) -> None:
+        first = self._parts[0]
+        self.kind, self.seed, self.settings = first.kind, first.seed, first.settings
+        self.versions, self.device, self.created = first.versions, first.device, first.created
+        self.scale, self.shift, self.columns = first.scale, first.shift, first.columns
+        self.n_files = len(self._parts)
 
-    def _read_header(self, file: h5py.File) -> None:
-        check_format(self.path, file)
-        attributes = file.attrs
-        self.kind = text(attributes["kind"])
-        self.status = text(attributes["status"])
-        self.quarantined = int(text(attributes["quarantined"]))
-        self.rejected = int(text(attributes["rejected"]))
-        self.settings = text(attributes["settings"])
-        self.seed = int(text(attributes["seed"]))
-        self.versions: dict[str, str] = json.loads(text(attributes["versions"]))
-        self.device = text(attributes["device"])
-        self.created = text(attributes["created"])
-        self.scale = column_of(file, "scaling/scale")[:]
-        self.shift = column_of(file, "scaling/shift")[:]
+    def _read_order(self) -> None:
+        """Which rows there are, in which order, and where their atoms are."""
+        parts = self._parts
+        self._first_row = np.cumsum([0, *(len(part) for part in parts)])
+        self._first_atom = np.cumsum([0, *(part.pointer[-1] for part in parts)])
+        firsts = zip(parts, self._first_atom, strict=False)
+        self._starts = np.concatenate([part.pointer[:-1] + first for part, first in firsts])
+        index = np.concatenate([part.structure_column("index") for part in parts])
+        if len(parts) == 1:
+            self._order = np.argsort(index, kind="stable")
+            self.status = parts[0].status
+        else:
+            # A merge that was cut short has left structures twice.
+            numbers, self._order = np.unique(index, return_index=True)
+            self.status = "complete" if is_whole(self.settings, numbers) else "running"
+        counts = np.concatenate([np.diff(part.pointer) for part in parts])
+        self.pointer = np.concatenate([[0], np.cumsum(counts[self._order])])
+        used = set(self._part_of(self._order).tolist()) if len(parts) > 1 else {0}
+        self.quarantined = sum(parts[k].quarantined for k in used)
+        self.rejected = sum(parts[k].rejected for k in used)
 
-    def _check_columns(self, file: h5py.File) -> None:
-        self.columns = tuple(name for name in STRUCTURE_COLUMNS if f"structures/{name}" in file)
-        names = {*self.columns, *required_columns(self.kind)}
-        needed = {f"structures/{name}": STRUCTURE_COLUMNS[name] for name in names}
-        needed["structures/pointer"] = POINTER
-        needed |= {f"atoms/{n}": column for n, column in atom_columns(len(self.scale)).items()}
-        if missing := sorted(name for name in needed if name not in file):
-            raise JentmaxError(
-                f"{self.path} lacks {', '.join(missing)}, which a {self.kind} data set must have; "
-                "generate it anew"
-            )
-        for name, column in needed.items():
-            check_column(self.path, name, column_of(file, name), column)
-
-    def _read_order(self, file: h5py.File) -> None:
-        """How many structures there are, where their atoms are, and their order."""
-        pointer = self._stored_pointer
-        n = len(pointer) - 1
-        lengths = [len(column_of(file, f"structures/{name}")) for name in self.columns]
-        self._atom_datasets = {name: column_of(file, f"atoms/{name}") for name in atom_columns(0)}
-        if (
-            n < 0
-            or pointer[0] != 0
-            or (np.diff(pointer) < 1).any()
-            or min(lengths) < n
-            or min(len(dataset) for dataset in self._atom_datasets.values()) < pointer[-1]
-        ):
-            raise JentmaxError(
-                f"{self.path} is damaged: structures/pointer does not fit the other columns; "
-                "copy it again or generate it anew"
-            )
-        index = column_of(file, "structures/index")[:n]
-        self._order = np.argsort(index, kind="stable")
-        self.pointer = np.concatenate([[0], np.cumsum(np.diff(pointer)[self._order])])
+    def _part_of(self, row: np.ndarray) -> np.ndarray:
+        """Numbers of the files that rows lie in."""
+        return np.searchsorted(self._first_row, row, side="right") - 1
 
     def _structure_column(self, name: str) -> np.ndarray:
         if name not in self._cache:
@@ -308,19 +270,17 @@ class Dataset:
                     f"{self.path} has no column {name!r}: it is a {self.kind} data set with "
                     f"{', '.join(self.columns)}"
                 )
-            with self._reading() as file:
-                values = column_of(file, f"structures/{name}")[: len(self)]
+            values = np.concatenate([part.structure_column(name) for part in self._parts])
             self._keep(name, values[self._order])
         return self._cache[name]
 
     def _atom_column(self, name: str) -> np.ndarray:
         if name not in self._cache:
-            with self._reading():
-                values = self._atom_datasets[name][: self._stored_pointer[-1]]
-            starts = self._stored_pointer[:-1][self._order]
+            values = np.concatenate([part.atom_column(name) for part in self._parts])
+            counts = np.diff(self.pointer)
             # Atom a of the sorted structures lies where its structure starts, plus its place in it.
-            places = np.arange(len(values)) - np.repeat(self.pointer[:-1], np.diff(self.pointer))
-            self._keep(name, values[places + np.repeat(starts, np.diff(self.pointer))])
+            places = np.arange(self.pointer[-1]) - np.repeat(self.pointer[:-1], counts)
+            self._keep(name, values[places + np.repeat(self._starts[self._order], counts)])
         return self._cache[name]
 
     def _keep(self, name: str, values: np.ndarray) -> None:
@@ -330,9 +290,10 @@ class Dataset:
     def _atoms(self, k: int) -> Atoms:
         from ase import Atoms
 
-        start, end = self._stored_pointer[self._order[k] :][:2]
-        with self._reading():
-            values = {name: dataset[start:end] for name, dataset in self._atom_datasets.items()}
+        row = self._order[k]
+        which = int(self._part_of(row))
+        start = int(self._starts[row] - self._first_atom[which])
+        values = self._parts[which].atoms(start, start + int(np.diff(self.pointer[k : k + 2])[0]))
         periodic = self.periodic[k].astype(bool)
         atoms = Atoms(values["numbers"], values["positions"], cell=self.cells[k], pbc=periodic)
         atoms.set_array("descriptors", values["descriptors"])

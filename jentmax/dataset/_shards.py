@@ -1,0 +1,98 @@
+"""Sets of several files: one that they have in common, and one for each process beside it.
+
+``set.h5`` holds the settings and the scaling, and structures if one process began the set; the
+structures that process 2 of 8 made are in ``set.h5.shards/2-of-8.h5``. A set may have been made by
+8 processes at first and by 3 later. All belong to the same settings.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import numpy as np
+
+from jentmax.dataset._part import Part
+from jentmax.errors import JentmaxError
+
+_NAME = re.compile(r"(\d+)-of-(\d+)\.h5", re.ASCII)
+
+FREE = (("run", "output"), ("run", "devices"))
+"""Settings on which no structure depends."""
+
+
+def shards_folder(path: Path) -> Path:
+    """The folder that holds the shards of a set."""
+    return path.with_name(f"{path.name}.shards")
+
+
+def shard_path(path: Path, index: int, count: int) -> Path:
+    """The file that process ``index`` of ``count`` writes."""
+    return shards_folder(path) / f"{index}-of-{count}.h5"
+
+
+def shard_paths(path: Path) -> dict[tuple[int, int], Path]:
+    """The shards that there are, by the number of the process and how many there were."""
+    try:
+        names = [entry.name for entry in shards_folder(path).iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    found = {
+        (int(match[1]), int(match[2])): shards_folder(path) / match[0]
+        for match in map(_NAME.fullmatch, names)
+        if match
+    }
+    return dict(sorted(found.items()))
+
+
+def open_parts(path: Path) -> list[Part]:
+    """All files of a set: the one under its path, then its shards.
+
+    Raises:
+        JentmaxError: there is none, one is no data set or damaged, or they do not belong together.
+    """
+    parts: list[Part] = []
+    try:
+        parts.append(Part(path))
+        for shard in shard_paths(path).values():
+            parts.append(Part(shard))
+            _check_sibling(parts[0], parts[-1])
+    except BaseException:
+        for part in parts:
+            part.close()
+        raise
+    return parts
+
+
+def is_whole(settings: str, index: np.ndarray) -> bool:
+    """Whether structures with these numbers are all that the settings ask for."""
+    return len(index) >= tomllib.loads(settings)["run"]["structures"]
+
+
+def differences(stored: str, given: str) -> dict[tuple[str, str], tuple[object, object]]:
+    """Settings on which structures depend, by section and name, that differ in two texts."""
+    old, new = tomllib.loads(stored), tomllib.loads(given)
+    names = {(section, key) for told in (old, new) for section in told for key in told[section]}
+    values = {
+        (section, key): (old.get(section, {}).get(key), new.get(section, {}).get(key))
+        for section, key in sorted(names - set(FREE))
+    }
+    return {name: pair for name, pair in values.items() if pair[0] != pair[1]}
+
+
+def _check_sibling(first: Part, shard: Part) -> None:
+    """Whether a shard was made with the settings and the scaling of its set."""
+    differing = [
+        f"{section}.{key}"
+        for section, key in differences(first.settings, shard.settings)
+        if (section, key) != ("run", "structures")  # a set may have been extended
+    ]
+    for name in ("scale", "shift"):
+        if not np.array_equal(getattr(first, name), getattr(shard, name)):
+            differing.append(name)
+    if differing:
+        raise JentmaxError(
+            f"{shard.path} does not belong to {first.path}: {', '.join(differing)} differ; "
+            "remove it if it is left from another set"
+        )
