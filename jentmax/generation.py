@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import os
 from collections import deque
@@ -15,21 +16,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jentmax._output import refuse_existing
 from jentmax.appending import Appender
 from jentmax.batch import Runner
 from jentmax.build import build_potential, n_features
 from jentmax.chains import Chain, first_chain
 from jentmax.config import Settings, to_toml
-from jentmax.dataset import Dataset, DatasetWriter
+from jentmax.dataset import DatasetWriter
 from jentmax.entropy_weight import largest_entropy_weight
 from jentmax.harvest import chain_numbers, harvests
 from jentmax.memory import Width
 from jentmax.progress import Counter, Report, ignore
 from jentmax.resuming import Earlier
 from jentmax.scaling import feature_scaling
+from jentmax.set_files import begin_writing, claimed, complete, refuse_unasked
 from jentmax.sharding import first_devices, n_asked
-from jentmax.tuning import chains_of_a_kind, chosen_batch_size
+from jentmax.shares import ALONE, Share, n_structures
+from jentmax.tuning import chosen_batch_size
 from jentmax.versions import device_name, versions
 
 Given = TypeVar("Given")
@@ -43,6 +45,7 @@ def generate(
     overwrite: bool = False,
     resume: bool = False,
     extend: bool = False,
+    share: Share = ALONE,
     report: Report = ignore,
     cache: Path | None = None,
 ) -> Path:
@@ -59,6 +62,8 @@ def generate(
         resume: whether to go on with an existing file, which these settings have made in part; the
             set will be the one that a single run makes. Without a file a run begins.
         extend: likewise, and ``settings.run.structures`` may be larger than it was.
+        share: what this process makes of the set, where several make it together, each in a file of
+            its own; `Dataset` reads them as one, and `merge` puts them into one.
         report: called with the progress after each tenth of a cycle.
         cache: folder that keeps which batch sizes were measured to be the fastest.
 
@@ -67,7 +72,7 @@ def generate(
 
     Raises:
         JentmaxError: if the output exists or cannot be written, or the settings cannot be met, or
-            are not those of the file to go on with.
+            are not those of the file to go on with, or another process is writing it.
 
     >>> import jentmax
     >>> settings = jentmax.load("tungsten", ["run.structures=4", "run.batch_size=4",
@@ -78,122 +83,119 @@ def generate(
     4 W39 True
     """
     path = Path(settings.run.output if output is None else output)
-    resume = (resume or extend) and path.exists()
-    refuse_existing(path, overwrite or resume)
-    earlier = Earlier(path, settings, extend) if resume else None
-    n_devices = n_asked(settings.run.devices)
-    double = settings.run.precision == "float64"
-    dtype = jnp.float64 if double else jnp.float32
-    counter = Counter(settings.run.structures, report)
-    with jax.enable_x64(double):
-        if earlier:
-            _count(earlier.dataset, counter)
-            size, reason = earlier.batch_size, "as before"
-        else:
-            size, reason = chosen_batch_size(settings, n_devices, dtype, cache, counter.show)
-        settings = _with_batch_size(settings, size)
-        numbers = chain_numbers(settings)
-        if earlier:
-            numbers = earlier.unfinished(settings, numbers)
-            if not numbers:
-                _complete(earlier.dataset)
-                return path
-        # Those that would have no chains are left out.
-        devices = first_devices(min(n_devices, -(-chains_of_a_kind(settings) // size)))
-        width = Width(size)
-        side_by_side = size * devices.n_used
-        several = f" on each of {devices.n_used} devices" if devices.n_used > 1 else ""
-        counter.show("starting", note=f"batch      {size} side by side{several}, {reason}")
-
-        runner = Runner(settings, dtype, counter, devices, width)
-        # One per number of atoms, so that every batch after its first finds it compiled.
-        potentials = {
-            n_atoms: build_potential(settings, np.ones(n_features(settings)), n_atoms)
-            for n_atoms in settings.system.atom_counts()
-        }
-
-        def begun(number: int) -> Chain:
-            return (earlier.chain if earlier else first_chain)(settings, number)
-
-        with ThreadPoolExecutor() as threads:
-            # By number of atoms; a batch has one.
-            chains = {
-                n_atoms: _ahead(threads, begun, of_a_kind, side_by_side)
-                for n_atoms, of_a_kind in numbers.items()
-            }
-            first = list(itertools.islice(next(iter(chains.values())), side_by_side))
-            rehearsed: list[Future] = []
-
-            def rehearse() -> None:
-                programs = runner.rehearsals(potentials[len(first[0].start.species)], first)
-                rehearsed.extend(
-                    threads.submit(_with_precision, double, program) for program in programs
-                )
-
-            if earlier is None and settings.scaling.kind == "preliminary":
-                counter.show("compiling and making the preliminary run")
-            else:
-                counter.show("compiling")
-                rehearse()
-            # The annealing is the same program if its batch is as large.
-            scaling = earlier.scaling if earlier else feature_scaling(settings, dtype, rehearse)
-            wait(rehearsed)  # what went wrong there will go wrong again
-
-            def create() -> DatasetWriter:
-                writer = DatasetWriter.create(
-                    path,
-                    settings_toml=to_toml(_with_batch_size(settings, width.batch_size)),
-                    seed=settings.run.seed,
-                    device=device_name(devices.n_used),
-                    scale=scaling.scale,
-                    shift=scaling.shift,
-                    versions=versions(),
-                    overwrite=overwrite or resume,
-                )
-                if earlier:
-                    writer.copy(earlier.dataset, side_by_side)
-                return writer
-
-            scale = jnp.asarray(scaling.scale)
-            with Appender(create, counter) as appender:
-                for n_atoms, of_a_kind in chains.items():
-                    potential = dataclasses.replace(potentials[n_atoms], scale=scale)
-                    of_a_kind, first = itertools.chain(first, of_a_kind), []
-                    if settings.potential.entropy_weight == "auto":
-                        weight = earlier.entropy_weight(n_atoms) if earlier else None
-                        if weight is None:
-                            weight = largest_entropy_weight(settings, n_atoms, runner, potential)
-                        note = f"K          {weight:.4g} eV for {n_atoms} atoms"
-                        counter.show("annealing", note=note)
-                        of_a_kind = map(Chain.weighing, of_a_kind, itertools.repeat(weight))
-                    for rows in harvests(
-                        settings, runner, potential, of_a_kind, side_by_side, counter
-                    ):
-                        appender.append(rows)
+    with claimed(path, share):
+        going_on = resume or extend
+        refuse_unasked(path, share, overwrite=overwrite, going_on=going_on)
+        earlier = None
+        if path.exists() and (going_on or share.count > 1):
+            earlier = Earlier(path, settings, share, extend)
+        with jax.enable_x64(settings.run.precision == "float64"):
+            _generate(settings, path, share, earlier, overwrite, report, cache)
     return path
 
 
-def _count(dataset: Dataset, counter: Counter) -> None:
-    """Count what a data set has."""
-    counter.quarantined, counter.rejected = dataset.quarantined, dataset.rejected
-    counter.harvested(dataset.entropy, dataset.least_distance, "resuming")
-
-
-def _complete(dataset: Dataset) -> None:
-    """Write down that a data set is complete."""
-    if dataset.status == "complete":
+def _generate(
+    settings: Settings,
+    path: Path,
+    share: Share,
+    earlier: Earlier | None,
+    overwrite: bool,
+    report: Report,
+    cache: Path | None,
+) -> None:
+    """Make what a process has to make, and write it."""
+    double = settings.run.precision == "float64"
+    dtype = jnp.float64 if double else jnp.float32
+    n_devices = n_asked(settings.run.devices)
+    numbers = {
+        n_atoms: share.chains(of_a_kind) for n_atoms, of_a_kind in chain_numbers(settings).items()
+    }
+    counter = Counter(sum(n_structures(settings, each) for each in numbers.values()), report)
+    if earlier:
+        earlier.count(counter, numbers)
+        size, reason = earlier.batch_size, "as before"
+    else:
+        size, reason = chosen_batch_size(
+            settings, n_devices, dtype, cache, counter.show, share.count
+        )
+    settings = _with_batch_size(settings, size)
+    if earlier:
+        numbers = earlier.unfinished(settings, numbers)
+    numbers = {n_atoms: of_a_kind for n_atoms, of_a_kind in numbers.items() if of_a_kind}
+    if not numbers:
+        if earlier and share == ALONE:
+            complete(earlier.dataset)
         return
-    with DatasetWriter.create(
-        dataset.path,
-        settings_toml=dataset.settings,
-        seed=dataset.seed,
-        device=dataset.device,
-        scale=dataset.scale,
-        shift=dataset.shift,
-        versions=dataset.versions,
-        overwrite=True,
-    ) as writer:
-        writer.copy(dataset, len(dataset))
+    # Those that would have no chains are left out.
+    most = max(map(len, numbers.values()))
+    devices = first_devices(min(n_devices, -(-most // size)))
+    width = Width(size)
+    side_by_side = size * devices.n_used
+    several = f" on each of {devices.n_used} devices" if devices.n_used > 1 else ""
+    counter.show("starting", note=f"batch      {size} side by side{several}, {reason}")
+
+    runner = Runner(settings, dtype, counter, devices, width)
+    # One per number of atoms, so that every batch after its first finds it compiled.
+    potentials = {
+        n_atoms: build_potential(settings, np.ones(n_features(settings)), n_atoms)
+        for n_atoms in numbers
+    }
+
+    def begun(number: int) -> Chain:
+        return (earlier.chain if earlier else first_chain)(settings, number)
+
+    with ThreadPoolExecutor() as threads:
+        # By number of atoms; a batch has one.
+        chains = {
+            n_atoms: _ahead(threads, begun, of_a_kind, side_by_side)
+            for n_atoms, of_a_kind in numbers.items()
+        }
+        first = list(itertools.islice(next(iter(chains.values())), side_by_side))
+        rehearsed: list[Future] = []
+
+        def rehearse() -> None:
+            programs = runner.rehearsals(potentials[len(first[0].start.species)], first)
+            rehearsed.extend(
+                threads.submit(_with_precision, double, program) for program in programs
+            )
+
+        if earlier is None and settings.scaling.kind == "preliminary":
+            counter.show("compiling and making the preliminary run")
+        else:
+            counter.show("compiling")
+            rehearse()
+        # The annealing is the same program if its batch is as large.
+        scaling = earlier.scaling if earlier else feature_scaling(settings, dtype, rehearse)
+        wait(rehearsed)  # what went wrong there will go wrong again
+
+        def create() -> DatasetWriter:
+            begin = functools.partial(
+                DatasetWriter.create,
+                settings_toml=to_toml(_with_batch_size(settings, width.batch_size)),
+                seed=settings.run.seed,
+                device=device_name(devices.n_used),
+                scale=scaling.scale,
+                shift=scaling.shift,
+                versions=versions(),
+            )
+            return begin_writing(begin, path, share, earlier, overwrite, side_by_side)
+
+        scale = jnp.asarray(scaling.scale)
+        with Appender(create, counter) as appender:
+            for n_atoms, of_a_kind in chains.items():
+                potential = dataclasses.replace(potentials[n_atoms], scale=scale)
+                of_a_kind, first = itertools.chain(first, of_a_kind), []
+                if settings.potential.entropy_weight == "auto":
+                    weight = earlier.entropy_weight(n_atoms) if earlier else None
+                    if weight is None:
+                        weight = largest_entropy_weight(settings, n_atoms, runner, potential)
+                    note = f"K          {weight:.4g} eV for {n_atoms} atoms"
+                    counter.show("annealing", note=note)
+                    of_a_kind = map(Chain.weighing, of_a_kind, itertools.repeat(weight))
+                for rows in harvests(
+                    settings, runner, potential, of_a_kind, side_by_side, counter
+                ):
+                    appender.append(rows)
 
 
 def _with_batch_size(settings: Settings, size: int) -> Settings:

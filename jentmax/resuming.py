@@ -10,29 +10,30 @@ import numpy as np
 
 from jentmax.chains import Chain, first_chain, random_start
 from jentmax.config import Settings, to_toml
-from jentmax.dataset import Dataset
+from jentmax.dataset import Dataset, differences
 from jentmax.errors import JentmaxError
+from jentmax.progress import Counter
 from jentmax.scaling import Scaling
-
-_FREE = (("run", "output"), ("run", "devices"))
-"""Settings on which no structure depends."""
+from jentmax.shares import Share
 
 
 class Earlier:
-    """What an earlier run has left: the structures it made, and how far its chains have come.
+    """What earlier runs have left: the structures they made, and how far their chains have come.
 
     Attributes:
-        dataset: that it wrote.
+        dataset: that they wrote.
+        own: what is in the file that this process writes; None where there is none yet.
         batch_size: structures side by side on each device.
         scaling: of the features.
     """
 
-    def __init__(self, path: Path, settings: Settings, extend: bool) -> None:
+    def __init__(self, path: Path, settings: Settings, share: Share, extend: bool) -> None:
         """Read a data set that these settings have made in part.
 
         Args:
             path: of its file.
             settings: of the run that is to go on with it.
+            share: what this process makes of it.
             extend: whether they may ask for more structures.
 
         Raises:
@@ -43,12 +44,22 @@ class Earlier:
             raise JentmaxError(
                 f"{path} is a {dataset.kind} data set; jentmax generate goes on with what it wrote"
             )
-        stored = tomllib.loads(dataset.settings)
-        _refuse_others(path, stored, tomllib.loads(to_toml(settings)), extend)
-        self.batch_size: int = stored["run"]["batch_size"]
+        _refuse_others(path, dataset.settings, to_toml(settings), extend)
+        own = share.path(path)
+        self.own = dataset if own == path else Dataset(own) if own.exists() else None
+        self.batch_size: int = tomllib.loads(dataset.settings)["run"]["batch_size"]
         self.scaling = Scaling(dataset.shift, dataset.scale)
         # By ascending index: the last one of a chain is its latest.
         self._latest = {int(chain): place for place, chain in enumerate(dataset.chain)}
+
+    def count(self, counter: Counter, numbers: Mapping[int, Sequence[int]]) -> None:
+        """Count the structures that there are of some chains, and what was discarded for them."""
+        if self.own is not None:
+            counter.quarantined, counter.rejected = self.own.quarantined, self.own.rejected
+        there = np.isin(self.dataset.chain, [number for each in numbers.values() for number in each])
+        counter.harvested(
+            self.dataset.entropy[there], self.dataset.least_distance[there], "resuming"
+        )
 
     def entropy_weight(self, n_atoms: int) -> float | None:
         """K of the structures with so many atoms, in eV; None where there are none yet."""
@@ -81,15 +92,11 @@ class Earlier:
         return {n_atoms: of_a_kind for n_atoms, of_a_kind in left.items() if of_a_kind}
 
 
-def _refuse_others(path: Path, stored: dict, given: dict, extend: bool) -> None:
+def _refuse_others(path: Path, stored: str, given: str, extend: bool) -> None:
     """Refuse settings that would not have made the structures that are there."""
     differing = []
-    names = {
-        (section, key) for told in (stored, given) for section in told for key in told[section]
-    }
-    for section, key in sorted(names - set(_FREE)):
-        old, new = (told.get(section, {}).get(key) for told in (stored, given))
-        if old == new or (key == "batch_size" and new == "auto"):
+    for (section, key), (old, new) in differences(stored, given).items():
+        if (section, key, new) == ("run", "batch_size", "auto"):
             continue
         if (section, key) == ("run", "structures") and extend and new > old:
             continue

@@ -48,13 +48,15 @@ def chosen_batch_size(
     dtype: DTypeLike,
     cache: Path | None,
     show: Callable[[str], None],
+    n_processes: int = 1,
 ) -> tuple[int, str]:
     """The batch size of a run, and where it comes from, in words.
 
     A number in the settings is taken. For "auto" it is what was measured before, or else, if the
     run is long enough to repay it, what is measured now: doubled as long as that makes the
     sampler faster, memory lasts and there are chains enough for all devices. For short runs it is
-    `DEFAULTS`, or the number of chains if that is less.
+    `DEFAULTS`, or the number of chains if that is less. So it is where several processes make a
+    set, which must agree on it.
 
     Args:
         settings: of the run.
@@ -62,12 +64,15 @@ def chosen_batch_size(
         dtype: floating-point type of the run.
         cache: folder that keeps what was measured, or None.
         show: called with what is being done, in words, before it takes long.
+        n_processes: that share the chains.
     """
     if settings.run.batch_size != "auto":
         return settings.run.batch_size, "as given"
     kind = "cpu" if jax.default_backend() == "cpu" else "gpu"
-    n_chains = chains_of_a_kind(settings)
+    n_chains = -(-chains_of_a_kind(settings) // n_processes)
     default, most = min(DEFAULTS[kind], n_chains), n_chains // n_devices
+    if n_processes > 1:
+        return default, "the default for several processes"
     file, key = cache and cache / "batch-sizes.json", _key(settings, n_devices)
     known = _read(file).get(key)
     if known and known <= most:
@@ -147,7 +152,7 @@ def _key(settings: Settings, n_devices: int) -> str:
     told = settings.model_dump(mode="json", include={"system", "descriptor", "repulsion"})
     told |= {
         "n_devices": n_devices,
-        "device": [jax.devices()[0].device_kind, cpu_hash()],
+        "device": [jax.local_devices()[0].device_kind, cpu_hash()],
         "precision": settings.run.precision,
         "versions": versions(),
     }

@@ -14,7 +14,7 @@ def device_name(n_devices: int) -> str:
     Args:
         n_devices: how many are used.
     """
-    device = jax.devices()[0]
+    device = jax.local_devices()[0]
     if device.platform == "cpu":
         return f"CPU ({platform.machine()}, {n_devices} {'core' if n_devices == 1 else 'cores'})"
     several = f"{n_devices} x " if n_devices > 1 else ""

@@ -2,4 +2,10 @@
 
 from jentmax.dataset._reader import Dataset as Dataset
 from jentmax.dataset._rows import Rows as Rows
+from jentmax.dataset._shards import check_sibling as check_sibling
+from jentmax.dataset._shards import differences as differences
+from jentmax.dataset._shards import n_asked as n_asked
+from jentmax.dataset._shards import shard_path as shard_path
+from jentmax.dataset._shards import shard_paths as shard_paths
+from jentmax.dataset._shards import shards_folder as shards_folder
 from jentmax.dataset._writer import DatasetWriter as DatasetWriter

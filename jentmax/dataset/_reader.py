@@ -13,7 +13,7 @@ import numpy as np
 
 from jentmax.dataset._part import Part
 from jentmax.dataset._rows import Rows
-from jentmax.dataset._shards import is_whole, open_parts
+from jentmax.dataset._shards import n_asked, open_parts
 from jentmax.errors import JentmaxError
 
 if TYPE_CHECKING:
@@ -65,18 +65,19 @@ class Dataset:
         pointer: atoms of structure k are ``pointer[k]:pointer[k + 1]``, shape (n + 1,).
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, shards: bool = True) -> None:
         """Open a file.
 
         Args:
             path: of the file.
+            shards: whether to read what several processes have written beside it too.
 
         Raises:
             JentmaxError: there is none, or it is no data set, truncated or damaged.
         """
         self.path = Path(path)
         self._cache: dict[str, np.ndarray] = {}
-        self._parts: list[Part] = open_parts(self.path)
+        self._parts: list[Part] = open_parts(self.path, shards)
         try:
             self._read_header()
             self._read_order()
@@ -252,7 +253,7 @@ class Dataset:
         else:
             # A merge that was cut short has left structures twice.
             numbers, self._order = np.unique(index, return_index=True)
-            self.status = "complete" if is_whole(self.settings, numbers) else "running"
+            self.status = "complete" if len(numbers) >= n_asked(self.settings) else "running"
         counts = np.concatenate([np.diff(part.pointer) for part in parts])
         self.pointer = np.concatenate([[0], np.cumsum(counts[self._order])])
         used = set(self._part_of(self._order).tolist()) if len(parts) > 1 else {0}

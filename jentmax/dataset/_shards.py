@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,8 +19,17 @@ from jentmax.errors import JentmaxError
 
 _NAME = re.compile(r"(\d+)-of-(\d+)\.h5", re.ASCII)
 
-FREE = (("run", "output"), ("run", "devices"))
+_FREE = (("run", "output"), ("run", "devices"))
 """Settings on which no structure depends."""
+
+
+class Header(Protocol):
+    """What the files of a set have in common."""
+
+    path: Path
+    settings: str
+    scale: np.ndarray
+    shift: np.ndarray
 
 
 def shards_folder(path: Path) -> Path:
@@ -46,8 +56,12 @@ def shard_paths(path: Path) -> dict[tuple[int, int], Path]:
     return dict(sorted(found.items()))
 
 
-def open_parts(path: Path) -> list[Part]:
-    """All files of a set: the one under its path, then its shards.
+def open_parts(path: Path, shards: bool) -> list[Part]:
+    """The files of a set: the one under its path, then its shards.
+
+    Args:
+        path: of the set.
+        shards: whether these are wanted.
 
     Raises:
         JentmaxError: there is none, one is no data set or damaged, or they do not belong together.
@@ -55,9 +69,9 @@ def open_parts(path: Path) -> list[Part]:
     parts: list[Part] = []
     try:
         parts.append(Part(path))
-        for shard in shard_paths(path).values():
+        for shard in shard_paths(path).values() if shards else ():
             parts.append(Part(shard))
-            _check_sibling(parts[0], parts[-1])
+            check_sibling(parts[0], parts[-1])
     except BaseException:
         for part in parts:
             part.close()
@@ -65,34 +79,46 @@ def open_parts(path: Path) -> list[Part]:
     return parts
 
 
-def is_whole(settings: str, index: np.ndarray) -> bool:
-    """Whether structures with these numbers are all that the settings ask for."""
-    return len(index) >= tomllib.loads(settings)["run"]["structures"]
+def n_asked(settings: str) -> int:
+    """How many structures settings, as TOML, ask for."""
+    return tomllib.loads(settings)["run"]["structures"]
 
 
-def differences(stored: str, given: str) -> dict[tuple[str, str], tuple[object, object]]:
-    """Settings on which structures depend, by section and name, that differ in two texts."""
+def differences(stored: str, given: str) -> dict[tuple[str, str], tuple[Any, Any]]:
+    """Settings on which structures depend and that differ in two texts.
+
+    Args:
+        stored: settings as TOML.
+        given: likewise.
+
+    Returns:
+        Both values, None where there is none, by section and name.
+    """
     old, new = tomllib.loads(stored), tomllib.loads(given)
     names = {(section, key) for told in (old, new) for section in told for key in told[section]}
     values = {
         (section, key): (old.get(section, {}).get(key), new.get(section, {}).get(key))
-        for section, key in sorted(names - set(FREE))
+        for section, key in sorted(names - set(_FREE))
     }
     return {name: pair for name, pair in values.items() if pair[0] != pair[1]}
 
 
-def _check_sibling(first: Part, shard: Part) -> None:
-    """Whether a shard was made with the settings and the scaling of its set."""
+def check_sibling(first: Header, other: Header) -> None:
+    """Raise a JentmaxError if two files were not made with the same settings and scaling.
+
+    The number of structures may differ: a set may have been extended.
+    """
     differing = [
         f"{section}.{key}"
-        for section, key in differences(first.settings, shard.settings)
-        if (section, key) != ("run", "structures")  # a set may have been extended
+        for section, key in differences(first.settings, other.settings)
+        if (section, key) != ("run", "structures")
     ]
     for name in ("scale", "shift"):
-        if not np.array_equal(getattr(first, name), getattr(shard, name)):
-            differing.append(name)
+        if not np.array_equal(getattr(first, name), getattr(other, name)):
+            differing.append(f"the {name} of the descriptors")
     if differing:
         raise JentmaxError(
-            f"{shard.path} does not belong to {first.path}: {', '.join(differing)} differ; "
-            "remove it if it is left from another set"
+            f"{other.path} does not belong to {first.path}: {', '.join(differing)} differ; remove "
+            'it if it is left from another set; machines of different kinds need a given scale '
+            '(scaling.kind = "given") and run.batch_size'
         )

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -59,12 +59,18 @@ class DatasetWriter:
 
     Attributes:
         path: of the file.
+        settings: as TOML.
+        scale: of the descriptors, as in `create`.
+        shift: likewise.
         quarantined: number of attempts discarded so far because they went non-finite.
         rejected: number of those discarded because atoms came too close. Set both before an append
             or the close, which store them.
     """
 
     path: Path
+    settings: str
+    scale: np.ndarray
+    shift: np.ndarray
     quarantined: int
     rejected: int
 
@@ -80,7 +86,10 @@ class DatasetWriter:
         self._kind: Kind = kind
         self._overwrite = overwrite
         self._columns: set[str] = set()
-        self._atom_columns = atom_columns(len(column_of(file, "scaling/scale")))
+        self.settings = str(file.attrs["settings"])
+        self.scale: np.ndarray = column_of(file, "scaling/scale")[:]
+        self.shift: np.ndarray = column_of(file, "scaling/shift")[:]
+        self._atom_columns = atom_columns(len(self.scale))
         self._n_structures = 0
         self._n_atoms = 0
 
@@ -169,6 +178,17 @@ class DatasetWriter:
         except BaseException:
             self.close("running")
             raise
+
+    def show_empty(self) -> None:
+        """Put the file under its path although there are no structures to write to it.
+
+        Raises:
+            JentmaxError: as `append`.
+        """
+        with writing(self.path):
+            assert self._file is not None and self._partial is not None
+            self._create_columns(self._file, required_columns(self._kind), np.zeros(0, int))
+            self._publish(self._file, self._partial)
 
     def __enter__(self) -> DatasetWriter:
         """Return itself."""
@@ -287,7 +307,7 @@ class DatasetWriter:
         file.attrs.modify("rejected", np.int64(self.rejected))
 
     def _create_columns(
-        self, file: h5py.File, structures: Mapping[str, np.ndarray], counts: np.ndarray
+        self, file: h5py.File, structures: Collection[str], counts: np.ndarray
     ) -> None:
         """Lay out empty columns in chunks about as long as the first append."""
         reserve(file, 0)

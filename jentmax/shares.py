@@ -1,0 +1,73 @@
+"""Which chains of a run a process makes, and the file that it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from jentmax.config import Settings
+from jentmax.dataset import shard_path
+from jentmax.errors import JentmaxError
+
+
+class Share(NamedTuple):
+    """What one of several processes makes.
+
+    Attributes:
+        index: number of the process, from 0.
+        count: how many processes there are.
+    """
+
+    index: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Share:
+        """From words such as "3/8".
+
+        Raises:
+            JentmaxError: if they are no such words.
+
+        >>> Share.parse("3/8")
+        Share(index=3, count=8)
+        """
+        index, _, count = text.partition("/")
+        if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+            raise JentmaxError(
+                f"--shard {text}: give I/N, process I of N, with I from 0 to N - 1, such as 0/8"
+            )
+        return cls(int(index), int(count))
+
+    def chains(self, numbers: Sequence[int]) -> list[int]:
+        """Those chains, of all of a run with the same number of atoms, that are this process's.
+
+        They are drawn at random, always in the same way: what other processes, fewer or more, have
+        left undone is then shared evenly too.
+
+        >>> [Share(index, 3).chains(range(8)) for index in range(3)]
+        [[0, 2, 7], [1, 3, 4], [5, 6]]
+        """
+        if self.count == 1:
+            return list(numbers)
+        drawn = np.random.default_rng(self.count).permutation(len(numbers))
+        return [numbers[place] for place in sorted(drawn[self.index :: self.count])]
+
+    def path(self, output: Path) -> Path:
+        """The file that it writes: the set's own if it is alone."""
+        return output if self.count == 1 else shard_path(output, self.index, self.count)
+
+    def __str__(self) -> str:
+        """In words."""
+        return f"process {self.index} of {self.count}"
+
+
+ALONE = Share(0, 1)
+
+
+def n_structures(settings: Settings, numbers: Sequence[int]) -> int:
+    """How many structures chains give, by their numbers."""
+    cycles, asked = settings.run.cycles_per_chain, settings.run.structures
+    return sum(min(cycles, asked - number * cycles) for number in numbers)
