@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jentmax._output import refuse_existing
+from jentmax._output import refuse_existing, remove_partial
 from jentmax.appending import Appender
 from jentmax.batch import Runner
 from jentmax.build import build_potential, n_features
@@ -24,6 +24,7 @@ from jentmax.config import Settings, to_toml
 from jentmax.dataset import Dataset, DatasetWriter
 from jentmax.entropy_weight import largest_entropy_weight
 from jentmax.harvest import chain_numbers, harvests
+from jentmax.locking import locked
 from jentmax.memory import Width
 from jentmax.progress import Counter, Report, ignore
 from jentmax.resuming import Earlier
@@ -66,8 +67,8 @@ def generate(
         The path of the file.
 
     Raises:
-        JentmaxError: if the output exists or cannot be written, or the settings cannot be met, or
-            are not those of the file to go on with.
+        JentmaxError: if the output exists or cannot be written, or another process writes it, or
+            the settings cannot be met, or are not those of the file to go on with.
 
     >>> import jentmax
     >>> settings = jentmax.load("tungsten", ["run.structures=4", "run.batch_size=4",
@@ -78,7 +79,23 @@ def generate(
     4 W39 True
     """
     path = Path(settings.run.output if output is None else output)
-    resume = (resume or extend) and path.exists()
+    refuse_existing(path, overwrite or resume or extend)
+    with locked(path):
+        remove_partial(path)
+        return _generated(settings, path, overwrite, resume or extend, extend, report, cache)
+
+
+def _generated(
+    settings: Settings,
+    path: Path,
+    overwrite: bool,
+    resume: bool,
+    extend: bool,
+    report: Report,
+    cache: Path | None,
+) -> Path:
+    """What `generate` does with an output that is its own."""
+    resume = resume and path.exists()
     refuse_existing(path, overwrite or resume)
     earlier = Earlier(path, settings, extend) if resume else None
     n_devices = n_asked(settings.run.devices)
