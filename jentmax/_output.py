@@ -33,6 +33,19 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
         tempfile.TemporaryFile(dir=path.parent).close()
 
 
+def remove_partial(path: Path) -> None:
+    """Remove what processes that were killed have left of a file; call it where no other writes it.
+
+    Args:
+        path: of the file.
+    """
+    target = Path(os.path.realpath(path))
+    left = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}\.partial")
+    for name in filter(left.fullmatch, os.listdir(target.parent)):
+        with contextlib.suppress(OSError):
+            target.with_name(name).unlink()
+
+
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn what the system and HDF5 raise into one clear message."""

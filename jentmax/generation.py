@@ -71,8 +71,8 @@ def generate(
         The path of the file.
 
     Raises:
-        JentmaxError: if the output exists or cannot be written, or the settings cannot be met, or
-            are not those of the file to go on with, or another process is writing it.
+        JentmaxError: if the output exists or cannot be written, or another process writes it, or
+            the settings cannot be met, or are not those of the file to go on with.
 
     >>> import jentmax
     >>> settings = jentmax.load("tungsten", ["run.structures=4", "run.batch_size=4",
@@ -192,9 +192,7 @@ def _generate(
                     note = f"K          {weight:.4g} eV for {n_atoms} atoms"
                     counter.show("annealing", note=note)
                     of_a_kind = map(Chain.weighing, of_a_kind, itertools.repeat(weight))
-                for rows in harvests(
-                    settings, runner, potential, of_a_kind, side_by_side, counter
-                ):
+                for rows in harvests(settings, runner, potential, of_a_kind, side_by_side, counter):
                     appender.append(rows)
 
 

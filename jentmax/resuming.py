@@ -56,7 +56,9 @@ class Earlier:
         """Count the structures that there are of some chains, and what was discarded for them."""
         if self.own is not None:
             counter.quarantined, counter.rejected = self.own.quarantined, self.own.rejected
-        there = np.isin(self.dataset.chain, [number for each in numbers.values() for number in each])
+        there = np.isin(
+            self.dataset.chain, [number for each in numbers.values() for number in each]
+        )
         counter.harvested(
             self.dataset.entropy[there], self.dataset.least_distance[there], "resuming"
         )

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from jentmax._output import refuse_existing, writing
+from jentmax._output import refuse_existing, remove_partial, writing
 from jentmax.dataset import (
     Dataset,
     DatasetWriter,
@@ -49,6 +49,7 @@ def claimed(path: Path, share: Share) -> Iterator[None]:
     with locked(own):
         for other in _of_other_runs(path, share):
             refuse_locked(other)
+        remove_partial(own)
         yield
 
 
@@ -81,7 +82,9 @@ def refuse_unasked(path: Path, share: Share, *, overwrite: bool, going_on: bool)
         )
     if going_on:
         return
-    found = [name for (index, n), name in shards.items() if n != share.count or index == share.index]
+    found = [
+        name for (index, n), name in shards.items() if n != share.count or index == share.index
+    ]
     if not found and path.exists():
         with Dataset(path) as dataset:
             # Others of this run may have begun.

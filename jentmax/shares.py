@@ -48,7 +48,7 @@ class Share(NamedTuple):
         left undone is then shared evenly too.
 
         >>> [Share(index, 3).chains(range(8)) for index in range(3)]
-        [[0, 2, 7], [1, 3, 4], [5, 6]]
+        [[1, 3, 6], [0, 4, 7], [2, 5]]
         """
         if self.count == 1:
             return list(numbers)

@@ -119,6 +119,6 @@ def check_sibling(first: Header, other: Header) -> None:
     if differing:
         raise JentmaxError(
             f"{other.path} does not belong to {first.path}: {', '.join(differing)} differ; remove "
-            'it if it is left from another set; machines of different kinds need a given scale '
+            "it if it is left from another set; machines of different kinds need a given scale "
             '(scaling.kind = "given") and run.batch_size'
         )
