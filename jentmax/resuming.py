@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -56,9 +57,8 @@ class Earlier:
         """Count the structures that there are of some chains, and what was discarded for them."""
         if self.own is not None:
             counter.quarantined, counter.rejected = self.own.quarantined, self.own.rejected
-        there = np.isin(
-            self.dataset.chain, [number for each in numbers.values() for number in each]
-        )
+        asked = list(itertools.chain.from_iterable(numbers.values()))
+        there = np.isin(self.dataset.chain, asked)
         counter.harvested(
             self.dataset.entropy[there], self.dataset.least_distance[there], "resuming"
         )

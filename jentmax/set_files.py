@@ -6,12 +6,13 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from jentmax._output import refuse_existing, remove_partial, writing
 from jentmax.dataset import (
     Dataset,
     DatasetWriter,
+    Status,
     check_sibling,
     n_asked,
     shard_paths,
@@ -19,8 +20,10 @@ from jentmax.dataset import (
 )
 from jentmax.errors import JentmaxError
 from jentmax.locking import locked, refuse_locked
-from jentmax.resuming import Earlier
 from jentmax.shares import ALONE, Share
+
+if TYPE_CHECKING:
+    from jentmax.resuming import Earlier
 
 _ROWS = 1024
 """Structures copied at a time."""
@@ -133,7 +136,7 @@ def begin_writing(
 def complete(dataset: Dataset) -> None:
     """Write down, in one file, that a set has all its structures."""
     if dataset.status != "complete" or dataset.n_files > 1:
-        _write_as_one(dataset, dataset.path, overwrite=True)
+        _write_as_one(dataset, dataset.path, "complete", overwrite=True)
         _remove_shards(dataset.path)
 
 
@@ -166,10 +169,22 @@ def merge(
         refuse_existing(target, overwrite or in_place)
         stack.enter_context(locked(target))
         if not in_place or dataset.n_files > 1:
-            _write_as_one(dataset, target, overwrite=overwrite or in_place)
+            status = "complete" if dataset.status == "complete" else "running"
+            _write_as_one(dataset, target, status, overwrite=overwrite or in_place)
         if in_place:
             _remove_shards(source)
     return target
+
+
+def n_at_work(path: Path) -> int:
+    """How many other processes are writing shards of a set."""
+    count = 0
+    for shard in shard_paths(path).values():
+        try:
+            refuse_locked(shard)
+        except JentmaxError:
+            count += 1
+    return count
 
 
 def _of_other_runs(path: Path, share: Share) -> list[Path]:
@@ -197,7 +212,7 @@ def _have_in_common(begin: Begin, path: Path, writer: DatasetWriter) -> None:
             first.close("running")
 
 
-def _write_as_one(dataset: Dataset, path: Path, overwrite: bool) -> None:
+def _write_as_one(dataset: Dataset, path: Path, status: Status, overwrite: bool) -> None:
     with DatasetWriter.create(
         path,
         settings_toml=dataset.settings,
@@ -209,7 +224,7 @@ def _write_as_one(dataset: Dataset, path: Path, overwrite: bool) -> None:
         overwrite=overwrite,
     ) as writer:
         writer.copy(dataset, _ROWS)
-        writer.close(dataset.status)
+        writer.close(status)
 
 
 def _remove_shards(path: Path) -> None:

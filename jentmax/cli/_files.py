@@ -77,3 +77,22 @@ def describe(
 
     with Dataset(describe_file(path, output, resolved, overwrite)) as dataset:
         print_info(dataset)
+
+
+@app.command()
+def merge(
+    path: Annotated[Path, typer.Argument(help="Data set that several processes have made.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="HDF5 file to write; by default in place.", show_default=False
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make one file of a data set that several processes have made."""
+    from jentmax.dataset import Dataset
+    from jentmax.set_files import merge as run
+
+    with Dataset(run(path, output, overwrite=overwrite)) as dataset:
+        typer.echo(f"{dataset.path}: {len(dataset)} structures in one file, {dataset.status}")

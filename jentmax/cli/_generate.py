@@ -20,7 +20,10 @@ from jentmax.cli._app import (
     load_settings,
     prepare,
 )
+from jentmax.cli._processes import Coordinator, Processes, ProcessId, Shard, share_of
 from jentmax.errors import JentmaxError
+from jentmax.set_files import refuse_unasked
+from jentmax.shares import ALONE
 
 
 @app.command()
@@ -60,6 +63,10 @@ def generate(
     extend: Annotated[
         bool, typer.Option("--extend", help="Go on with an output, to more structures.")
     ] = False,
+    shard: Shard = None,
+    coordinator: Coordinator = None,
+    processes: Processes = None,
+    process_id: ProcessId = None,
     no_cache: NoCache = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
@@ -82,13 +89,18 @@ def generate(
             "--overwrite replaces the output, --resume and --extend go on with it; give one of them"
         )
     resolved = load_settings(settings, preset, [*(overrides or []), *given], element)
-    refuse_existing(Path(resolved.run.output), overwrite or resume or extend)
+    path = Path(resolved.run.output)
+    refuse_existing(path, overwrite=True)  # the rest when the share is known
 
     cache = prepare(no_cache)
+    share = share_of(shard, coordinator, processes, process_id)
+    refuse_unasked(path, share, overwrite=overwrite, going_on=resume or extend)
 
-    from jentmax.console import Console
+    from jentmax.console import Console, print_share
 
-    with Console(resolved, quiet=quiet) as console:
+    # The launcher's terminal is that of all.
+    others = shard is None and share.index > 0
+    with Console(resolved, quiet=quiet or others) as console:
         from jentmax.generation import generate as run
 
         console.begin()
@@ -97,7 +109,10 @@ def generate(
             overwrite=overwrite,
             resume=resume,
             extend=extend,
+            share=share,
             report=console.report,
             cache=cache,
         )
     console.summary(path)
+    if share != ALONE and not quiet:
+        print_share(path, share)

@@ -108,8 +108,8 @@ class Console:
 
     def summary(self, path: Path) -> None:
         """Say what was made."""
-        if self._last is None:
-            return
+        if self._last is None or not self._last.entropy:
+            return  # more processes than there are chains
         entropy, distance = self._last.entropy, self._last.least_distance
         elapsed = time.monotonic() - self._began
         self._print(

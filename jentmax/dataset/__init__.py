@@ -2,6 +2,7 @@
 
 from jentmax.dataset._reader import Dataset as Dataset
 from jentmax.dataset._rows import Rows as Rows
+from jentmax.dataset._schema import Status as Status
 from jentmax.dataset._shards import check_sibling as check_sibling
 from jentmax.dataset._shards import differences as differences
 from jentmax.dataset._shards import n_asked as n_asked

@@ -185,8 +185,9 @@ class DatasetWriter:
         Raises:
             JentmaxError: as `append`.
         """
+        assert self._file is not None
+        assert self._partial is not None
         with writing(self.path):
-            assert self._file is not None and self._partial is not None
             self._create_columns(self._file, required_columns(self._kind), np.zeros(0, int))
             self._publish(self._file, self._partial)
 
