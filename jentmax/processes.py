@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 from jentmax.errors import JentmaxError
 from jentmax.shares import ALONE, Share
@@ -18,13 +20,21 @@ _RUNTIME = (
 _LAUNCHERS = (("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"), ("PMI_RANK", "PMI_SIZE"))
 """Number and count of processes as Open MPI 5, MPICH and Intel MPI tell them."""
 
+_ON_NODE = (
+    ("SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE"),  # such as 4(x64)
+    ("OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"),
+    ("MPI_LOCALRANKID", "MPI_LOCALNRANKS"),
+)
+"""Number and count of processes on the same node."""
+
 _SECONDS = 300
+"""How long processes wait for each other."""
 
 
 def meet(
     coordinator: str | None = None, processes: int | None = None, process_id: int | None = None
 ) -> Share:
-    """Find out which process of how many this one is; call it before JAX computes anything.
+    """Find out which process of how many this one is.
 
     Where JAX's distributed runtime is at hand, all processes meet at the coordinator, and part at
     once: they need no word from each other to make their shares, and none ends with another.
@@ -86,37 +96,32 @@ def _launched() -> Share:
 
 
 def _met(coordinator: str | None, processes: int | None, process_id: int | None) -> Share:
-    # Else XLA would let processes wait for each other while it chooses kernels for a GPU.
-    flags = os.environ.get("XLA_FLAGS", "")
-    os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_shard_autotuning=false".strip()
-
-    import jax
-
-    jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM for itself
-    try:
-        jax.distributed.initialize(
-            coordinator, processes, process_id, initialization_timeout=_SECONDS
-        )
-        _see_all_devices()
-        share = Share(jax.process_index(), jax.process_count())
-        jax.distributed.shutdown()
-    except (RuntimeError, ValueError) as error:
-        raise JentmaxError(
-            f"the processes of the run did not meet: {str(error).splitlines()[0]}; see that all "
-            f"have started and reach {coordinator or 'the first one'}, or let each make its share "
-            "by itself (--shard I/N)"
-        ) from error
-    return share
-
-
-def _see_all_devices() -> None:
-    """Undo that JAX gives each process one GPU, where a process has all that it sees."""
-    import jax
-
-    alone_on_node = (
-        os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE") == "1"
-        or os.environ.get("SLURM_STEP_TASKS_PER_NODE", "").partition("(")[0] == "1"
+    """Meet in a process of its own, as `jentmax._meeting` says why."""
+    given = ["" if value is None else str(value) for value in (coordinator, processes, process_id)]
+    meeting = subprocess.run(
+        [sys.executable, "-m", "jentmax._meeting", *given, str(_SECONDS)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if alone_on_node or (visible and "," not in visible):
-        jax.config.update("jax_cuda_visible_devices", "all")
+    try:
+        index, count = map(int, meeting.stdout.split())
+    except ValueError:
+        *_, last = ["", *meeting.stderr.strip().splitlines()]
+        raise JentmaxError(
+            f"the processes of the run did not meet ({last.strip()}); see that all have started "
+            f"and reach {coordinator or 'the first one'}, or let each make its share by itself "
+            "(--shard I/N)"
+        ) from None
+    return Share(index, count)
+
+
+def use_own_device() -> None:
+    """Where several processes of a node see all its GPUs, take one; call it before JAX is used."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all")
+    for rank, size in _ON_NODE:
+        n_processes = os.environ.get(size, "").partition("(")[0]
+        if rank in os.environ and n_processes.isdecimal() and int(n_processes) > 1:
+            if visible == "all" or "," in visible:
+                os.environ.setdefault("JAX_CUDA_VISIBLE_DEVICES", os.environ[rank])
+            return

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from jentmax.errors import JentmaxError
-from jentmax.processes import meet
-from jentmax.shares import Share
+from jentmax.processes import meet, use_own_device
+from jentmax.shares import ALONE, Share
 
 _PANEL = "Several processes"
 
@@ -53,9 +53,12 @@ ProcessId = Annotated[
 def share_of(
     shard: str | None, coordinator: str | None, processes: int | None, process_id: int | None
 ) -> Share:
-    """What this process makes; call it when XLA knows what it has to know."""
+    """What this process makes, of how many; call it before JAX is imported."""
     if shard is None:
-        return meet(coordinator, processes, process_id)
+        share = meet(coordinator, processes, process_id)
+        if share != ALONE:
+            use_own_device()
+        return share
     if (coordinator, processes, process_id) != (None, None, None):
         raise JentmaxError(
             f"--shard {shard}: processes with shares do not meet; give it, or --coordinator, "
