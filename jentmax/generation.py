@@ -107,9 +107,7 @@ def _generate(
     double = settings.run.precision == "float64"
     dtype = jnp.float64 if double else jnp.float32
     n_devices = n_asked(settings.run.devices)
-    numbers = {
-        n_atoms: share.chains(of_a_kind) for n_atoms, of_a_kind in chain_numbers(settings).items()
-    }
+    numbers = share.chains(chain_numbers(settings))
     counter = Counter(sum(n_structures(settings, each) for each in numbers.values()), report)
     if earlier:
         earlier.count(counter, numbers)

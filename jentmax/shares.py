@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,19 +41,27 @@ class Share(NamedTuple):
             )
         return cls(int(index), int(count))
 
-    def chains(self, numbers: Sequence[int]) -> list[int]:
-        """Those chains, of all of a run with the same number of atoms, that are this process's.
+    def chains(self, numbers: Mapping[int, Sequence[int]]) -> dict[int, list[int]]:
+        """Those of a run's chains that are this process's.
 
         They are drawn at random, always in the same way: what other processes, fewer or more, have
         left undone is then shared evenly too.
 
-        >>> [Share(index, 3).chains(range(8)) for index in range(3)]
-        [[1, 3, 6], [0, 4, 7], [2, 5]]
+        Args:
+            numbers: of all chains, by their number of atoms.
+
+        >>> [Share(index, 3).chains({8: range(8), 12: [8]}) for index in range(3)]
+        [{8: [1, 3, 6], 12: []}, {8: [0, 4, 7], 12: []}, {8: [2, 5], 12: [8]}]
         """
-        if self.count == 1:
-            return list(numbers)
-        drawn = np.random.default_rng(self.count).permutation(len(numbers))
-        return [numbers[place] for place in sorted(drawn[self.index :: self.count])]
+        shares = {}
+        n_before = 0
+        for n_atoms, of_a_kind in numbers.items():
+            drawn = np.random.default_rng(self.count).permutation(len(of_a_kind))
+            # Goes on with the process after the one that had the last of those before.
+            mine = sorted(drawn[(self.index - n_before) % self.count :: self.count])
+            shares[n_atoms] = [of_a_kind[place] for place in mine]
+            n_before += len(of_a_kind)
+        return shares
 
     def path(self, output: Path) -> Path:
         """The file that it writes: the set's own if it is alone."""

@@ -33,6 +33,8 @@ OPTIMISED = {
     "test_resuming",
     "test_samplers",
     "test_sharding",
+    "test_shares",
+    "test_processes",
 }
 
 
