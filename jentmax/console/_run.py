@@ -91,6 +91,7 @@ class Console:
             self._bar.update(
                 self._task,
                 completed=int(progress.done),
+                total=progress.structures,  # of this process, where several share a run
                 description=progress.phase,
                 figures=figures,
             )
