@@ -8,6 +8,7 @@ structures that process 2 of 8 made are in ``set.h5.shards/2-of-8.h5``. A set ma
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +19,9 @@ from jentmax.dataset._part import Part
 from jentmax.errors import JentmaxError
 
 _NAME = re.compile(r"(\d+)-of-(\d+)\.h5", re.ASCII)
+
+_OTHER_FILES = 256
+"""Files that a process has open beside those of a set, at most."""
 
 _FREE = (("run", "output"), ("run", "devices"))
 """Settings on which no structure depends."""
@@ -67,9 +71,11 @@ def open_parts(path: Path, shards: bool) -> list[Part]:
         JentmaxError: there is none, one is no data set or damaged, or they do not belong together.
     """
     parts: list[Part] = []
+    others = list(shard_paths(path).values()) if shards else []
+    _allow_open(len(others))
     try:
         parts.append(Part(path))
-        for shard in shard_paths(path).values() if shards else ():
+        for shard in others:
             parts.append(Part(shard))
             check_sibling(parts[0], parts[-1])
     except BaseException:
@@ -77,6 +83,18 @@ def open_parts(path: Path, shards: bool) -> list[Part]:
             part.close()
         raise
     return parts
+
+
+def _allow_open(n_files: int) -> None:
+    """Let this process have so many files open, beside others, as far as the system allows."""
+    if sys.platform != "win32":
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = n_files + _OTHER_FILES
+        if soft < wanted and soft != resource.RLIM_INFINITY:
+            most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def n_asked(settings: str) -> int:
@@ -94,6 +112,8 @@ def differences(stored: str, given: str) -> dict[tuple[str, str], tuple[Any, Any
     Returns:
         Both values, None where there is none, by section and name.
     """
+    if stored == given:
+        return {}
     old, new = tomllib.loads(stored), tomllib.loads(given)
     names = {(section, key) for told in (old, new) for section in told for key in told[section]}
     values = {
