@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, overload
 import h5py
 import numpy as np
 
-from jentmax.dataset._opening import check_column, check_format, open_file, reading, text
+from jentmax.dataset._atoms import INFO, as_atoms
+from jentmax.dataset._opening import check_column, check_format, damaged, open_file, reading
 from jentmax.dataset._rows import Rows
 from jentmax.dataset._schema import (
     POINTER,
@@ -22,23 +23,12 @@ from jentmax.dataset._schema import (
     atom_columns,
     column_of,
     required_columns,
+    text,
 )
 from jentmax.errors import JentmaxError
 
 if TYPE_CHECKING:
     from ase import Atoms
-
-# Columns that go into atoms.info, by the names they have there.
-_INFO = {
-    "index": "jentmax_index",
-    "chain": "chain",
-    "cycle": "cycle",
-    "energy": "energy_effective",  # "energy" is what a DFT code is to fill in
-    "repulsion": "repulsion",
-    "entropy": "entropy",
-    "entropy_weight": "entropy_weight",
-    "least_distance": "least_distance",
-}
 
 
 class Dataset:
@@ -88,7 +78,7 @@ class Dataset:
                 self._read_header(file)
                 # The writer extends the pointer last and it is read first: the structures it
                 # counts are whole in all other columns, whatever is appended meanwhile.
-                self._stored_pointer = column_of(file, "structures/pointer")[:]
+                self._stored_pointer = self._read(file, "structures/pointer")
                 self._check_columns(file)
                 self._read_order(file)
         except BaseException:
@@ -251,6 +241,11 @@ class Dataset:
         with reading(self.path):
             yield self._file
 
+    def _read(self, file: h5py.File, name: str, rows: slice = slice(None)) -> np.ndarray:
+        """Some rows of a column."""
+        with reading(self.path, name):
+            return column_of(file, name)[rows]
+
     def _read_header(self, file: h5py.File) -> None:
         check_format(self.path, file)
         attributes = file.attrs
@@ -263,8 +258,8 @@ class Dataset:
         self.versions: dict[str, str] = json.loads(text(attributes["versions"]))
         self.device = text(attributes["device"])
         self.created = text(attributes["created"])
-        self.scale = column_of(file, "scaling/scale")[:]
-        self.shift = column_of(file, "scaling/shift")[:]
+        self.scale = self._read(file, "scaling/scale")
+        self.shift = self._read(file, "scaling/shift")
 
     def _check_columns(self, file: h5py.File) -> None:
         self.columns = tuple(name for name in STRUCTURE_COLUMNS if f"structures/{name}" in file)
@@ -285,19 +280,16 @@ class Dataset:
         pointer = self._stored_pointer
         n = len(pointer) - 1
         lengths = [len(column_of(file, f"structures/{name}")) for name in self.columns]
-        self._atom_datasets = {name: column_of(file, f"atoms/{name}") for name in atom_columns(0)}
+        atom_lengths = [len(column_of(file, f"atoms/{name}")) for name in atom_columns(0)]
         if (
             n < 0
             or pointer[0] != 0
             or (np.diff(pointer) < 1).any()
             or min(lengths) < n
-            or min(len(dataset) for dataset in self._atom_datasets.values()) < pointer[-1]
+            or min(atom_lengths) < pointer[-1]
         ):
-            raise JentmaxError(
-                f"{self.path} is damaged: structures/pointer does not fit the other columns; "
-                "copy it again or generate it anew"
-            )
-        index = column_of(file, "structures/index")[:n]
+            raise damaged(self.path, "structures/pointer does not fit the other columns")
+        index = self._read(file, "structures/index", slice(n))
         self._order = np.argsort(index, kind="stable")
         self.pointer = np.concatenate([[0], np.cumsum(np.diff(pointer)[self._order])])
 
@@ -309,14 +301,14 @@ class Dataset:
                     f"{', '.join(self.columns)}"
                 )
             with self._reading() as file:
-                values = column_of(file, f"structures/{name}")[: len(self)]
+                values = self._read(file, f"structures/{name}", slice(len(self)))
             self._keep(name, values[self._order])
         return self._cache[name]
 
     def _atom_column(self, name: str) -> np.ndarray:
         if name not in self._cache:
-            with self._reading():
-                values = self._atom_datasets[name][: self._stored_pointer[-1]]
+            with self._reading() as file:
+                values = self._read(file, f"atoms/{name}", slice(self._stored_pointer[-1]))
             starts = self._stored_pointer[:-1][self._order]
             # Atom a of the sorted structures lies where its structure starts, plus its place in it.
             places = np.arange(len(values)) - np.repeat(self.pointer[:-1], np.diff(self.pointer))
@@ -328,15 +320,8 @@ class Dataset:
         self._cache[name] = values
 
     def _atoms(self, k: int) -> Atoms:
-        from ase import Atoms
-
-        start, end = self._stored_pointer[self._order[k] :][:2]
-        with self._reading():
-            values = {name: dataset[start:end] for name, dataset in self._atom_datasets.items()}
-        periodic = self.periodic[k].astype(bool)
-        atoms = Atoms(values["numbers"], values["positions"], cell=self.cells[k], pbc=periodic)
-        atoms.set_array("descriptors", values["descriptors"])
-        for column, name in _INFO.items():
-            if column in self.columns:
-                atoms.info[name] = self._structure_column(column)[k].item()
-        return atoms
+        own = slice(*self._stored_pointer[self._order[k] :][:2])
+        with self._reading() as file:
+            atoms = {name: self._read(file, f"atoms/{name}", own) for name in atom_columns(0)}
+        names = [name for name in self.columns if name in ("cell", "periodic", *INFO)]
+        return as_atoms({name: self._structure_column(name)[k] for name in names}, atoms)

@@ -27,6 +27,7 @@ from jentmax.dataset._schema import (
     Kind,
     Status,
     atom_columns,
+    attributes_checksum,
     column_of,
     required_columns,
 )
@@ -137,12 +138,16 @@ class DatasetWriter:
                 file.attrs["versions"] = json.dumps(dict(versions))
                 file.attrs["device"] = device
                 file.attrs["settings"] = settings_toml
+                file.attrs["checksum"] = np.uint32(attributes_checksum(file))
                 # These three change while others may read: fixed lengths alone can.
                 file.attrs["status"] = np.array("running", _STATUS)
                 file.attrs["quarantined"] = np.int64(0)
                 file.attrs["rejected"] = np.int64(0)
                 for name, values in (("scale", scale), ("shift", shift)):
-                    file.create_dataset(f"scaling/{name}", data=values).attrs["units"] = "1"
+                    dataset = file.create_dataset(
+                        f"scaling/{name}", data=values, chunks=values.shape, fletcher32=True
+                    )
+                    dataset.attrs["units"] = "1"
             except BaseException:
                 partial.unlink(missing_ok=True)
                 raise
@@ -329,6 +334,7 @@ def _create(file: h5py.File, name: str, column: Column, chunk: int) -> h5py.Data
         chunks=(chunk, *column.shape),
         compression="gzip",
         shuffle=True,
+        fletcher32=True,
     )
     dataset.attrs["units"] = column.units
     return dataset
