@@ -44,7 +44,7 @@ _LAYOUT = ("v110", "v110")
 
 # A chunk that is not yet full is written anew by each append and its old place is lost, so
 # chunks are about as long as one append.
-_CHUNK_STRUCTURES = (64, 1024)
+_CHUNK_STRUCTURES = (16, 1024)
 _CHUNK_ATOMS = (512, 65536)
 
 _STATUS = "S8"
