@@ -142,22 +142,21 @@ def _opened(path: Path) -> Iterator[tuple[h5py.File, list[str]]]:
         with open_file(path) as file:
             yield file, []
         return
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder, path.name)
+    with contextlib.ExitStack() as stack:
         try:
+            copy = Path(stack.enter_context(tempfile.TemporaryDirectory()), path.name)
             shutil.copyfile(path, copy)
             os.truncate(copy, expected)
         except OSError as error:
             raise JentmaxError(
-                f"{path} is cut off, and cannot be copied to {folder} to be looked at: "
+                f"{path} is cut off, and there is no room for a copy to be looked at: "
                 f"{reason(error)}; let TMPDIR name a folder with room"
             ) from error
         try:
-            file = open_file(copy)
+            file = stack.enter_context(open_file(copy, attempts=1))
         except JentmaxError as error:
             raise JentmaxError(str(error).replace(str(copy), str(path))) from error
-        with file:
-            yield file, [f"it is cut off: it has {size} of {expected} bytes"]
+        yield file, [f"it is cut off: it has {size} of {expected} bytes"]
 
 
 def _examine(path: Path, keep_atoms: bool) -> _Found:
@@ -220,7 +219,7 @@ def _header(file: h5py.File, damage: list[str]) -> tuple[str, str]:
         if (
             attributes_checksum(file) == file.attrs["checksum"]
             and status in ("running", "complete")
-            and min(file.attrs["quarantined"], file.attrs["rejected"]) >= 0
+            and min(int(text(file.attrs[name])) for name in ("quarantined", "rejected")) >= 0
         ):
             return kind, status
     damage.append("the attributes of its root cannot be read, or do not fit their checksum")

@@ -31,8 +31,18 @@ DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 """What h5py raises where a file is damaged."""
 
 
-def open_file(path: Path) -> h5py.File:
+_ATTEMPTS = 25
+"""How often what does not fit its checksum is read, lest its writer be just about to write it. HDF5
+waits after each, twice as long as after the last, from 1 ns: 25 times take 0.03 s, and the hundred
+that are its default for ever."""
+
+
+def open_file(path: Path, attempts: int = _ATTEMPTS) -> h5py.File:
     """Open a data set file for reading, also one that is being written.
+
+    Args:
+        path: of the file.
+        attempts: how often what does not fit its checksum is read; one that nobody writes needs 1.
 
     Raises:
         JentmaxError: there is none, or HDF5 cannot open it.
@@ -54,7 +64,7 @@ def open_file(path: Path) -> h5py.File:
     error: Exception | None = None
     for _ in range(3):  # its writer may close it between the two steps
         try:
-            return _open_running(path) if _is_running(path) else h5py.File(path, "r")
+            return _open_running(path, attempts) if _is_running(path) else h5py.File(path, "r")
         except (OSError, RuntimeError) as caught:
             error = caught
     raise damaged(path, reason(error)) from error
@@ -92,14 +102,12 @@ def _start(path: Path) -> tuple[int, int]:
     return (flags, end) if version == 3 else (0, 0)
 
 
-def _open_running(path: Path) -> h5py.File:
+def _open_running(path: Path, attempts: int) -> h5py.File:
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
-    # What does not fit its checksum is read again, by default a hundred times, each after twice
-    # the wait of the last, from 1 ns: a damaged file would be read for ever. h5py lacks the
-    # function that limits it; 25 times take 0.03 s.
+    # h5py lacks the function that limits it.
     library = ctypes.CDLL(h5py.h5p.__file__)
     if limit := getattr(library, "H5Pset_metadata_read_attempts", None):
-        limit(ctypes.c_int64(access.id), ctypes.c_uint(25))
+        limit(ctypes.c_int64(access.id), ctypes.c_uint(attempts))
     flags = h5py.h5f.ACC_RDONLY | h5py.h5f.ACC_SWMR_READ
     return h5py.File(h5py.h5f.open(os.fsencode(path), flags, fapl=access))
 
