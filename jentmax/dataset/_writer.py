@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import math
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -210,7 +211,7 @@ class DatasetWriter:
         if len(counts) == 0:
             return
         ends = self._n_atoms + np.cumsum(counts)
-        with writing(self.path):
+        with self._writing():
             if not self._columns:
                 self._create_columns(file, structures, counts)
             datasets = [
@@ -253,7 +254,7 @@ class DatasetWriter:
         file, self._file = self._file, None
         if file is None:
             return
-        with writing(self.path):
+        with self._writing():
             if self._partial is not None:
                 file.close()
                 self._partial.unlink(missing_ok=True)
@@ -262,6 +263,20 @@ class DatasetWriter:
             file.attrs.modify("status", np.array(status, _STATUS))
             release(file)
             file.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Turn what goes wrong into one message, which says what is not lost."""
+        try:
+            with writing(self.path):
+                yield
+        except JentmaxError as error:
+            if self._partial is not None:
+                raise
+            goes_on = "; --resume goes on" if self._kind == "generated" else ""
+            raise JentmaxError(
+                f"{error}; the {self._n_structures} structures before are in it{goes_on}"
+            ) from error
 
     def _checked(
         self, rows: Rows
