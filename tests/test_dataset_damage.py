@@ -305,8 +305,8 @@ def test_what_is_whole(path, tmp_path):
 
 def test_what_is_no_data_set(path, tmp_path):
     """As `Dataset` says it, and not as damage."""
-    for name in ("none.h5", "."):
-        with pytest.raises(JentmaxError, match=r"does not exist|is a folder"):
+    for name in ("none.h5", ".", "x" * 300):
+        with pytest.raises(JentmaxError, match=r"does not exist|is a folder|cannot be read"):
             check_file(tmp_path / name)
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["x"] = 1

@@ -136,8 +136,10 @@ def _opened(path: Path) -> Iterator[tuple[h5py.File, list[str]]]:
     HDF5 refuses a file that is shorter than it says. A copy as long as it says is opened instead:
     the zeros at its end fit no checksum of what was there.
     """
-    expected = expected_size(path) if path.is_file() else 0
-    size = path.stat().st_size if expected else 0
+    try:
+        size, expected = path.stat().st_size, expected_size(path)
+    except OSError:
+        size = expected = 0  # to open it will say why
     if size >= expected:
         with open_file(path) as file:
             yield file, []
