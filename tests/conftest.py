@@ -28,6 +28,7 @@ OPTIMISED = {
     "test_chains",
     "test_cycles",
     "test_descents",
+    "test_disk_full",
     "test_entropy_weight",
     "test_generation",
     "test_resuming",

@@ -1,5 +1,6 @@
 """Made-up structures for the tests of data set files."""
 
+import dataclasses
 import os
 
 import h5py
@@ -63,6 +64,20 @@ def write(path, *batches, status="complete", **options):
             writer.append(rows)
         writer.close(status)
     return path
+
+
+def rows_of(atoms_per_structure, index):
+    """Structures with so many atoms each."""
+    counts = np.full(len(index), atoms_per_structure)
+    rng = np.random.default_rng(index[0])
+    n_atoms = int(counts.sum())
+    return dataclasses.replace(
+        make_rows(index),
+        counts=counts,
+        positions=rng.random((n_atoms, 3)),
+        numbers=np.full(n_atoms, 74),
+        descriptors=rng.random((n_atoms, 2)).astype("float32"),
+    )
 
 
 def split(rows, values):

@@ -92,7 +92,9 @@ def test_truncated_copies_of_running_files(tmp_path):
                 assert_holds(dataset, *BATCHES)
     assert refused > 0.9 * len(lengths)
     copy.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(JentmaxError, match=rf"truncated: it has {len(whole) // 2} of \d+ bytes"):
+    with pytest.raises(
+        JentmaxError, match=rf"truncated or damaged: it has {len(whole) // 2} of \d+ bytes"
+    ):
         Dataset(copy)
 
 

@@ -22,13 +22,22 @@ from jentmax.cli._app import (
 
 
 @app.command()
-def info(path: Annotated[Path, typer.Argument(help="Data set file (HDF5).")]) -> None:
-    """Show what is in a data set."""
-    from jentmax.console import print_info
+def info(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Data set files (HDF5).")],
+    check: Annotated[
+        bool, typer.Option("--check", help="Read all of them, and tell what is damaged.")
+    ] = False,
+) -> None:
+    """Show what is in data sets, or whether they are whole."""
+    from jentmax.console import print_checks, print_info
     from jentmax.dataset import Dataset
 
-    with Dataset(path) as dataset:
-        print_info(dataset)
+    if check:
+        print_checks(paths)
+        return
+    for path in paths:
+        with Dataset(path) as dataset:
+            print_info(dataset)
 
 
 @app.command()
@@ -43,12 +52,22 @@ def export(
     format: Annotated[
         str | None, typer.Option(help="ASE's name of the format.", show_default=False)
     ] = None,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Leave out what is damaged, instead of refusing a file.")
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Write structures in any format that ASE writes."""
-    from jentmax.dataset import Dataset
+    from jentmax.dataset import Dataset, whole_structures
     from jentmax.export import export as run
 
+    if whole:
+        structures, n_left_out = whole_structures(path)
+        run(structures, output, format, overwrite=overwrite)
+        typer.echo(
+            f"{len(structures)} structures written to {output}, {n_left_out} left out as damaged"
+        )
+        return
     with Dataset(path) as dataset:
         run(dataset, output, format, overwrite=overwrite)
         typer.echo(f"{len(dataset)} structures written to {output}")

@@ -1,5 +1,6 @@
 """What commands print: progress, summaries, tables."""
 
+from jentmax.console._check import print_checks as print_checks
 from jentmax.console._info import print_info as print_info
 from jentmax.console._phases import Phases as Phases
 from jentmax.console._run import Console as Console

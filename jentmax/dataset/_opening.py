@@ -13,16 +13,36 @@ import h5py
 import numpy as np
 
 from jentmax._output import reason
-from jentmax.dataset._schema import ATTRIBUTES, FORMAT, SCHEMA, Column
+from jentmax.dataset._schema import (
+    ATTRIBUTES,
+    FORMAT,
+    SCHEMA,
+    Column,
+    attributes_checksum,
+    text,
+)
 from jentmax.errors import JentmaxError
 
 # The start of an HDF5 file of the layout in use: version, whether somebody has it open for
 # writing, and where it ends.
 _START = struct.Struct("<8xB2xB16xQ")
 
+DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)
+"""What h5py raises where a file is damaged."""
 
-def open_file(path: Path) -> h5py.File:
+
+_ATTEMPTS = 25
+"""How often what does not fit its checksum is read, lest its writer be just about to write it. HDF5
+waits after each, twice as long as after the last, from 1 ns: 25 times take 0.03 s, and the hundred
+that are its default for ever."""
+
+
+def open_file(path: Path, attempts: int = _ATTEMPTS) -> h5py.File:
     """Open a data set file for reading, also one that is being written.
+
+    Args:
+        path: of the file.
+        attempts: how often what does not fit its checksum is read; one that nobody writes needs 1.
 
     Raises:
         JentmaxError: there is none, or HDF5 cannot open it.
@@ -44,54 +64,64 @@ def open_file(path: Path) -> h5py.File:
     error: Exception | None = None
     for _ in range(3):  # its writer may close it between the two steps
         try:
-            return _open_running(path) if _is_running(path) else h5py.File(path, "r")
+            return _open_running(path, attempts) if _is_running(path) else h5py.File(path, "r")
         except (OSError, RuntimeError) as caught:
             error = caught
-    raise JentmaxError(
-        f"{path} is truncated or damaged ({reason(error)}); copy it again or generate it anew"
-    ) from error
+    raise damaged(path, reason(error)) from error
+
+
+def expected_size(path: Path) -> int:
+    """Bytes that the file's header says it has at least; 0 if it does not say."""
+    return _start(path)[1]
+
+
+def damaged(path: Path, why: str) -> JentmaxError:
+    """What is said of a file that is not as it was written."""
+    return JentmaxError(
+        f"{path} is truncated or damaged: {why}; copy it again or generate it anew "
+        f"(jentmax info --check {path} tells what of it is whole)"
+    )
 
 
 def _is_running(path: Path) -> bool:
     """Whether the file is being written, or was when its writer was killed."""
+    flags, end = _start(path)
+    # HDF5 says so of other files, but not of running ones.
+    if flags and (size := path.stat().st_size) < end:
+        raise damaged(path, f"it has {size} of {end} bytes")
+    return flags != 0
+
+
+def _start(path: Path) -> tuple[int, int]:
+    """Whether somebody has the file open for writing, and where it ends; 0 if it does not say."""
     with path.open("rb") as file:
         start = file.read(_START.size)
     if len(start) < _START.size:
-        return False
+        return 0, 0
     version, flags, end = _START.unpack(start)
-    if version != 3 or flags == 0:
-        return False
-    # HDF5 says so of other files, but not of running ones.
-    if (size := path.stat().st_size) < end:
-        raise JentmaxError(
-            f"{path} is truncated: it has {size} of {end} bytes; copy it again or generate it anew"
-        )
-    return True
+    return (flags, end) if version == 3 else (0, 0)
 
 
-def _open_running(path: Path) -> h5py.File:
+def _open_running(path: Path, attempts: int) -> h5py.File:
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
-    # What does not fit its checksum is read again, by default a hundred times, each after twice
-    # the wait of the last, from 1 ns: a damaged file would be read for ever. h5py lacks the
-    # function that limits it; 25 times take 0.03 s.
+    # h5py lacks the function that limits it.
     library = ctypes.CDLL(h5py.h5p.__file__)
     if limit := getattr(library, "H5Pset_metadata_read_attempts", None):
-        limit(ctypes.c_int64(access.id), ctypes.c_uint(25))
+        limit(ctypes.c_int64(access.id), ctypes.c_uint(attempts))
     flags = h5py.h5f.ACC_RDONLY | h5py.h5f.ACC_SWMR_READ
     return h5py.File(h5py.h5f.open(os.fsencode(path), flags, fapl=access))
 
 
 @contextlib.contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turn what HDF5 raises while reading into one clear message."""
+def reading(path: Path, column: str = "") -> Iterator[None]:
+    """Turn what HDF5 raises while reading, a column if one is named, into one clear message."""
     try:
         yield
     except JentmaxError:
         raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise JentmaxError(
-            f"{path} is truncated or damaged ({reason(error)}); copy it again or generate it anew"
-        ) from error
+    except DAMAGE as error:
+        why = f"{column} cannot be read ({reason(error)})" if column else reason(error)
+        raise damaged(path, why) from error
 
 
 def check_format(path: Path, file: h5py.File) -> None:
@@ -112,6 +142,8 @@ def check_format(path: Path, file: h5py.File) -> None:
             f"{path} lacks the attributes {', '.join(missing)}, which a data set must have; "
             "generate it anew"
         )
+    if attributes_checksum(file) != file.attrs["checksum"]:
+        raise damaged(path, "the attributes of its root do not fit their checksum")
 
 
 def check_column(path: Path, name: str, dataset: h5py.Dataset, column: Column) -> None:
@@ -121,8 +153,3 @@ def check_column(path: Path, name: str, dataset: h5py.Dataset, column: Column) -
             f"{path}: {name} is {dataset!r}, must be {column.dtype} with rows of shape "
             f"{column.shape}; generate the data set anew"
         )
-
-
-def text(value: object) -> str:
-    """An attribute's value as text."""
-    return value.decode() if isinstance(value, bytes) else str(value)

@@ -10,13 +10,14 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from jentmax.dataset._opening import check_column, check_format, open_file, reading, text
+from jentmax.dataset._opening import check_column, check_format, damaged, open_file, reading
 from jentmax.dataset._schema import (
     POINTER,
     STRUCTURE_COLUMNS,
     atom_columns,
     column_of,
     required_columns,
+    text,
 )
 from jentmax.errors import JentmaxError
 
@@ -44,7 +45,7 @@ class Part:
                 self._read_header(file)
                 # The writer extends the pointer last and it is read first: the structures it
                 # counts are whole in all other columns, whatever is appended meanwhile.
-                self.pointer: np.ndarray = column_of(file, "structures/pointer")[:]
+                self.pointer: np.ndarray = self._read(file, "structures/pointer")
                 self._check_columns(file)
                 self._check_lengths(file)
         except BaseException:
@@ -64,17 +65,12 @@ class Part:
     def structure_column(self, name: str) -> np.ndarray:
         """A column with one row per structure."""
         with self._reading() as file:
-            return column_of(file, f"structures/{name}")[: len(self)]
+            return self._read(file, f"structures/{name}", slice(len(self)))
 
-    def atom_column(self, name: str) -> np.ndarray:
-        """A column with one row per atom."""
-        with self._reading():
-            return self._atom_datasets[name][: self.pointer[-1]]
-
-    def atoms(self, start: int, end: int) -> dict[str, np.ndarray]:
-        """All columns of some atoms."""
-        with self._reading():
-            return {name: dataset[start:end] for name, dataset in self._atom_datasets.items()}
+    def atom_column(self, name: str, rows: slice | None = None) -> np.ndarray:
+        """A column with one row per atom, or some rows of it."""
+        with self._reading() as file:
+            return self._read(file, f"atoms/{name}", rows or slice(self.pointer[-1]))
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[h5py.File]:
@@ -83,6 +79,11 @@ class Part:
             raise JentmaxError(f"{self.path} is closed; read from it before closing it")
         with reading(self.path):
             yield self._file
+
+    def _read(self, file: h5py.File, name: str, rows: slice = slice(None)) -> np.ndarray:
+        """Some rows of a column."""
+        with reading(self.path, name):
+            return column_of(file, name)[rows]
 
     def _read_header(self, file: h5py.File) -> None:
         check_format(self.path, file)
@@ -96,8 +97,8 @@ class Part:
         self.versions: dict[str, str] = json.loads(text(attributes["versions"]))
         self.device = text(attributes["device"])
         self.created = text(attributes["created"])
-        self.scale: np.ndarray = column_of(file, "scaling/scale")[:]
-        self.shift: np.ndarray = column_of(file, "scaling/shift")[:]
+        self.scale: np.ndarray = self._read(file, "scaling/scale")
+        self.shift: np.ndarray = self._read(file, "scaling/shift")
 
     def _check_columns(self, file: h5py.File) -> None:
         self.columns = tuple(name for name in STRUCTURE_COLUMNS if f"structures/{name}" in file)
@@ -117,15 +118,12 @@ class Part:
         """Whether the columns have as many rows as the pointer says."""
         pointer = self.pointer
         lengths = [len(column_of(file, f"structures/{name}")) for name in self.columns]
-        self._atom_datasets = {name: column_of(file, f"atoms/{name}") for name in atom_columns(0)}
+        atom_lengths = [len(column_of(file, f"atoms/{name}")) for name in atom_columns(0)]
         if (
             len(self) < 0
             or pointer[0] != 0
             or (np.diff(pointer) < 1).any()
             or min(lengths) < len(self)
-            or min(len(dataset) for dataset in self._atom_datasets.values()) < pointer[-1]
+            or min(atom_lengths) < pointer[-1]
         ):
-            raise JentmaxError(
-                f"{self.path} is damaged: structures/pointer does not fit the other columns; "
-                "copy it again or generate it anew"
-            )
+            raise damaged(self.path, "structures/pointer does not fit the other columns")

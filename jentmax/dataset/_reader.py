@@ -11,25 +11,15 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
+from jentmax.dataset._atoms import INFO, as_atoms
 from jentmax.dataset._part import Part
 from jentmax.dataset._rows import Rows
+from jentmax.dataset._schema import atom_columns
 from jentmax.dataset._shards import n_asked, open_parts
 from jentmax.errors import JentmaxError
 
 if TYPE_CHECKING:
     from ase import Atoms
-
-# Columns that go into atoms.info, by the names they have there.
-_INFO = {
-    "index": "jentmax_index",
-    "chain": "chain",
-    "cycle": "cycle",
-    "energy": "energy_effective",  # "energy" is what a DFT code is to fill in
-    "repulsion": "repulsion",
-    "entropy": "entropy",
-    "entropy_weight": "entropy_weight",
-    "least_distance": "least_distance",
-}
 
 
 class Dataset:
@@ -289,16 +279,10 @@ class Dataset:
         self._cache[name] = values
 
     def _atoms(self, k: int) -> Atoms:
-        from ase import Atoms
-
         row = self._order[k]
         which = int(self._part_of(row))
         start = int(self._starts[row] - self._first_atom[which])
-        values = self._parts[which].atoms(start, start + int(np.diff(self.pointer[k : k + 2])[0]))
-        periodic = self.periodic[k].astype(bool)
-        atoms = Atoms(values["numbers"], values["positions"], cell=self.cells[k], pbc=periodic)
-        atoms.set_array("descriptors", values["descriptors"])
-        for column, name in _INFO.items():
-            if column in self.columns:
-                atoms.info[name] = self._structure_column(column)[k].item()
-        return atoms
+        own = slice(start, start + int(self.pointer[k + 1] - self.pointer[k]))
+        atoms = {name: self._parts[which].atom_column(name, own) for name in atom_columns(0)}
+        names = [name for name in self.columns if name in ("cell", "periodic", *INFO)]
+        return as_atoms({name: self._structure_column(name)[k] for name in names}, atoms)

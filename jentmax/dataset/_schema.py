@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Literal, NamedTuple
 
 import h5py
@@ -9,19 +10,8 @@ import h5py
 FORMAT = "jentmax"
 SCHEMA = 1
 
-ATTRIBUTES = (
-    "format",
-    "schema",
-    "kind",
-    "created",
-    "seed",
-    "versions",
-    "device",
-    "settings",
-    "status",
-    "quarantined",
-    "rejected",
-)
+FIXED_ATTRIBUTES = ("format", "schema", "kind", "created", "seed", "versions", "device", "settings")
+ATTRIBUTES = (*FIXED_ATTRIBUTES, "checksum", "status", "quarantined", "rejected")
 
 Kind = Literal["generated", "described"]
 Status = Literal["running", "complete"]
@@ -81,3 +71,14 @@ def column_of(file: h5py.File, name: str) -> h5py.Dataset:
     if not isinstance(dataset, h5py.Dataset):
         raise KeyError(f"{name} is not a dataset")
     return dataset
+
+
+def attributes_checksum(file: h5py.File) -> int:
+    """CRC-32 of those attributes of the root that never change: HDF5 has none of long texts."""
+    texts = [text(file.attrs[name]) for name in FIXED_ATTRIBUTES]
+    return zlib.crc32("\0".join(texts).encode())
+
+
+def text(value: object) -> str:
+    """An attribute's value as text."""
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import math
 import os
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ from jentmax.dataset._schema import (
     Kind,
     Status,
     atom_columns,
+    attributes_checksum,
     column_of,
     required_columns,
 )
@@ -43,7 +45,7 @@ _LAYOUT = ("v110", "v110")
 
 # A chunk that is not yet full is written anew by each append and its old place is lost, so
 # chunks are about as long as one append.
-_CHUNK_STRUCTURES = (64, 1024)
+_CHUNK_STRUCTURES = (16, 1024)
 _CHUNK_ATOMS = (512, 65536)
 
 _STATUS = "S8"
@@ -146,12 +148,16 @@ class DatasetWriter:
                 file.attrs["versions"] = json.dumps(dict(versions))
                 file.attrs["device"] = device
                 file.attrs["settings"] = settings_toml
+                file.attrs["checksum"] = np.uint32(attributes_checksum(file))
                 # These three change while others may read: fixed lengths alone can.
                 file.attrs["status"] = np.array("running", _STATUS)
                 file.attrs["quarantined"] = np.int64(0)
                 file.attrs["rejected"] = np.int64(0)
                 for name, values in (("scale", scale), ("shift", shift)):
-                    file.create_dataset(f"scaling/{name}", data=values).attrs["units"] = "1"
+                    dataset = file.create_dataset(
+                        f"scaling/{name}", data=values, chunks=values.shape, fletcher32=True
+                    )
+                    dataset.attrs["units"] = "1"
             except BaseException:
                 partial.unlink(missing_ok=True)
                 raise
@@ -187,7 +193,7 @@ class DatasetWriter:
         """
         assert self._file is not None
         assert self._partial is not None
-        with writing(self.path):
+        with self._writing():
             self._create_columns(self._file, required_columns(self._kind), np.zeros(0, int))
             self._publish(self._file, self._partial)
 
@@ -226,7 +232,7 @@ class DatasetWriter:
         if len(counts) == 0:
             return
         ends = self._n_atoms + np.cumsum(counts)
-        with writing(self.path):
+        with self._writing():
             if not self._columns:
                 self._create_columns(file, structures, counts)
             datasets = [
@@ -269,7 +275,7 @@ class DatasetWriter:
         file, self._file = self._file, None
         if file is None:
             return
-        with writing(self.path):
+        with self._writing():
             if self._partial is not None:
                 file.close()
                 self._partial.unlink(missing_ok=True)
@@ -278,6 +284,20 @@ class DatasetWriter:
             file.attrs.modify("status", np.array(status, _STATUS))
             release(file)
             file.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Turn what goes wrong into one message, which says what is not lost."""
+        try:
+            with writing(self.path):
+                yield
+        except JentmaxError as error:
+            if self._partial is not None:
+                raise
+            goes_on = "; --resume goes on" if self._kind == "generated" else ""
+            raise JentmaxError(
+                f"{error}; the {self._n_structures} structures before are in it{goes_on}"
+            ) from error
 
     def _checked(
         self, rows: Rows
@@ -350,6 +370,7 @@ def _create(file: h5py.File, name: str, column: Column, chunk: int) -> h5py.Data
         chunks=(chunk, *column.shape),
         compression="gzip",
         shuffle=True,
+        fletcher32=True,
     )
     dataset.attrs["units"] = column.units
     return dataset

@@ -1,0 +1,18 @@
+"""The page of promises names tests that there are."""
+
+import pathlib
+import re
+
+TESTS = pathlib.Path(__file__).parent
+PAGE = TESTS.parent / "docs" / "reliability.md"
+
+
+def test_every_promise_has_a_test():
+    rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| ")]
+    promises = [row for row in rows if row != "| promise | test |"]
+    assert promises
+    for row in promises:
+        named = re.findall(r"`(test_\w+\.py)::(\w+)`", row)
+        assert named, row
+        for module, name in named:
+            assert f"\ndef {name}(" in (TESTS / module).read_text(), row
