@@ -6,6 +6,7 @@ import shutil
 import h5py
 import numpy as np
 import pytest
+from test_dataset_damage import damaged
 from tiny_runs import assert_identical, columns, run, tiny
 
 from jentmax.batch import Runner
@@ -238,6 +239,24 @@ def test_shards_that_do_not_belong_together():
         file["scaling/scale"][0] *= 1.001
     with pytest.raises(JentmaxError, match=r"1-of-2\.h5 does not belong to set\.h5: the scale"):
         Dataset("set.h5")
+
+
+def test_a_damaged_shard(good, call, whole):
+    """It is named, the others' structures are saved, and it can be made anew."""
+    shared(3)
+    assert good("info", "--check", "set.h5").count(" is whole: ") == 4
+    shard = shard_path(pathlib.Path("set.h5"), 1, 3)
+    with Dataset(shard) as dataset:
+        lost = len(dataset)
+    damaged(shard, shard, "atoms/positions", 0, "a bit")
+    code, output, errors = call("info", "--check", "set.h5")
+    assert (code, output.count(" is whole: ")) == (2, 3)
+    assert f"{shard} is damaged" in errors
+    output = good("export", "set.h5", "whole.extxyz", "--whole")
+    assert f"{15 - lost} structures written to whole.extxyz, {lost} left out" in output
+    shard.unlink()
+    shared(3, 1, resume=True)
+    assert_same("set.h5", whole)
 
 
 @pytest.mark.parametrize("text", ["", "3", "3/", "/3", "3/3", "-1/3", "a/b", "1/2/3", "1.0/2"])

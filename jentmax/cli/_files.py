@@ -30,10 +30,10 @@ def info(
 ) -> None:
     """Show what is in data sets, or whether they are whole."""
     from jentmax.console import print_checks, print_info
-    from jentmax.dataset import Dataset
+    from jentmax.dataset import Dataset, set_paths
 
     if check:
-        print_checks(paths)
+        print_checks([file for path in paths for file in set_paths(path)])
         return
     for path in paths:
         with Dataset(path) as dataset:
@@ -58,11 +58,15 @@ def export(
     overwrite: Overwrite = False,
 ) -> None:
     """Write structures in any format that ASE writes."""
-    from jentmax.dataset import Dataset, whole_structures
+    from jentmax.dataset import Dataset, set_paths, whole_structures
     from jentmax.export import export as run
 
     if whole:
-        structures, n_left_out = whole_structures(path)
+        structures, n_left_out = [], 0
+        for file in set_paths(path):
+            found, n_damaged = whole_structures(file)
+            structures += found
+            n_left_out += n_damaged
         run(structures, output, format, overwrite=overwrite)
         typer.echo(
             f"{len(structures)} structures written to {output}, {n_left_out} left out as damaged"

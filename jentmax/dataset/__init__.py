@@ -10,6 +10,7 @@ from jentmax.dataset._schema import Status as Status
 from jentmax.dataset._shards import check_sibling as check_sibling
 from jentmax.dataset._shards import differences as differences
 from jentmax.dataset._shards import n_asked as n_asked
+from jentmax.dataset._shards import set_paths as set_paths
 from jentmax.dataset._shards import shard_path as shard_path
 from jentmax.dataset._shards import shard_paths as shard_paths
 from jentmax.dataset._shards import shards_folder as shards_folder

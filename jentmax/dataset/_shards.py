@@ -60,6 +60,11 @@ def shard_paths(path: Path) -> dict[tuple[int, int], Path]:
     return dict(sorted(found.items()))
 
 
+def set_paths(path: Path) -> list[Path]:
+    """All files of a set: its own, then its shards."""
+    return [path, *shard_paths(path).values()]
+
+
 def open_parts(path: Path, shards: bool) -> list[Part]:
     """The files of a set: the one under its path, then its shards.
 
@@ -71,12 +76,11 @@ def open_parts(path: Path, shards: bool) -> list[Part]:
         JentmaxError: there is none, one is no data set or damaged, or they do not belong together.
     """
     parts: list[Part] = []
-    others = list(shard_paths(path).values()) if shards else []
-    _allow_open(len(others))
+    files = set_paths(path) if shards else [path]
+    _allow_open(len(files))
     try:
-        parts.append(Part(path))
-        for shard in others:
-            parts.append(Part(shard))
+        for file in files:
+            parts.append(Part(file))
             check_sibling(parts[0], parts[-1])
     except BaseException:
         for part in parts:
