@@ -17,10 +17,8 @@ from typing import Any
 from jentmax._output import writing
 from jentmax.errors import JentmaxError
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # on Windows
-    fcntl = None
 
 _held: set[Path] = set()
 
@@ -41,7 +39,7 @@ def locked(path: str | os.PathLike[str]) -> Iterator[None]:
         JentmaxError: if another process has it (or another call in this one), or the folder is not
             writable.
     """
-    if fcntl is None:
+    if sys.platform == "win32":
         yield
         return
     target = Path(os.path.realpath(path))

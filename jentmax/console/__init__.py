@@ -1,6 +1,7 @@
 """What commands print: progress, summaries, tables."""
 
 from jentmax.console._info import print_info as print_info
+from jentmax.console._log import RunLog as RunLog
 from jentmax.console._phases import Phases as Phases
 from jentmax.console._run import Console as Console
 from jentmax.console._selection import print_selection as print_selection
