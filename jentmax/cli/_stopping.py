@@ -87,9 +87,7 @@ class Stopper:
         self._last: Progress | None = None
         self._n_before = 0  # structures that were there when the run began
         self._raised = threading.Event()
-        self._harvests: list[
-            tuple[float, int]
-        ] = []  # when there were more structures, and how many
+        self._harvests: list[float] = []  # when there were new structures
         self._handlers: dict[signal.Signals, object] = {}
         self._receiver, self._sender = socket.socketpair()
         self._thread = threading.Thread(target=self._watch, daemon=True, name="stopper")
