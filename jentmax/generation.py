@@ -120,6 +120,8 @@ def _generated(
         width = Width(size)
         side_by_side = size * devices.n_used
         several = f" on each of {devices.n_used} devices" if devices.n_used > 1 else ""
+        if earlier and (note := earlier.made_otherwise(versions(), device_name(devices.n_used))):
+            counter.show("starting", note=note)
         counter.show("starting", note=f"batch      {size} side by side{several}, {reason}")
 
         runner = Runner(settings, dtype, counter, devices, width)
@@ -168,7 +170,8 @@ def _generated(
                     overwrite=overwrite or resume,
                 )
                 if earlier:
-                    writer.copy(earlier.dataset, side_by_side)
+                    with Dataset(path) as whole:  # and not in memory for as long as the run is
+                        writer.copy(whole, side_by_side)
                 return writer
 
             scale = jnp.asarray(scaling.scale)

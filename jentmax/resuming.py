@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from jentmax.config import Settings, to_toml
 from jentmax.dataset import Dataset
 from jentmax.errors import JentmaxError
 from jentmax.scaling import Scaling
+from jentmax.versions import device_kind
 
 _FREE = (("run", "output"), ("run", "devices"))
 """Settings on which no structure depends."""
@@ -49,6 +51,7 @@ class Earlier:
         self.scaling = Scaling(dataset.shift, dataset.scale)
         # By ascending index: the last one of a chain is its latest.
         self._latest = {int(chain): place for place, chain in enumerate(dataset.chain)}
+        self._ends: dict[int, np.ndarray] = {}  # positions where unfinished chains go on
 
     def entropy_weight(self, n_atoms: int) -> float | None:
         """K of the structures with so many atoms, in eV; None where there are none yet."""
@@ -63,8 +66,29 @@ class Earlier:
         attempt = int(data.attempt[place])
         start = random_start(settings, number, attempt)
         latest = Chain(number, start, int(data.cycle[place]), attempt)
-        positions = data.positions[data.pointer[place] : data.pointer[place + 1]]
-        return latest.weighing(float(data.entropy_weight[place])).harvested(positions)
+        return latest.weighing(float(data.entropy_weight[place])).harvested(self._ends[number])
+
+    def made_otherwise(self, versions: Mapping[str, str], device: str) -> str:
+        """What made the structures, where it differs in what their last digits may depend on.
+
+        Args:
+            versions: that compute now.
+            device: that computes now.
+
+        Returns:
+            One line; empty if nothing differs.
+        """
+        data = self.dataset
+        differing = [
+            f"{name} {data.versions.get(name, 'unknown')} before, {versions[name]} now"
+            for name in versions
+            if name != "python" and data.versions.get(name) != versions[name]
+        ]
+        if device_kind(data.device) != device_kind(device):
+            differing.append(f"{data.device} before, {device} now")
+        if not differing:
+            return ""
+        return f"resuming   with {'; '.join(differing)}: last digits may differ from one run's"
 
     def unfinished(
         self, settings: Settings, numbers: Mapping[int, Sequence[int]]
@@ -78,6 +102,11 @@ class Earlier:
             return place is None or bool(data.cycle[place] + 1 < asked)
 
         left = {n_atoms: list(filter(is_left, of_a_kind)) for n_atoms, of_a_kind in numbers.items()}
+        with Dataset(data.path) as whole:  # all positions are in memory for as long as this is
+            for number in itertools.chain(*left.values()):
+                if (place := self._latest.get(number)) is not None:
+                    atoms = slice(whole.pointer[place], whole.pointer[place + 1])
+                    self._ends[number] = whole.positions[atoms].copy()
         return {n_atoms: of_a_kind for n_atoms, of_a_kind in left.items() if of_a_kind}
 
 

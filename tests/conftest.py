@@ -30,6 +30,8 @@ OPTIMISED = {
     "test_descents",
     "test_entropy_weight",
     "test_generation",
+    "test_kills",
+    "test_quarantine",
     "test_resuming",
     "test_samplers",
     "test_sharding",
