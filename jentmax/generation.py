@@ -104,7 +104,7 @@ def _generated(
     counter = Counter(settings.run.structures, report)
     with jax.enable_x64(double):
         if earlier:
-            _count(earlier.dataset, counter)
+            _count(earlier, counter)
             size, reason = earlier.batch_size, "as before"
         else:
             size, reason = chosen_batch_size(settings, n_devices, dtype, cache, counter.show)
@@ -193,9 +193,10 @@ def _generated(
     return path
 
 
-def _count(dataset: Dataset, counter: Counter) -> None:
-    """Count what a data set has."""
-    counter.quarantined, counter.rejected = dataset.quarantined, dataset.rejected
+def _count(earlier: Earlier, counter: Counter) -> None:
+    """Count what an earlier run has left."""
+    counter.quarantined, counter.rejected = earlier.discarded()
+    dataset = earlier.dataset
     counter.harvested(dataset.entropy, dataset.least_distance, "resuming")
 
 

@@ -68,6 +68,16 @@ class Earlier:
         latest = Chain(number, start, int(data.cycle[place]), attempt)
         return latest.weighing(float(data.entropy_weight[place])).harvested(self._ends[number])
 
+    def discarded(self) -> tuple[int, int]:
+        """Attempts that were not finite, and those too close, before structures that are there.
+
+        A kill in the midst of an append can leave counts that have it in them, without its
+        structures. Those know how often their chains were begun anew, though not why.
+        """
+        total = int(self.dataset.attempt[list(self._latest.values())].sum())
+        quarantined = min(self.dataset.quarantined, total)
+        return quarantined, min(self.dataset.rejected, total - quarantined)
+
     def made_otherwise(self, versions: Mapping[str, str], device: str) -> str:
         """What made the structures, where it differs in what their last digits may depend on.
 

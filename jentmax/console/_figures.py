@@ -34,13 +34,11 @@ class Figures:
         if self.n_before < 0:
             self.n_before = len(progress.entropy)
         self._sum(progress)
-        if self._first is None:
-            if progress.done <= self.n_before:
-                return ""
+        if self._first is None and progress.done > self.n_before:
             self._first = now, progress.done
         parts = []
         # What was done until the first report had compiling in it.
-        began, already = self._first
+        began, already = self._first or (now, progress.done)
         elapsed, done = now - began, progress.done - already
         if elapsed > 1 and done > 0:
             left = datetime.timedelta(
