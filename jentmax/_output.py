@@ -6,10 +6,14 @@ import contextlib
 import os
 import re
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from jentmax.errors import JentmaxError
+
+being_written = threading.Lock()
+"""Held while structures are written: whoever is about to end the process waits for it."""
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:

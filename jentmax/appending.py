@@ -9,6 +9,7 @@ from typing import Self
 
 import numpy as np
 
+from jentmax._output import being_written
 from jentmax.dataset import DatasetWriter, Rows
 from jentmax.progress import Counter
 
@@ -58,10 +59,11 @@ class Appender:
         self._pending = rows, self._thread.submit(self._append, rows, *discarded)
 
     def _append(self, rows: Rows, quarantined: int, rejected: int) -> None:
-        if self._writer is None:
-            self._writer = self._create()
-        self._writer.quarantined, self._writer.rejected = quarantined, rejected
-        self._writer.append(rows)
+        with being_written:
+            if self._writer is None:
+                self._writer = self._create()
+            self._writer.quarantined, self._writer.rejected = quarantined, rejected
+            self._writer.append(rows)
 
     def _settle(self) -> None:
         """Wait for what is being written, and count it."""

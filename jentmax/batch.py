@@ -22,6 +22,9 @@ from jentmax.sharding import Devices
 
 _TENTHS = 10
 
+_FARTHEST = 100
+"""Cell lengths from the origin at which an atom is lost: rounding has taken its place from it."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Harvest:
@@ -31,7 +34,7 @@ class Harvest:
         positions: wrapped into the cells, in Å, shape (n_chains, n_atoms, 3).
         descriptors: not scaled, shape (n_chains, n_atoms, n_features).
         columns: of the data set, by name, shape (n_chains,).
-        finite: whether all of these are, shape (n_chains,).
+        finite: whether all of these are, and no atom is lost, shape (n_chains,).
     """
 
     positions: np.ndarray
@@ -183,6 +186,7 @@ def _harvested(state: State, found: Terms, temperature: ArrayLike, n_chains: int
     # Where it is not finite, floor would warn.
     positions = np.where(np.isfinite(positions), positions, 0)
     fractional = positions @ np.linalg.inv(cell)
+    finite.append(np.abs(fractional).max(axis=(1, 2)) < _FARTHEST)
     return Harvest(
         positions=(fractional - np.floor(fractional)) @ cell,
         descriptors=descriptors,

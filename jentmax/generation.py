@@ -130,6 +130,8 @@ def _generate(
     width = Width(size)
     side_by_side = size * devices.n_used
     several = f" on each of {devices.n_used} devices" if devices.n_used > 1 else ""
+    if earlier and (note := earlier.made_otherwise(versions(), device_name(devices.n_used))):
+        counter.show("starting", note=note)
     counter.show("starting", note=f"batch      {size} side by side{several}, {reason}")
 
     runner = Runner(settings, dtype, counter, devices, width)

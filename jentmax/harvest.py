@@ -76,6 +76,8 @@ def harvests(
         counter.rejected += sum(batch[place].too_close for place in np.flatnonzero(good))
         if np.any(good):
             yield _as_rows(settings, batch, harvest, np.flatnonzero(good).tolist())
+        if notes := [_quarantined(settings, batch[k]) for k in np.flatnonzero(~harvest.finite)]:
+            counter.show("annealing", note="\n".join(notes))
         going = []
         for place, chain in enumerate(batch):
             if good[place]:
@@ -87,6 +89,15 @@ def harvests(
                 again = chain.anew(settings, finite)
                 _check(settings, again, counter, finite)
                 going.append(again)
+
+
+def _quarantined(settings: Settings, chain: Chain) -> str:
+    """What is told of an attempt that was not finite: enough to make it again."""
+    return (
+        f"quarantined structure {chain.index(settings.run.cycles_per_chain)}: not finite, or "
+        f"atoms lost; seed "
+        f"{settings.run.seed}, chain {chain.number}, cycle {chain.cycle}, attempt {chain.attempt}"
+    )
 
 
 def _wanted(settings: Settings, chain: Chain) -> bool:

@@ -100,7 +100,11 @@ def _taken(lock: Path, path: Path) -> int:
             if locks == "none" and not is_new:
                 _remove_left_behind(lock, owner)
             elif _is_at(lock, descriptor):
-                _write(descriptor, _own())
+                try:
+                    _write(descriptor, _own())
+                except OSError:  # the disk is full, say
+                    lock.unlink()
+                    raise
                 return descriptor
         except BaseException:
             os.close(descriptor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from array import array
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -54,8 +55,7 @@ class Counter:
         self.quarantined = 0
         self.rejected = 0
         self.before_report: Callable[[], None] = lambda: None
-        self._entropy: list[float] = []
-        self._least_distance: list[float] = []
+        self._entropy, self._least_distance = array("d"), array("d")  # a quarter of lists' memory
         self._structures, self._report = structures, report
 
     @property

@@ -16,6 +16,7 @@ from jentmax.errors import JentmaxError
 from jentmax.progress import Counter
 from jentmax.scaling import Scaling
 from jentmax.shares import Share
+from jentmax.versions import device_kind
 
 
 class Earlier:
@@ -52,11 +53,11 @@ class Earlier:
         self.scaling = Scaling(dataset.shift, dataset.scale)
         # By ascending index: the last one of a chain is its latest.
         self._latest = {int(chain): place for place, chain in enumerate(dataset.chain)}
+        self._ends: dict[int, np.ndarray] = {}  # positions where unfinished chains go on
 
     def count(self, counter: Counter, numbers: Mapping[int, Sequence[int]]) -> None:
         """Count the structures that there are of some chains, and what was discarded for them."""
-        if self.own is not None:
-            counter.quarantined, counter.rejected = self.own.quarantined, self.own.rejected
+        counter.quarantined, counter.rejected = self._discarded()
         asked = list(itertools.chain.from_iterable(numbers.values()))
         there = np.isin(self.dataset.chain, asked)
         counter.harvested(
@@ -76,8 +77,29 @@ class Earlier:
         attempt = int(data.attempt[place])
         start = random_start(settings, number, attempt)
         latest = Chain(number, start, int(data.cycle[place]), attempt)
-        positions = data.positions[data.pointer[place] : data.pointer[place + 1]]
-        return latest.weighing(float(data.entropy_weight[place])).harvested(positions)
+        return latest.weighing(float(data.entropy_weight[place])).harvested(self._ends[number])
+
+    def made_otherwise(self, versions: Mapping[str, str], device: str) -> str:
+        """What made the structures, where it differs in what their last digits may depend on.
+
+        Args:
+            versions: that compute now.
+            device: that computes now.
+
+        Returns:
+            One line; empty if nothing differs.
+        """
+        data = self.dataset
+        differing = [
+            f"{name} {data.versions.get(name, 'unknown')} before, {versions[name]} now"
+            for name in versions
+            if name != "python" and data.versions.get(name) != versions[name]
+        ]
+        if device_kind(data.device) != device_kind(device):
+            differing.append(f"{data.device} before, {device} now")
+        if not differing:
+            return ""
+        return f"resuming   with {'; '.join(differing)}: last digits may differ from one run's"
 
     def unfinished(
         self, settings: Settings, numbers: Mapping[int, Sequence[int]]
@@ -91,7 +113,25 @@ class Earlier:
             return place is None or bool(data.cycle[place] + 1 < asked)
 
         left = {n_atoms: list(filter(is_left, of_a_kind)) for n_atoms, of_a_kind in numbers.items()}
+        with Dataset(data.path) as whole:  # all positions are in memory for as long as this is
+            for number in itertools.chain(*left.values()):
+                if (place := self._latest.get(number)) is not None:
+                    atoms = slice(whole.pointer[place], whole.pointer[place + 1])
+                    self._ends[number] = whole.positions[atoms].copy()
         return {n_atoms: of_a_kind for n_atoms, of_a_kind in left.items() if of_a_kind}
+
+    def _discarded(self) -> tuple[int, int]:
+        """Attempts that were not finite, and those too close, before structures of this process.
+
+        A kill in the midst of an append can leave counts that have it in them, without its
+        structures. Those know how often their chains were begun anew, though not why.
+        """
+        if (own := self.own) is None:
+            return 0, 0
+        latest = {int(chain): place for place, chain in enumerate(own.chain)}
+        total = int(own.attempt[list(latest.values())].sum())
+        quarantined = min(own.quarantined, total)
+        return quarantined, min(own.rejected, total - quarantined)
 
 
 def _refuse_others(path: Path, stored: str, given: str, extend: bool) -> None:

@@ -119,14 +119,16 @@ def begin_writing(
     if share == ALONE:
         writer = begin(path, overwrite=overwrite or earlier is not None)
         if earlier:
-            writer.copy(earlier.dataset, n_rows)
+            with Dataset(path) as whole:  # and not in memory for as long as the run is
+                writer.copy(whole, n_rows)
             _remove_shards(path)
         return writer
     writer = begin(share.path(path), overwrite=True)
     try:
         _have_in_common(begin, path, writer)
         if earlier and earlier.own:
-            writer.copy(earlier.own, n_rows)
+            with Dataset(share.path(path)) as own:
+                writer.copy(own, n_rows)
     except BaseException:
         writer.close("running")
         raise

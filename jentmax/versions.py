@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 from importlib.metadata import version
 
 import jax
@@ -19,6 +20,11 @@ def device_name(n_devices: int) -> str:
         return f"CPU ({platform.machine()}, {n_devices} {'core' if n_devices == 1 else 'cores'})"
     several = f"{n_devices} x " if n_devices > 1 else ""
     return f"{several}{device.platform.upper()} ({device.device_kind})"
+
+
+def device_kind(name: str) -> str:
+    """What `device_name` gives, without the number of devices."""
+    return re.sub(r"^\d+ x |, \d+ cores?(?=\))", "", name)
 
 
 def versions() -> dict[str, str]:

@@ -31,6 +31,8 @@ OPTIMISED = {
     "test_disk_full",
     "test_entropy_weight",
     "test_generation",
+    "test_kills",
+    "test_quarantine",
     "test_resuming",
     "test_samplers",
     "test_sharding",

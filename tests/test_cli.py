@@ -174,13 +174,13 @@ def test_quiet_prints_nothing(good):
 @pytest.mark.parametrize("name", ["tungsten 日本 😀.h5", 'with "quotes" \\ and more.h5', "5"])
 def test_outputs_of_any_name(good, name):
     good("generate", *FLAGS, "--structures", "1", "--output", name, "--quiet")
-    assert os.listdir() == [name]
+    assert sorted(os.listdir()) == [name, f"{name}.log"]
     assert tomllib.loads(Dataset(name).settings)["run"]["output"] == name
 
 
 def test_the_output_of_the_settings(good):
     good("generate", *FLAGS, "--set", "run.output=theirs.h5", "--structures", "1", "-q")
-    assert os.listdir() == ["theirs.h5"]
+    assert sorted(os.listdir()) == ["theirs.h5", "theirs.h5.log"]
 
 
 def test_generate_gives_what_python_gives(good, ready):

@@ -57,7 +57,7 @@ STORY = [
     (14.0, "annealing", 5.0, [(4.0, 1.9), (5.0, 2.1), (4.5, 2.0), (4.5, 1.6)]),
     (16.0, "quenching", 7.0, [(4.0, 1.9), (5.0, 2.1), (4.5, 2.0), (4.5, 1.6)]),
     (18.5, "annealing", 9.0, [(4.0, 1.9), (5.0, 2.1), (4.5, 2.0), (4.5, 1.6)]),
-    (20.0, "writing", 16.0, [(4.0, 1.0)] * 16),
+    (20.0, "writing", 16.0, [(4.0, 1.9), (5.0, 2.1), (4.5, 2.0), (4.5, 1.6), *[(3.5, 1.5)] * 12]),
 ]
 
 
@@ -94,8 +94,8 @@ def test_plain_lines(clock, capsys):
         "   13.0 s  writing: 4/16 1/s, 0:00:12 left, S 4.50, least distance 1.90 Å",
         # No phase is new, and less than five seconds passed until here.
         "   18.5 s  annealing: 9/16 0.94/s, 0:00:07 left, S 4.50, least distance 1.90 Å",
-        "some.h5: 16 structures in 21.5 s; S 4.000 +- 0.000 nats, "
-        "least distance 1.000 +- 0.000 Å, the smallest 1.00 Å",
+        "some.h5: 16 structures in 21.5 s; S 3.750 +- 0.468 nats, "
+        "least distance 1.600 +- 0.197 Å, the smallest 1.50 Å",
         "look at it with: jentmax info some.h5",
     ]
 
@@ -114,6 +114,29 @@ def test_notes_are_told_at_once(clock, capsys):
             console.report(Progress("annealing", 1.0, 16, [], [], 0, note=note))
     lines = capsys.readouterr().out.splitlines()
     assert lines == ["    0.0 s  annealing: 1/16", "batch      16", "out of memory"]
+
+
+def test_a_resumed_run(clock, capsys):
+    """Counts begin at what is there; rate, time left and the summary know what is new."""
+    there = [4.0] * 12
+    with Console(tiny(*SETTINGS)) as console:
+        console.report(Progress("resuming", 12, 16, there, there, 0))
+        clock.now += 60  # while programs compile
+        console.report(Progress("annealing", 12.5, 16, there, there, 0))
+        clock.now += 10
+        console.report(Progress("quenching", 13.5, 16, there, there, 0))
+    clock.now += 10
+    console.report(Progress("writing", 16, 16, [*there, *[2.0] * 4], [*there, *[2.0] * 4], 0))
+    console.summary(Path("some.h5"))
+    assert capsys.readouterr().out.splitlines() == [
+        "    0.0 s  resuming: 12/16 S 4.00, least distance 4.00 Å",
+        "   60.0 s  annealing: 12/16 S 4.00, least distance 4.00 Å",
+        "   70.0 s  quenching: 13/16 0.1/s, 0:00:25 left, S 4.00, least distance 4.00 Å",
+        "   80.0 s  writing: 16/16 0.17/s, 0:00:00 left, S 3.50, least distance 3.50 Å",
+        "some.h5: 16 structures, 4 of them made now in 80.0 s; S 3.500 +- 0.866 nats, "
+        "least distance 3.500 +- 0.866 Å, the smallest 2.00 Å",
+        "look at it with: jentmax info some.h5",
+    ]
 
 
 def test_several_numbers_of_atoms(capsys):
@@ -158,7 +181,7 @@ def test_the_bar(clock, capsys, monkeypatch):
         ("quenching", "3/16 1/s, 0:00:13 left"),
         ("writing", "4/16 1/s, 0:00:12 left, S 4.50, least distance 1.90 Å"),
         ("annealing", "9/16 0.94/s, 0:00:07 left, S 4.50, least distance 1.90 Å"),
-        ("writing", "16/16 1.5/s, 0:00:00 left, S 4.00, least distance 1.00 Å"),
+        ("writing", "16/16 1.5/s, 0:00:00 left, S 3.75, least distance 1.60 Å"),
     ):
         pattern = re.compile(rf". {phase} [━╸╺]+ +{re.escape(rest)} *")
         assert any(pattern.fullmatch(frame) for frame in seen), (phase, rest, seen)

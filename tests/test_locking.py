@@ -213,6 +213,16 @@ def test_what_ends_at_once_removes_its_own():
         assert os.listdir() == []
 
 
+def test_a_full_disk_leaves_nothing(monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(JentmaxError, match="cannot be written: No space left"), locked("set.h5"):
+        pass
+    assert os.listdir() == []
+
+
 def test_what_killed_processes_left_is_removed(monkeypatch):
     """And nothing else."""
     left = [".set.h5.0123abcd.partial", ".set.h5.ffffffff.partial"]

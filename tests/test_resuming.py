@@ -1,5 +1,6 @@
 """Runs that were cut short, and go on."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 
 import h5py
+import jax
 import numpy as np
 import pytest
 from dataset_files import HEADER, make_rows
@@ -18,6 +20,7 @@ from jentmax.batch import Runner
 from jentmax.dataset import Dataset, DatasetWriter
 from jentmax.errors import JentmaxError
 from jentmax.generation import generate
+from jentmax.versions import device_kind
 
 SETTINGS = ("system.n_atoms=[8, 12]", "run.structures=15")
 PROGRAM = """
@@ -26,6 +29,7 @@ sys.path.insert(0, sys.argv[1])
 import jax
 jax.config.update("jax_numpy_dtype_promotion", "standard")
 from jentmax.generation import generate
+from jentmax.versions import device_kind
 from test_resuming import tiny
 n_reports = 0
 def report(progress):
@@ -222,5 +226,52 @@ def test_a_copy_that_fails_leaves_the_file(settings, whole, monkeypatch):
             generate(tiny(*settings), "set.h5", resume=True)
     assert os.listdir() == ["set.h5"]
     assert pathlib.Path("set.h5").read_bytes() == before
+    assert resumed_after(monkeypatch, settings, 100)
+    check(whole)
+
+
+def test_what_computes_otherwise_is_told(settings, whole, monkeypatch):
+    """Once, as the last digits may differ."""
+    resumed_after(monkeypatch, settings, 2)
+    notes = []
+
+    def report(progress):
+        if progress.note.startswith("resuming"):
+            notes.append(progress.note)
+
+    with h5py.File("set.h5", "r+") as file:
+        versions = json.loads(file.attrs["versions"]) | {"jax": "0.1", "python": "2.7"}
+        now = file.attrs["device"]
+        file.attrs["versions"] = json.dumps(versions)
+        file.attrs["device"] = "8 x GPU (abacus)"
+    resumed_after(monkeypatch, settings, 2, resume=True, report=report)
+    [note] = notes
+    assert note == (
+        f"resuming   with jax 0.1 before, {jax.__version__} now; 8 x GPU (abacus) before, {now} now"
+        ": last digits may differ from one run's"
+    )
+    notes.clear()
+    assert resumed_after(monkeypatch, settings, 100, resume=True, report=report)
+    assert notes == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("CPU (x86_64, 1 core)", "CPU (x86_64, 64 cores)", True),
+        ("2 x GPU (NVIDIA H200)", "GPU (NVIDIA H200)", True),
+        ("CPU (x86_64, 2 cores)", "CPU (aarch64, 2 cores)", False),
+        ("GPU (NVIDIA H200)", "GPU (NVIDIA A100)", False),
+    ],
+)
+def test_the_number_of_devices_changes_nothing(one, other, same):
+    assert (device_kind(one) == device_kind(other)) == same
+
+
+def test_counts_of_a_batch_that_a_kill_has_lost(settings, whole, monkeypatch):
+    """They were written before it, and are counted again with it."""
+    resumed_after(monkeypatch, settings, 3)
+    with h5py.File("set.h5", "r+") as file:
+        file.attrs.modify("rejected", np.int64(file.attrs["rejected"] + 3))
     assert resumed_after(monkeypatch, settings, 100)
     check(whole)

@@ -8,13 +8,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from jentmax.errors import JentmaxError
 
 if TYPE_CHECKING:
     from jentmax.config import Settings
 
+
+class _Commands(TyperGroup):
+    """Commands that Ctrl-C ends without more words than needed."""
+
+    def invoke(self, ctx: typer.Context) -> object:
+        """Run a command; 130 is the shell's code for what Ctrl-C has ended."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            sys.stderr.write("interrupted\n")
+            sys.exit(130)
+
+
 app = typer.Typer(
+    cls=_Commands,
     name="jentmax",
     help="Training sets for machine-learned interatomic potentials by entropy maximisation.",
     no_args_is_help=True,

@@ -2,6 +2,7 @@
 
 from jentmax.console._check import print_checks as print_checks
 from jentmax.console._info import print_info as print_info
+from jentmax.console._log import RunLog as RunLog
 from jentmax.console._phases import Phases as Phases
 from jentmax.console._run import Console as Console
 from jentmax.console._selection import print_selection as print_selection

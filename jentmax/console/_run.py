@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import sys
 import time
 from collections.abc import Sequence
@@ -14,6 +13,8 @@ import numpy as np
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Column
+
+from jentmax.console._figures import Figures
 
 if TYPE_CHECKING:
     from jentmax.config import Settings
@@ -31,7 +32,7 @@ class Console:
         self._rich = RichConsole(highlight=False, quiet=quiet, soft_wrap=True)
         self._bar: Progress | None = None
         self._began = time.monotonic()
-        self._first: tuple[float, float] | None = None  # when something was done, and how much
+        self._figures = Figures()
         self._last_line = -_SECONDS_BETWEEN_LINES
         self._phases: set[str] = set()  # of which there has been a line
         self._last: RunProgress | None = None
@@ -84,9 +85,8 @@ class Console:
         self._last = progress
         if progress.note:
             self._print(progress.note)
-        if progress.done > 0 and self._first is None:
-            self._first = time.monotonic(), progress.done
-        figures = self._figures(progress)
+        now = time.monotonic()
+        figures = self._figures.told(progress, now)
         if self._bar is not None:
             self._bar.update(
                 self._task,
@@ -96,7 +96,6 @@ class Console:
                 figures=figures,
             )
             return
-        now = time.monotonic()
         new = progress.phase not in self._phases
         if new or now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
@@ -107,38 +106,22 @@ class Console:
                 f"{int(progress.done)}/{progress.structures} {figures}".rstrip()
             )
 
-    def summary(self, path: Path) -> None:
-        """Say what was made."""
+    def summary(self, path: Path) -> str:
+        """Say what was made, and return the line that does."""
         if self._last is None or not self._last.entropy:
-            return  # more processes than there are chains
+            return ""  # more processes than there are chains
         entropy, distance = self._last.entropy, self._last.least_distance
         elapsed = time.monotonic() - self._began
-        self._print(
-            f"{path}: {len(entropy)} structures in {elapsed:.1f} s; S {_mean(entropy)} nats, "
+        n_before = self._figures.n_before
+        new = f", {len(entropy) - n_before} of them made now" if n_before else ""
+        line = (
+            f"{path}: {len(entropy)} structures{new} in {elapsed:.1f} s; S {_mean(entropy)} nats, "
             f"least distance {_mean(distance)} Å, the smallest {min(distance):.2f} Å"
             + _discarded(self._last)
         )
+        self._print(line)
         self._print(f"look at it with: jentmax info {path}")
-
-    def _figures(self, progress: RunProgress) -> str:
-        """Rate, time left, and running means, short enough for 80 columns."""
-        if self._first is None:
-            return ""
-        parts = []
-        # What was done until the first report had compiling in it.
-        began, already = self._first
-        elapsed, done = time.monotonic() - began, progress.done - already
-        if elapsed > 1 and done > 0:
-            left = datetime.timedelta(
-                seconds=round((progress.structures - progress.done) * elapsed / done)
-            )
-            parts.append(f"{_rate(done / elapsed)}/s, {left} left")
-        if progress.entropy:
-            parts.append(f"S {np.mean(progress.entropy):.2f}")
-            parts.append(f"least distance {np.mean(progress.least_distance):.2f} Å")
-        if progress.rejected:
-            parts.append(f"{progress.rejected} rejected")
-        return ", ".join(parts)
+        return line
 
     def _print(self, line: str) -> None:
         self._rich.print(line, markup=False)
@@ -153,10 +136,6 @@ def _discarded(progress: RunProgress) -> str:
     }
     told = [f"{count} attempts {what}" for what, count in counts.items() if count]
     return f"; {' and '.join(told)}; these were made anew" if told else ""
-
-
-def _rate(value: float) -> str:
-    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def _mean(values: Sequence[float]) -> str:

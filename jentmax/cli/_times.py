@@ -1,0 +1,58 @@
+"""Spans of time, as users of queues write them, and how long this process has run."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from pathlib import Path
+
+from jentmax.errors import JentmaxError
+
+_UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_WITH_UNITS = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?:in)?)?(?:(\d+)s)?", re.ASCII)
+_WITH_COLONS = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", re.ASCII)
+
+_began = time.monotonic()
+
+
+def seconds(text: str) -> int:
+    """Seconds of a span such as 3h50m, 90m, 2d, or as SLURM writes it.
+
+    SLURM knows MINUTES, MINUTES:SECONDS, HOURS:MINUTES:SECONDS, DAYS-HOURS, DAYS-HOURS:MINUTES and
+    DAYS-HOURS:MINUTES:SECONDS.
+
+    Raises:
+        JentmaxError: if it is none, or no time at all.
+
+    >>> [seconds(text) for text in ("3h50m", "2d", "90", "1:30:00", "1-12", "1-00:00:30")]
+    [13800, 172800, 5400, 5400, 129600, 86430]
+    """
+    given = text.strip().lower()
+    if found := _WITH_UNITS.fullmatch(given):
+        parts = found.groups()
+    elif found := _WITH_COLONS.fullmatch(given):
+        days, *rest = found.groups()
+        numbers = [number for number in rest if number is not None]
+        if days is not None:
+            parts = (days, *numbers)
+        else:
+            parts = {1: (0, 0, *numbers), 2: (0, 0, *numbers), 3: (0, *numbers)}[len(numbers)]
+    else:
+        parts = ()
+    total = sum(int(part or 0) * unit for part, unit in zip(parts, _UNITS.values(), strict=False))
+    if not total:
+        raise JentmaxError(
+            f"--max-time {text} is no span of time; give one such as 3h50m, 90m, 2d, 1:30:00 "
+            "(hours:minutes:seconds), 1-12:00:00 (days first), or a number of minutes"
+        )
+    return total
+
+
+def process_age() -> float:
+    """Seconds since this process was started, or since this module was imported if unknown."""
+    try:
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, AttributeError, IndexError):
+        return time.monotonic() - _began

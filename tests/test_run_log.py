@@ -1,0 +1,87 @@
+"""The text file beside a data set: what happened and when."""
+
+import os
+import pathlib
+import re
+import types
+
+import pytest
+
+from jentmax.console import RunLog
+from jentmax.console import _log as room
+from jentmax.progress import Progress
+
+LOG = pathlib.Path("set.h5.log")
+STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d  ")
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = types.SimpleNamespace(now=100.0)
+    clock.monotonic = lambda: clock.now
+    monkeypatch.setattr(room, "time", clock)
+    return clock
+
+
+def progress(phase, n, note="", done=None):
+    return Progress(phase, n if done is None else done, 1000, [4.0] * n, [2.0] * n, 0, note=note)
+
+
+def lines():
+    """Without their times."""
+    found = LOG.read_text().splitlines()
+    assert all(STAMP.match(line) for line in found)
+    return [STAMP.sub("", line) for line in found]
+
+
+def test_events_and_counts(clock):
+    """Phases once, notes each, counts every half a minute; nothing before there are structures."""
+    log = RunLog(pathlib.Path("set.h5"), goes_on=False)
+    log.tell("begun: here")
+    log.report(progress("compiling", 0, note="batch      16 side by side"))
+    assert os.listdir() == []
+    for clock.now in range(100, 161, 5):
+        log.report(progress("annealing", int(clock.now) - 99))
+    log.report(progress("quenching", 61, note="quarantined structure 3\nquarantined structure 5"))
+    log.report(progress("writing", 1000))
+    log.tell("complete: all")
+    assert lines() == [
+        "begun: here",
+        "batch 16 side by side",
+        "compiling",
+        "annealing",
+        "1/1000 structures S 4.00, least distance 2.00 Å",
+        "31/1000 structures 1/s, 0:16:09 left, S 4.00, least distance 2.00 Å",
+        "61/1000 structures 1/s, 0:15:39 left, S 4.00, least distance 2.00 Å",
+        "quarantined structure 3",
+        "quarantined structure 5",
+        "quenching",
+        "writing",
+        "1000/1000 structures 17/s, 0:00:00 left, S 4.00, least distance 2.00 Å",
+        "complete: all",
+    ]
+
+
+def test_a_run_that_goes_on_appends_and_another_begins_anew():
+    for goes_on, expected in ((False, ["one"]), (True, ["one", "one"]), (False, ["one"])):
+        log = RunLog(pathlib.Path("set.h5"), goes_on)
+        log.tell("one")
+        log.report(progress("resuming", 3))
+        assert [line for line in lines() if line == "one"] == expected
+
+
+def test_what_gives_nothing_leaves_the_old_one():
+    LOG.write_text("old")
+    log = RunLog(pathlib.Path("set.h5"), goes_on=False)
+    log.tell("begun")
+    log.report(progress("compiling", 0))
+    log.tell("error: no luck")
+    assert LOG.read_text() == "old"
+
+
+def test_errors_of_writing_are_no_errors_of_the_run():
+    LOG.mkdir()
+    log = RunLog(pathlib.Path("set.h5"), goes_on=True)
+    log.report(progress("annealing", 3))
+    log.tell("on it goes")
+    assert os.listdir() == ["set.h5.log"]

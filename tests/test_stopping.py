@@ -1,0 +1,449 @@
+"""Runs that are asked to end: by signals, from the terminal, or as their time is over."""
+
+import os
+import pathlib
+import pty
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import types
+
+import pytest
+from test_cli import FLAGS
+from tiny_runs import assert_identical, columns
+
+from jentmax.cli import _stopping as room
+from jentmax.cli._stopping import TIME_IS_OVER, Stopper
+from jentmax.cli._times import process_age, seconds
+from jentmax.dataset import Dataset
+from jentmax.errors import JentmaxError, Stopped
+from jentmax.progress import Progress
+
+RUN = [*FLAGS, "--structures", "40", "--devices", "1", "-o", "a set.h5"]
+
+# The command line, of a run that takes a second for a batch.
+SLOW = """
+import time
+from jentmax.cli import _stopping, main
+report = _stopping.Stopper.report
+def slow(self, progress):
+    time.sleep(0.1)
+    report(self, progress)
+_stopping.Stopper.report = slow
+main()
+"""
+
+# In a process of its own: a run that is stuck somewhere, or writes.
+STUCK = """
+import sys, threading, time
+from pathlib import Path
+from jentmax._output import being_written
+from jentmax.cli._stopping import Stopper
+from jentmax.progress import Progress
+def say(word):
+    print(word, flush=True)
+def report(done):
+    stopper.report(Progress("annealing", done, 9, [1.0] * int(done), [2.0] * int(done), 0))
+sys.argv = ["jentmax", "generate"]
+with Stopper(None, None) as stopper:
+    stopper.begin(Path("set.h5"))
+"""
+
+
+def started(*words, **options):
+    return subprocess.Popen(
+        [sys.executable, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def until(process, words):
+    for line in process.stdout:
+        if words in line:
+            return
+    raise AssertionError(process.communicate()[1])
+
+
+def the_line(errors):
+    """The one line that tells how to go on, and its command's words."""
+    assert errors.endswith("\n")
+    [line] = errors.splitlines()
+    return line, shlex.split(line.rpartition(": ")[2])
+
+
+@pytest.mark.optimised  # compares bits
+def test_signals_and_on_to_the_same_set():
+    """Each command goes on where the last one was ended, as it said."""
+    process = started("-m", "jentmax.cli", "generate", *RUN)
+    assert process.communicate()[1] == ""
+    whole = columns("a set.h5")
+    os.remove("a set.h5.log")
+    pathlib.Path("a set.h5").write_text("something older")
+    words = ["jentmax", "generate", *RUN, "--overwrite"]
+    lengths = [0]
+    for number in (signal.SIGTERM, signal.SIGINT):
+        process = started("-c", SLOW, *words[1:])
+        until(process, "writing: ")
+        process.send_signal(number)
+        _, errors = process.communicate()
+        assert process.returncode == 128 + number, errors
+        line, words = the_line(errors)
+        assert line.startswith(f"stopped ({number.name}): ")
+        assert words == ["jentmax", "generate", *RUN, "--resume"]
+        with Dataset("a set.h5") as dataset:
+            assert dataset.status == "running"
+            lengths.append(len(dataset))
+        assert f": {lengths[-1]} of 40 structures are in a set.h5; go on with: " in line
+        assert sorted(os.listdir()) == ["a set.h5", "a set.h5.log"]
+    assert lengths == sorted(lengths)
+    assert 0 < lengths[-1] < 40
+    process = started("-m", "jentmax.cli", *words[1:])
+    output, errors = process.communicate()
+    assert (process.returncode, errors) == (0, "")
+    assert f"40 structures, {40 - lengths[-1]} of them made now in " in output
+    for one, other in zip(columns("a set.h5"), whole, strict=True):
+        assert_identical(one, other)
+    log = pathlib.Path("a set.h5.log").read_text()
+    for name in ("SIGTERM", "SIGINT"):
+        assert log.count(f"  stopped ({name}): ") == 1
+    assert log.count("  begun: jentmax generate ") == 3
+    assert log.count("  complete: a set.h5: 40 structures") == 1
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGXCPU"])
+def test_every_signal(name):
+    program = STUCK + "    report(0); report(1); say('in'); time.sleep(1); report(2); say('out')"
+    process = started("-c", program)
+    until(process, "in")
+    process.send_signal(getattr(signal, name))
+    output, errors = process.communicate()
+    assert (process.returncode, output) == (128 + getattr(signal, name), "")
+    assert the_line(errors)[0].startswith(f"stopped ({name}): ")
+
+
+def test_before_anything_is_done(tmp_path):
+    """As programs compile: at once, and the old file stays."""
+    pathlib.Path("a set.h5").write_text("something older")
+    environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "empty")}
+    process = started("-m", "jentmax.cli", "generate", *RUN, "--overwrite", env=environment)
+    until(process, "compiling")
+    process.send_signal(signal.SIGTERM)
+    output, errors = process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "annealing" not in output
+    line, words = the_line(errors)
+    assert line.startswith("stopped (SIGTERM): nothing was done yet; begin again with: ")
+    assert words == ["jentmax", "generate", *RUN, "--overwrite"]
+    assert pathlib.Path("a set.h5").read_text() == "something older"
+    assert {name for name in os.listdir() if name != "empty"} == {"a set.h5"}
+
+
+def test_a_run_that_does_not_report():
+    """A few seconds later it is ended where it is."""
+    process = started("-c", STUCK + "    report(0); report(0.5); say('stuck'); time.sleep(600)")
+    until(process, "stuck")
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert the_line(errors)[0].startswith("stopped (SIGTERM): ")
+
+
+WRITES = """
+    report(0)
+    report(0.5)
+    with being_written:
+        say('writes')
+        time.sleep(4)
+        Path('written').touch()
+    time.sleep(600)
+"""
+
+
+def test_what_is_being_written_is_waited_for():
+    process = started("-c", STUCK + WRITES)
+    until(process, "writes")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert os.path.exists("written")
+
+
+def test_a_second_signal_waits_for_nothing():
+    process = started("-c", STUCK + WRITES)
+    until(process, "writes")
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGINT
+    assert not os.path.exists("written")
+    assert the_line(errors)
+
+
+def test_what_is_complete_is_not_stopped():
+    """The last structures are there, and what remains is to say so in the file."""
+    process = started(
+        "-c", STUCK + "    report(0); say('in'); time.sleep(1); report(9); say('out')"
+    )
+    until(process, "in")
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate()[1].startswith("stopped (SIGTERM)")
+    process = started(
+        "-c", STUCK + "    report(0); report(1); say('in'); time.sleep(1); report(9); say('out')"
+    )
+    until(process, "in")
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate() == ("out\n", "")
+    assert process.returncode == 0
+
+
+def test_nohup():
+    """Signals that were switched off stay so."""
+    program = STUCK + "    report(0); report(1); say('in'); time.sleep(1); report(2); say('out')"
+    switched_off = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)"
+    process = started("-c", switched_off + program)
+    until(process, "in")
+    process.send_signal(signal.SIGHUP)
+    assert process.communicate() == ("out\n", "")
+
+
+# In a terminal
+
+
+OWN_TERMINAL = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)"
+
+
+def in_terminal(words, act):
+    """Run a command line in a terminal of its own, act once it shows a bar; exit code, output."""
+    master, slave = pty.openpty()
+
+    process = subprocess.Popen(
+        [sys.executable, "-c", OWN_TERMINAL + SLOW, *words],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+        env=os.environ | {"TERM": "xterm", "COLUMNS": "80"},
+    )
+    os.close(slave)
+    shown = b""
+    acted = False
+    while True:
+        try:
+            some = os.read(master, 65536)
+        except OSError:
+            break
+        shown += some
+        if not acted and b"least distance" in shown:
+            acted = True
+            if act(master):
+                return process.wait(), ""
+    os.close(master)
+    return process.wait(), shown.decode()
+
+
+def test_ctrl_c_in_a_terminal():
+    code, shown = in_terminal(["generate", *RUN], lambda master: os.write(master, b"\x03") and None)
+    assert code == 130
+    assert "Traceback" not in shown
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown).replace("\r\n", "\n")
+    assert plain.splitlines()[-1].startswith("stopped (SIGINT): ")
+    assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h"), "the cursor stays hidden"
+    assert sorted(os.listdir()) == ["a set.h5", "a set.h5.log"]
+
+
+def test_a_terminal_that_is_closed():
+    code, _ = in_terminal(["generate", *RUN], lambda master: os.close(master) or True)
+    assert code == 128 + signal.SIGHUP
+    assert sorted(os.listdir()) == ["a set.h5", "a set.h5.log"]
+    assert "  stopped (SIGHUP): " in pathlib.Path("a set.h5.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("command", "where"),
+    [
+        ("describe a.xyz -o b.h5", "jentmax.cli._files.settings_for"),
+        ("evaluate a.xyz", "jentmax.cli._evaluate._refuse_missing"),
+        ("select a.xyz --structures 3 -o b.xyz", "jentmax.cli._select.settings_for"),
+        ("info a.h5", "jentmax.dataset.Dataset"),
+        ("config show", "jentmax.cli._config.load_settings"),
+    ],
+)
+def test_ctrl_c_ends_any_command(call, monkeypatch, command, where):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(where, interrupted)
+    assert call(command) == (130, "", "interrupted\n")
+
+
+# Time
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("3h50m", 13800),
+        ("90m", 5400),
+        ("45min", 2700),
+        ("2d", 172800),
+        ("1d12h", 129600),
+        ("30S", 30),
+        ("90", 5400),
+        ("90:30", 5430),
+        ("1:30:00", 5400),
+        ("100:00:00", 360000),
+        ("1-0", 86400),
+        ("1-12:30", 131400),
+        ("2-00:00:01", 172801),
+    ],
+)
+def test_spans_of_time(text, expected):
+    assert seconds(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "soon", "0", "0:00:00", "-5", "3h50", "50m3h", "1:2:3:4", "1.5h", "1-", "٣h"]
+)
+def test_what_is_no_span_of_time(bad_time, text):
+    message = bad_time(text)
+    assert f"--max-time {text} is no span of time; give one such as 3h50m" in message
+
+
+@pytest.fixture
+def bad_time(call):
+    def run(text):
+        code, output, errors = call("generate", f"--max-time={text}")
+        assert (code, output, os.listdir()) == (2, "", [])
+        assert errors.startswith("error: ")
+        return errors
+
+    return run
+
+
+def test_time_counts_from_the_start_of_the_process():
+    program = "import time; time.sleep(1); from jentmax.cli import _times as t; print("
+    program += "t.process_age() - (time.monotonic() - t._began))"
+    before_import = float(started("-c", program).communicate()[0])
+    # The clock of processes has ticks of 0.01 s.
+    assert 0.98 < before_import < 1 + process_age()
+
+
+def reports(monkeypatch, story, max_time=100):
+    """When a run is stopped that reports so many done at such times; None if it is not."""
+    clock = types.SimpleNamespace(now=0.0)
+    monkeypatch.setattr(room, "process_age", lambda: 5.0)
+    monkeypatch.setattr(room.time, "monotonic", lambda: clock.now)
+    stopper = Stopper(max_time, "100s")
+    for clock.now, done, n in story:
+        try:
+            stopper.report(Progress("annealing", done, 40, [0.0] * n, [0.0] * n, 0))
+        except Stopped:
+            return clock.now
+    return None
+
+
+def steady(n_batches, period, begins=10.0):
+    """Batches of 4, each reported at its first tenth and in its midst."""
+    for batch in range(n_batches):
+        for share in (0.1, 0.5):
+            yield begins + period * (batch + share), 4 * (batch + share), 4 * batch
+
+
+def test_a_batch_that_would_not_end_in_time_is_not_made(monkeypatch):
+    # 95 s remain. The fourth batch ends at 90 s; the fifth, from there, would at 110 s.
+    assert reports(monkeypatch, steady(10, 20)) == 92
+    # From 85 s on to 100 s.
+    assert reports(monkeypatch, steady(10, 15)) == 86.5
+
+
+def test_time_that_ends_in_the_first_batch(monkeypatch):
+    assert reports(monkeypatch, [(10, 0, 0), (94, 1, 0), (96, 1.1, 0)]) == 96
+
+
+def test_the_longest_of_the_latest_batches_counts(monkeypatch):
+    story = [(10, 1, 0), (20, 4.1, 4), (50, 8.1, 8), (60, 12.1, 12), (66, 16.1, 16)]
+    assert reports(monkeypatch, story) == 66
+    # Forgotten after three others.
+    story += [(67, 20.1, 20)]
+    assert reports(monkeypatch, [s for s in story if s[0] != 66]) == 67
+    story = [(10, 1, 0), (20, 4.1, 4), (45, 8.1, 8), (50, 12.1, 12), (55, 16.1, 16), (60, 20.1, 20)]
+    assert reports(monkeypatch, [*story, (72, 24.1, 24), (82, 25, 24)]) is None
+
+
+def test_a_set_that_is_whole_is_in_time(monkeypatch):
+    assert reports(monkeypatch, [(10, 1, 0), (200, 40, 40)]) is None
+
+
+# The clock of a run is set once it has given something.
+SHORT = """
+import sys, time
+from jentmax.cli import _stopping, main
+report = _stopping.Stopper.report
+def hurried(self, progress):
+    time.sleep(0.1)
+    if len(progress.entropy) >= 4 and self._deadline > time.monotonic() + 1000:
+        self._deadline = time.monotonic() + 0.5
+    report(self, progress)
+_stopping.Stopper.report = hurried
+main()
+"""
+
+
+def test_max_time():
+    """The code says that another run is needed, the line which."""
+    process = started("-c", SHORT, "generate", *RUN, "--max-time", "1h")
+    _, errors = process.communicate()
+    assert process.returncode == TIME_IS_OVER == os.EX_TEMPFAIL
+    line, words = the_line(errors)
+    assert line.startswith("stopped (--max-time 1h): ")
+    assert words == ["jentmax", "generate", *RUN, "--max-time", "1h", "--resume"]
+    with Dataset("a set.h5") as dataset:
+        assert 0 < len(dataset) < 40
+
+
+def test_a_time_in_which_nothing_is_done():
+    """Another run would come to as much: not the code that asks for one."""
+    process = started("-m", "jentmax.cli", "generate", *RUN, "--max-time", "1s")
+    _, errors = process.communicate()
+    assert process.returncode == 2
+    assert the_line(errors)[0].startswith(
+        "stopped (--max-time 1s is over before a batch is done; give more, or a smaller "
+        "--batch-size): nothing was done yet; begin again with: jentmax generate "
+    )
+    assert os.listdir() == []
+
+
+# How to go on
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("generate", "generate --resume"),
+        ("generate --overwrite run.toml", "generate run.toml --resume"),
+        ("generate --resume run.toml", "generate --resume run.toml"),
+        ("generate run.toml --extend", "generate run.toml --extend"),
+        ("generate -- -odd.toml", "generate --resume -- -odd.toml"),
+    ],
+)
+def test_the_command_that_goes_on(given, expected):
+    assert room._resuming(given.split()) == expected.split()
+
+
+def test_errors_are_not_taken_for_it():
+    def fail():
+        with Stopper(None, None) as stopper:
+            stopper._reason = room._by(signal.SIGTERM)
+            raise JentmaxError("disk full")
+
+    with pytest.raises(JentmaxError, match="disk full"):
+        fail()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
