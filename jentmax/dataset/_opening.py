@@ -126,6 +126,8 @@ def reading(path: Path, column: str = "") -> Iterator[None]:
 
 def check_format(path: Path, file: h5py.File) -> None:
     """Raise a JentmaxError if an HDF5 file is no data set of the schema known here."""
+    if "format" not in file.attrs and "structures" in file:
+        raise damaged(path, "the attributes of its root cannot be read")
     if text(file.attrs.get("format")) != FORMAT:
         raise JentmaxError(
             f"{path} is HDF5 but no jentmax data set: its attribute 'format' is "
