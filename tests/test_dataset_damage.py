@@ -133,7 +133,7 @@ def test_a_damaged_scale(written, originals, tmp_path, name):
 
 @pytest.mark.parametrize("name", [n for n in FIXED_ATTRIBUTES if n not in ("schema", "seed")])
 def test_a_damaged_attribute(tmp_path, name):
-    """HDF5 has no checksum of texts."""
+    """Whatever holds it."""
     path = tmp_path / "set.h5"
     with DatasetWriter.create(path, **HEADER) as writer:
         writer.append(make_rows(range(5)))
