@@ -130,7 +130,7 @@ def test_file_is_as_the_schema_says(path):
             dataset = file[name]
             assert dataset.dtype == column.dtype
             assert dataset.shape == (6 if "structures" in name else len(dataset), *column.shape)
-            assert dataset.attrs["units"] == column.units
+            assert dataset.attrs["units"].decode() == column.units
             assert dataset.maxshape[0] is None
             assert (dataset.chunks is not None, dataset.compression, dataset.shuffle) == (
                 True,
@@ -152,7 +152,7 @@ def test_document_lists_what_is_in_the_file(path):
 
         def visit(name, item):
             if isinstance(item, h5py.Dataset):
-                actual[name] = (str(item.dtype), item.ndim, item.attrs["units"])
+                actual[name] = (str(item.dtype), item.ndim, item.attrs["units"].decode())
 
         file.visititems(visit)
         attributes = set(file.attrs)

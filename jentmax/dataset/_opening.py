@@ -126,10 +126,12 @@ def reading(path: Path, column: str = "") -> Iterator[None]:
 
 def check_format(path: Path, file: h5py.File) -> None:
     """Raise a JentmaxError if an HDF5 file is no data set of the schema known here."""
-    if text(file.attrs.get("format")) != FORMAT:
+    # To get it with a default would hide that it is damaged.
+    found = file.attrs["format"] if "format" in file.attrs else None  # noqa: SIM401
+    if text(found) != FORMAT:
         raise JentmaxError(
             f"{path} is HDF5 but no jentmax data set: its attribute 'format' is "
-            f"{file.attrs.get('format')!r}, must be {FORMAT!r}; give a file that "
+            f"{found!r}, must be {FORMAT!r}; give a file that "
             "jentmax generate or jentmax describe wrote"
         )
     if (schema := file.attrs.get("schema")) != SCHEMA:

@@ -74,7 +74,7 @@ def column_of(file: h5py.File, name: str) -> h5py.Dataset:
 
 
 def attributes_checksum(file: h5py.File) -> int:
-    """CRC-32 of those attributes of the root that never change: HDF5 has none of long texts."""
+    """CRC-32 of those attributes of the root that never change: HDF5 has none of long ones."""
     texts = [text(file.attrs[name]) for name in FIXED_ATTRIBUTES]
     return zlib.crc32("\0".join(texts).encode())
 

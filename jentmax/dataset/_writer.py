@@ -138,26 +138,25 @@ class DatasetWriter:
             probe(partial, BOOKKEEPING + len(settings_toml.encode()) + 2 * scale.nbytes)
             try:
                 file = h5py.File(partial, "w", libver=_LAYOUT)
-                file.attrs["format"] = FORMAT  # the first, so that it stands near the start
+                now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+                _put(file, "format", FORMAT)
                 file.attrs["schema"] = SCHEMA
-                file.attrs["kind"] = kind
-                file.attrs["created"] = datetime.datetime.now(datetime.UTC).isoformat(
-                    timespec="seconds"
-                )
+                _put(file, "kind", kind)
+                _put(file, "created", now)
                 file.attrs["seed"] = seed
-                file.attrs["versions"] = json.dumps(dict(versions))
-                file.attrs["device"] = device
-                file.attrs["settings"] = settings_toml
-                file.attrs["checksum"] = np.uint32(attributes_checksum(file))
-                # These three change while others may read: fixed lengths alone can.
+                _put(file, "versions", json.dumps(dict(versions)))
+                _put(file, "device", device)
                 file.attrs["status"] = np.array("running", _STATUS)
                 file.attrs["quarantined"] = np.int64(0)
                 file.attrs["rejected"] = np.int64(0)
+                file.flush()  # so that the format stands near the start, where ASE looks for it
+                _put(file, "settings", settings_toml)
+                file.attrs["checksum"] = np.uint32(attributes_checksum(file))
                 for name, values in (("scale", scale), ("shift", shift)):
                     dataset = file.create_dataset(
                         f"scaling/{name}", data=values, chunks=values.shape, fletcher32=True
                     )
-                    dataset.attrs["units"] = "1"
+                    _put(dataset, "units", "1")
             except BaseException:
                 partial.unlink(missing_ok=True)
                 raise
@@ -372,8 +371,19 @@ def _create(file: h5py.File, name: str, column: Column, chunk: int) -> h5py.Data
         shuffle=True,
         fletcher32=True,
     )
-    dataset.attrs["units"] = column.units
+    _put(dataset, "units", column.units)
     return dataset
+
+
+def _put(thing: h5py.File | h5py.Dataset, name: str, value: str) -> None:
+    """Store a text as an attribute.
+
+    Of a fixed length: HDF5 keeps no checksums of others, reads some damaged ones for ever, and
+    cannot change them while others read.
+    """
+    encoded = value.encode()
+    dtype = h5py.string_dtype("utf-8", max(len(encoded), 1))
+    thing.attrs.create(name, encoded, dtype=dtype)
 
 
 def _write_at(dataset: h5py.Dataset, start: int, values: np.ndarray) -> None:
