@@ -1,10 +1,13 @@
 """The command line. Nothing heavy is imported before a command needs it."""
 
 # ruff: isort: skip_file
-# Each makes its commands known to the app, which lists them in this order.
-from jentmax.cli import _generate as _generate
-from jentmax.cli import _evaluate as _evaluate
-from jentmax.cli import _select as _select
-from jentmax.cli import _files as _files
-from jentmax.cli import _config as _config
-from jentmax.cli._app import main as main
+try:
+    # Each makes its commands known to the app, which lists them in this order.
+    from jentmax.cli import _generate as _generate
+    from jentmax.cli import _evaluate as _evaluate
+    from jentmax.cli import _select as _select
+    from jentmax.cli import _files as _files
+    from jentmax.cli import _config as _config
+    from jentmax.cli._app import main as main
+except KeyboardInterrupt:  # Ctrl-C as soon as the command is given
+    raise SystemExit(130) from None

@@ -25,6 +25,9 @@ class _Commands(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             sys.stderr.write("interrupted\n")
+            # CPython remembers if code in an exec was interrupted, dataclasses' say, and would end
+            # by the signal instead of the code; the next exec makes it forget.
+            exec("")
             sys.exit(130)
 
 
