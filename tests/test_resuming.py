@@ -1,6 +1,5 @@
 """Runs that were cut short, and go on."""
 
-import json
 import os
 import pathlib
 import shutil
@@ -239,11 +238,20 @@ def test_what_computes_otherwise_is_told(settings, whole, monkeypatch):
         if progress.note.startswith("resuming"):
             notes.append(progress.note)
 
-    with h5py.File("set.h5", "r+") as file:
-        versions = json.loads(file.attrs["versions"]) | {"jax": "0.1", "python": "2.7"}
-        now = file.attrs["device"]
-        file.attrs["versions"] = json.dumps(versions)
-        file.attrs["device"] = "8 x GPU (abacus)"
+    with Dataset("set.h5") as data:
+        now = data.device
+        with DatasetWriter.create(
+            "other.h5",
+            settings_toml=data.settings,
+            seed=data.seed,
+            device="8 x GPU (abacus)",
+            scale=data.scale,
+            shift=data.shift,
+            versions=data.versions | {"jax": "0.1", "python": "2.7"},
+        ) as writer:
+            writer.copy(data, 4)
+            writer.close("running")
+    os.replace("other.h5", "set.h5")
     resumed_after(monkeypatch, settings, 2, resume=True, report=report)
     [note] = notes
     assert note == (

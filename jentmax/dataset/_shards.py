@@ -76,11 +76,12 @@ def open_parts(path: Path, shards: bool) -> list[Part]:
         JentmaxError: there is none, one is no data set or damaged, or they do not belong together.
     """
     parts: list[Part] = []
-    files = set_paths(path) if shards else [path]
-    _allow_open(len(files))
     try:
-        for file in files:
-            parts.append(Part(file))
+        parts.append(Part(path))
+        others = list(shard_paths(path).values()) if shards else []
+        _allow_open(len(others))
+        for shard in others:
+            parts.append(Part(shard))
             check_sibling(parts[0], parts[-1])
     except BaseException:
         for part in parts:

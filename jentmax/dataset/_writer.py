@@ -31,6 +31,7 @@ from jentmax.dataset._schema import (
     attributes_checksum,
     column_of,
     required_columns,
+    text,
 )
 from jentmax.dataset._space import BOOKKEEPING, probe, release, reserve
 from jentmax.errors import JentmaxError
@@ -88,7 +89,7 @@ class DatasetWriter:
         self._kind: Kind = kind
         self._overwrite = overwrite
         self._columns: set[str] = set()
-        self.settings = str(file.attrs["settings"])
+        self.settings = text(file.attrs["settings"])
         self.scale: np.ndarray = column_of(file, "scaling/scale")[:]
         self.shift: np.ndarray = column_of(file, "scaling/shift")[:]
         self._atom_columns = atom_columns(len(self.scale))
