@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from jentmax.chains import Chain, first_chain, random_start
-from jentmax.config import Settings, to_toml
+from jentmax.config import Settings, parsed, to_toml
 from jentmax.dataset import Dataset
 from jentmax.errors import JentmaxError
 from jentmax.scaling import Scaling
@@ -43,9 +42,10 @@ class Earlier:
             raise JentmaxError(
                 f"{path} is a {dataset.kind} data set; jentmax generate goes on with what it wrote"
             )
-        stored = tomllib.loads(dataset.settings)
-        _refuse_others(path, stored, tomllib.loads(to_toml(settings)), extend)
-        self.batch_size: int = stored["run"]["batch_size"]
+        stored = parsed(dataset.settings, f"settings of {path}")
+        _refuse_others(path, stored, parsed(to_toml(settings), "settings"), extend)
+        self.batch_size: int = stored["run"].get("batch_size", 0)
+        _refuse_damaged(dataset, settings, self.batch_size)
         self.scaling = Scaling(dataset.shift, dataset.scale)
         # By ascending index: the last one of a chain is its latest.
         self._latest = {int(chain): place for place, chain in enumerate(dataset.chain)}
@@ -83,6 +83,8 @@ class Earlier:
 
 def _refuse_others(path: Path, stored: dict, given: dict, extend: bool) -> None:
     """Refuse settings that would not have made the structures that are there."""
+    if scattered := [key for key, fields in stored.items() if not isinstance(fields, dict)]:
+        raise JentmaxError(f"{path}: its settings have {scattered[0]} outside of all sections")
     differing = []
     names = {
         (section, key) for told in (stored, given) for section in told for key in told[section]
@@ -91,7 +93,8 @@ def _refuse_others(path: Path, stored: dict, given: dict, extend: bool) -> None:
         old, new = (told.get(section, {}).get(key) for told in (stored, given))
         if old == new or (key == "batch_size" and new == "auto"):
             continue
-        if (section, key) == ("run", "structures") and extend and new > old:
+        larger = isinstance(old, int) and isinstance(new, int) and new > old
+        if (section, key) == ("run", "structures") and extend and larger:
             continue
         differing.append(f"{section}.{key} is {_shown(new)}, was {_shown(old)}")
     if differing:
@@ -105,6 +108,26 @@ def _refuse_others(path: Path, stored: dict, given: dict, extend: bool) -> None:
                     *differing,
                 ]
             )
+        )
+
+
+def _refuse_damaged(dataset: Dataset, settings: Settings, batch_size: object) -> None:
+    """Refuse structures that no chain of these settings gives."""
+    numbers = np.array(settings.system.atom_counts())
+    cycles, chain = settings.run.cycles_per_chain, dataset.chain.astype(np.int64)
+    whole = (
+        isinstance(batch_size, int)
+        and batch_size >= 1
+        and bool((chain >= 0).all() and (dataset.attempt >= 0).all())
+        and bool(((dataset.cycle >= 0) & (dataset.cycle < cycles)).all())
+        and np.array_equal(dataset.index, chain * cycles + dataset.cycle)
+        and np.array_equal(np.diff(dataset.pointer), numbers[chain % len(numbers)])
+        and bool(np.isfinite(dataset.positions).all() and np.isfinite(dataset.entropy_weight).all())
+    )
+    if not whole:
+        raise JentmaxError(
+            f"{dataset.path} is damaged: its structures are not those of chains of its settings; "
+            "copy it again or generate it anew"
         )
 
 

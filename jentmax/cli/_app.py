@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jentmax._output import printable
 from jentmax.errors import JentmaxError
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def main() -> None:
     try:
         app(prog_name="jentmax")
     except JentmaxError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {printable(str(error))}\n")
         sys.exit(2)
 
 

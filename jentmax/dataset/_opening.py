@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 from jentmax._output import reason
+from jentmax.dataset._contents import attribute
 from jentmax.dataset._schema import ATTRIBUTES, FORMAT, SCHEMA, Column
 from jentmax.errors import JentmaxError
 
@@ -88,7 +89,17 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except JentmaxError:
         raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+    # MemoryError: numbers in a damaged file that say how much there is.
+    except (
+        OSError,
+        RuntimeError,
+        LookupError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        MemoryError,
+    ) as error:
         raise JentmaxError(
             f"{path} is truncated or damaged ({reason(error)}); copy it again or generate it anew"
         ) from error
@@ -96,13 +107,14 @@ def reading(path: Path) -> Iterator[None]:
 
 def check_format(path: Path, file: h5py.File) -> None:
     """Raise a JentmaxError if an HDF5 file is no data set of the schema known here."""
-    if text(file.attrs.get("format")) != FORMAT:
+    name = attribute(file, "format") if "format" in file.attrs else None
+    if text(name) != FORMAT:
         raise JentmaxError(
             f"{path} is HDF5 but no jentmax data set: its attribute 'format' is "
-            f"{file.attrs.get('format')!r}, must be {FORMAT!r}; give a file that "
-            "jentmax generate or jentmax describe wrote"
+            f"{name!r}, must be {FORMAT!r}; give a file that jentmax generate or jentmax describe "
+            "wrote"
         )
-    if (schema := file.attrs.get("schema")) != SCHEMA:
+    if (schema := attribute(file, "schema")) != SCHEMA:
         raise JentmaxError(
             f"{path} has schema {schema}, this jentmax reads {SCHEMA}; "
             "use the jentmax that wrote it, or a newer one"
@@ -120,6 +132,17 @@ def check_column(path: Path, name: str, dataset: h5py.Dataset, column: Column) -
         raise JentmaxError(
             f"{path}: {name} is {dataset!r}, must be {column.dtype} with rows of shape "
             f"{column.shape}; generate the data set anew"
+        )
+
+
+def check_numbers(path: Path, numbers: np.ndarray) -> None:
+    """Raise a JentmaxError if there are atomic numbers of no element."""
+    from ase.data import chemical_symbols
+
+    if len(wrong := numbers[(numbers < 0) | (numbers >= len(chemical_symbols))]):
+        raise JentmaxError(
+            f"{path} is damaged: an atomic number is {wrong[0]}, must be from 0 to "
+            f"{len(chemical_symbols) - 1}; copy it again or generate it anew"
         )
 
 

@@ -14,11 +14,24 @@ from typing import TYPE_CHECKING, overload
 import h5py
 import numpy as np
 
-from jentmax.dataset._opening import check_column, check_format, open_file, reading, text
+from jentmax.dataset._contents import attribute, check_memory, check_sizes, has
+from jentmax.dataset._opening import (
+    check_column,
+    check_format,
+    check_numbers,
+    open_file,
+    reading,
+    text,
+)
 from jentmax.dataset._rows import Rows
 from jentmax.dataset._schema import (
+    ATTRIBUTES,
+    KINDS,
     POINTER,
+    SCALING,
+    STATUSES,
     STRUCTURE_COLUMNS,
+    Column,
     atom_columns,
     column_of,
     required_columns,
@@ -88,7 +101,7 @@ class Dataset:
                 self._read_header(file)
                 # The writer extends the pointer last and it is read first: the structures it
                 # counts are whole in all other columns, whatever is appended meanwhile.
-                self._stored_pointer = column_of(file, "structures/pointer")[:]
+                self._stored_pointer = self._whole(file, "structures/pointer", POINTER)
                 self._check_columns(file)
                 self._read_order(file)
         except BaseException:
@@ -253,32 +266,44 @@ class Dataset:
 
     def _read_header(self, file: h5py.File) -> None:
         check_format(self.path, file)
-        attributes = file.attrs
-        self.kind = text(attributes["kind"])
-        self.status = text(attributes["status"])
-        self.quarantined = int(text(attributes["quarantined"]))
-        self.rejected = int(text(attributes["rejected"]))
-        self.settings = text(attributes["settings"])
-        self.seed = int(text(attributes["seed"]))
-        self.versions: dict[str, str] = json.loads(text(attributes["versions"]))
-        self.device = text(attributes["device"])
-        self.created = text(attributes["created"])
-        self.scale = column_of(file, "scaling/scale")[:]
-        self.shift = column_of(file, "scaling/shift")[:]
+        told = {name: text(attribute(file, name)) for name in ATTRIBUTES}
+        self.kind, self.status = told["kind"], told["status"]
+        for name, allowed in (("kind", KINDS), ("status", STATUSES)):
+            if told[name] not in allowed:
+                raise ValueError(f"attribute {name} is {told[name]!r}")
+        self.quarantined, self.rejected = int(told["quarantined"]), int(told["rejected"])
+        self.settings = told["settings"]
+        self.seed = int(told["seed"])
+        self.versions: dict[str, str] = json.loads(told["versions"])
+        if not isinstance(self.versions, dict):
+            raise ValueError("attribute versions is no table")
+        self.device, self.created = told["device"], told["created"]
+        self.scale = self._whole(file, "scaling/scale", SCALING)
+        self.shift = self._whole(file, "scaling/shift", SCALING)
+        if len(self.scale) != len(self.shift):
+            raise ValueError("scaling/scale and scaling/shift differ in length")
+
+    def _whole(self, file: h5py.File, name: str, column: Column) -> np.ndarray:
+        """All of a column that is read before the others are looked at."""
+        dataset = column_of(file, name)
+        check_column(self.path, name, dataset, column)
+        check_sizes(file, [name])
+        return dataset[:]
 
     def _check_columns(self, file: h5py.File) -> None:
-        self.columns = tuple(name for name in STRUCTURE_COLUMNS if f"structures/{name}" in file)
+        self.columns = tuple(name for name in STRUCTURE_COLUMNS if has(file, f"structures/{name}"))
         names = {*self.columns, *required_columns(self.kind)}
         needed = {f"structures/{name}": STRUCTURE_COLUMNS[name] for name in names}
         needed["structures/pointer"] = POINTER
         needed |= {f"atoms/{n}": column for n, column in atom_columns(len(self.scale)).items()}
-        if missing := sorted(name for name in needed if name not in file):
+        if missing := sorted(name for name in needed if not has(file, name)):
             raise JentmaxError(
                 f"{self.path} lacks {', '.join(missing)}, which a {self.kind} data set must have; "
                 "generate it anew"
             )
         for name, column in needed.items():
             check_column(self.path, name, column_of(file, name), column)
+        check_sizes(file, needed)
 
     def _read_order(self, file: h5py.File) -> None:
         """How many structures there are, where their atoms are, and their order."""
@@ -287,9 +312,9 @@ class Dataset:
         lengths = [len(column_of(file, f"structures/{name}")) for name in self.columns]
         self._atom_datasets = {name: column_of(file, f"atoms/{name}") for name in atom_columns(0)}
         if (
-            n < 0
+            n < 1
             or pointer[0] != 0
-            or (np.diff(pointer) < 1).any()
+            or (pointer[1:] <= pointer[:-1]).any()
             or min(lengths) < n
             or min(len(dataset) for dataset in self._atom_datasets.values()) < pointer[-1]
         ):
@@ -309,14 +334,19 @@ class Dataset:
                     f"{', '.join(self.columns)}"
                 )
             with self._reading() as file:
-                values = column_of(file, f"structures/{name}")[: len(self)]
+                column = column_of(file, f"structures/{name}")
+                check_memory(file, column, len(self))
+                values = column[: len(self)]
             self._keep(name, values[self._order])
         return self._cache[name]
 
     def _atom_column(self, name: str) -> np.ndarray:
         if name not in self._cache:
-            with self._reading():
+            with self._reading() as file:
+                check_memory(file, self._atom_datasets[name], self._stored_pointer[-1])
                 values = self._atom_datasets[name][: self._stored_pointer[-1]]
+                if name == "numbers":
+                    check_numbers(self.path, values)
             starts = self._stored_pointer[:-1][self._order]
             # Atom a of the sorted structures lies where its structure starts, plus its place in it.
             places = np.arange(len(values)) - np.repeat(self.pointer[:-1], np.diff(self.pointer))
@@ -333,6 +363,7 @@ class Dataset:
         start, end = self._stored_pointer[self._order[k] :][:2]
         with self._reading():
             values = {name: dataset[start:end] for name, dataset in self._atom_datasets.items()}
+        check_numbers(self.path, values["numbers"])
         periodic = self.periodic[k].astype(bool)
         atoms = Atoms(values["numbers"], values["positions"], cell=self.cells[k], pbc=periodic)
         atoms.set_array("descriptors", values["descriptors"])
