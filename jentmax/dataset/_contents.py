@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+import struct
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
 
 import h5py
 
@@ -20,6 +22,10 @@ _FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FL
 
 _PACKED = 1032
 """Bytes that gzip can make of one, at most (https://zlib.net/zlib_tech.html)."""
+
+
+_HEAP_OBJECT = struct.Struct("<H6xQ")
+"""Head of a text in a heap: its number there, and its length."""
 
 
 def has(file: h5py.File, name: str) -> bool:
@@ -126,3 +132,54 @@ def attribute(file: h5py.File, name: str) -> object:
             f"{found.dtype}, must be one text or number; generate it anew"
         )
     return file.attrs[name]
+
+
+def check_heaps(file: h5py.File) -> None:
+    """Refuse damage in the heaps that hold texts of any length, over which HDF5 may hang.
+
+    HDF5 keeps no checksum of a heap, and goes through the lengths that stand in it. Such texts are
+    in data sets of other writers; those of fixed length need no heap.
+
+    Raises:
+        JentmaxError: lengths in a heap do not fit it.
+    """
+    types = [file.attrs.get_id(name).dtype for name in file.attrs]
+    if not any(dtype.kind == "O" for dtype in types):
+        return
+    with open(file.filename, "rb") as stream:
+        for place in _places(stream, b"GCOL\x01"):
+            stream.seek(place + 8)
+            size = int.from_bytes(stream.read(8), "little")
+            # HDF5 itself refuses other sizes.
+            if 4096 <= size <= os.path.getsize(file.filename) - place:
+                _check_heap(file.filename, stream.read(size - 16))
+
+
+def _places(stream: BinaryIO, signature: bytes) -> Iterator[int]:
+    """Where a signature stands in a file."""
+    start, overlap = 0, len(signature) - 1
+    while len(block := _block(stream, start)) > overlap:
+        found = block.find(signature)
+        while found >= 0:
+            yield start + found
+            found = block.find(signature, found + 1)
+        start += len(block) - overlap
+
+
+def _block(stream: BinaryIO, start: int) -> bytes:
+    stream.seek(start)
+    return stream.read(1 << 20)
+
+
+def _check_heap(path: str, objects: bytes) -> None:
+    place = 0
+    while len(objects) - place >= _HEAP_OBJECT.size:
+        number, length = _HEAP_OBJECT.unpack_from(objects, place)
+        # Number 0 is the room left, its own header included.
+        step = length if number == 0 else _HEAP_OBJECT.size + (length + 7) // 8 * 8
+        if not _HEAP_OBJECT.size <= step <= len(objects) - place:
+            raise JentmaxError(
+                f"{path} is damaged: a text in it claims {length} bytes, more than there are; copy "
+                "it again or generate it anew"
+            )
+        place += step

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from jentmax._output import reason
-from jentmax.dataset._contents import attribute
+from jentmax.dataset._contents import attribute, check_heaps
 from jentmax.dataset._schema import ATTRIBUTES, FORMAT, SCHEMA, Column
 from jentmax.errors import JentmaxError
 
@@ -107,6 +107,7 @@ def reading(path: Path) -> Iterator[None]:
 
 def check_format(path: Path, file: h5py.File) -> None:
     """Raise a JentmaxError if an HDF5 file is no data set of the schema known here."""
+    check_heaps(file)
     name = attribute(file, "format") if "format" in file.attrs else None
     if text(name) != FORMAT:
         raise JentmaxError(

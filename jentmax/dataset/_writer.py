@@ -127,16 +127,15 @@ class DatasetWriter:
             probe(partial, BOOKKEEPING + len(settings_toml.encode()) + 2 * scale.nbytes)
             try:
                 file = h5py.File(partial, "w", libver=_LAYOUT)
-                file.attrs["format"] = FORMAT  # the first, so that it stands near the start
+                file.attrs["format"] = _text(FORMAT)  # first, so that it stands near the start
                 file.attrs["schema"] = SCHEMA
-                file.attrs["kind"] = kind
-                file.attrs["created"] = datetime.datetime.now(datetime.UTC).isoformat(
-                    timespec="seconds"
-                )
+                file.attrs["kind"] = _text(kind)
+                now = datetime.datetime.now(datetime.UTC)
+                file.attrs["created"] = _text(now.isoformat(timespec="seconds"))
                 file.attrs["seed"] = seed
-                file.attrs["versions"] = json.dumps(dict(versions))
-                file.attrs["device"] = device
-                file.attrs["settings"] = settings_toml
+                file.attrs["versions"] = _text(json.dumps(dict(versions)))
+                file.attrs["device"] = _text(device)
+                file.attrs["settings"] = _text(settings_toml)
                 # These three change while others may read: fixed lengths alone can.
                 file.attrs["status"] = np.array("running", _STATUS)
                 file.attrs["quarantined"] = np.int64(0)
@@ -318,6 +317,12 @@ class DatasetWriter:
         # file that nobody can open.
         flags = h5py.h5f.ACC_RDWR | h5py.h5f.ACC_SWMR_WRITE
         self._file = h5py.File(h5py.h5f.open(os.fsencode(self.path), flags, fapl=access))
+
+
+def _text(value: str) -> np.ndarray:
+    """Text of fixed length: that of any length stands where HDF5 keeps no checksum of it."""
+    encoded = value.encode()
+    return np.array(encoded, h5py.string_dtype("utf-8", max(1, len(encoded))))
 
 
 def _create(file: h5py.File, name: str, column: Column, chunk: int) -> h5py.Dataset:
