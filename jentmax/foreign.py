@@ -112,10 +112,10 @@ def _extended_xyz(path: str, n_bytes: int) -> dict[str, Any]:
                     continue
                 break  # ASE refuses it
             left -= len(first)
-            if 2 * n_atoms > left:  # a line takes two bytes at least
+            if n_atoms < 0 or 2 * n_atoms > left:  # a line takes two bytes at least
                 raise JentmaxError(
-                    f"{path}: a structure claims {first[:40]} atoms, more than the file has room "
-                    "for; it is cut off or damaged, copy it again"
+                    f"{path}: a structure claims {first[:40]} atoms, and the file has room for up "
+                    f"to {left // 2}; it is cut off or damaged, copy it again"
                 )
             most_atoms = max(most_atoms, n_atoms)
             for _ in range(n_atoms + 1):

@@ -39,13 +39,14 @@ MEMORY = 2 << 30
 
 KINDS = {
     "complete.h5": 4,
-    "rewritten.h5": 2,
+    "rewritten.h5": 1,
+    "made-up.h5": 2,
     "running.h5": 4,
-    "set.extxyz": 4,
+    "set.extxyz": 3,
     "made-up.extxyz": 2,
     "run.toml": 2,
+    "made-up.toml": 2,
 }
-KINDS |= {"made-up.toml": 2}
 """How many of twenty cases are of each kind."""
 
 
@@ -162,6 +163,18 @@ def mutated(content: bytes, rng: np.random.Generator) -> bytes:
             case 8 if rng.random() < 0.3:
                 del damaged[place:]
     return bytes(damaged)
+
+
+def misdescribed(content: bytes, rng: np.random.Generator) -> bytes:
+    """An HDF5 file whose description of one of its objects is damaged, checksums made to fit."""
+    damaged = bytearray(content)
+    headers = [found.start() for found in re.finditer(rb"OHDR|FRHP|FADB|EAHD|EADB|BTHD", content)]
+    for _ in range(int(rng.integers(1, 3))):
+        place = int(rng.choice(headers)) + int(rng.integers(6, 300))
+        damaged[place : place + 1] = bytes(
+            [int(rng.choice([0, 1, 2, 127, 255, rng.integers(256)]))]
+        )
+    return with_checksums(bytes(damaged))
 
 
 def with_checksums(content: bytes) -> bytes:
@@ -310,6 +323,54 @@ def made_up_toml(rng: np.random.Generator) -> bytes:
     return "\n".join(lines).encode()
 
 
+ATTRIBUTES = ["", "x", "\x1b[31m", "generated", "[" * 5000, '{"a": 1}', "[1]", "-5", 0, -1, 2**62]
+ATTRIBUTES += [1.5, np.nan, [1, 2], np.array(b"x\xff"), h5py.Empty("f"), "run = 1"]
+ATTRIBUTES += ["[run]\nbatch_size = 4\n", "a = " + "9" * 5000]
+NUMBERS_AT_ENDS = [0, -1, 1, 5, 2**62, -(2**62), np.nan, np.inf, 1e300, 127, 300]
+
+
+def made_up_data_set(content: bytes, rng: np.random.Generator) -> bytes:
+    """A data set, some of whose attributes and columns hold something else."""
+    stream = io.BytesIO(content)
+    with h5py.File(stream, "r+") as file:
+        columns = [f"{group}/{name}" for group in file for name in file[group]]
+        for _ in range(int(rng.integers(1, 4))):
+            if rng.random() < 0.4:
+                name = str(rng.choice(list(file.attrs)))
+                file.attrs[name] = ATTRIBUTES[int(rng.integers(len(ATTRIBUTES)))]
+            else:
+                name = columns.pop(int(rng.integers(len(columns))))
+                _replace_column(file, name, rng)
+    return stream.getvalue()
+
+
+def _replace_column(file: h5py.File, name: str, rng: np.random.Generator) -> None:
+    values = file[name][()]
+    del file[name]
+    match rng.integers(9):
+        case 0 | 1:
+            place = tuple(rng.integers(values.shape))
+            with contextlib.suppress(ValueError, OverflowError):
+                values[place] = NUMBERS_AT_ENDS[int(rng.integers(len(NUMBERS_AT_ENDS)))]
+            file[name] = values
+        case 2:
+            file[name] = values[: int(rng.integers(len(values) + 1))]
+        case 3:
+            kind = str(rng.choice(["int8", "uint64", "float16", "float32", "S3", "int64"]))
+            file[name] = values.astype(kind)
+        case 4:
+            file[name] = values[..., None]
+        case 5:
+            file[name] = np.zeros(values.shape, [("a", "f8"), ("b", "i4")])
+        case 6:
+            file[name] = h5py.SoftLink("/atoms/positions")
+        case 7:
+            file[name] = h5py.ExternalLink("/etc/passwd", "/x")
+        case 8:
+            shape = tuple(10 ** int(rng.integers(0, 8)) for _ in values.shape)
+            file.create_dataset(name, shape, values.dtype, chunks=tuple(min(n, 99) for n in shape))
+
+
 def case_of(number: int, seed: int, good: dict[str, bytes]) -> tuple[str, bytes]:
     """Kind and content of a case."""
     rng = np.random.default_rng([seed, number])
@@ -318,8 +379,14 @@ def case_of(number: int, seed: int, good: dict[str, bytes]) -> tuple[str, bytes]
         return kind, made_up_xyz(rng)
     if kind == "made-up.toml":
         return kind, made_up_toml(rng)
+    if kind == "made-up.h5":
+        return kind, made_up_data_set(good["complete.h5"], rng)
     # The space that is reserved in running files would take most of the mutations.
-    content = mutated(good[kind].rstrip(b"\0"), rng)
+    content = good[kind].rstrip(b"\0")
+    if kind.endswith(".h5") and rng.random() < 0.4:
+        content = misdescribed(content, rng)
+    else:
+        content = mutated(content, rng)
     if rng.random() < 0.9:
         content = content.ljust(len(good[kind]), b"\0")
     if kind.endswith(".h5") and rng.random() < 0.5:
