@@ -32,6 +32,7 @@ def read_atoms(path: str | os.PathLike[str]) -> list[Atoms]:
         JentmaxError: ASE cannot read it, there is nothing in it, or it must not be read: its format
             reaches elsewhere, or its numbers claim more than is there.
     """
+    import ase
     import ase.io
     from ase.io.formats import filetype
 
@@ -60,7 +61,7 @@ def read_atoms(path: str | os.PathLike[str]) -> list[Atoms]:
             f"{text}: ASE cannot read it ({why}); give a file of a format that ASE knows, such as "
             "extended XYZ"
         ) from None
-    if not isinstance(structures, list) or not structures:
+    if not structures or not all(isinstance(atoms, ase.Atoms) for atoms in structures):
         raise JentmaxError(f"{text}: no structures in it; give a file with at least one")
     return structures
 

@@ -350,7 +350,7 @@ def _replace_column(file: h5py.File, name: str, rng: np.random.Generator) -> Non
     match rng.integers(9):
         case 0 | 1:
             place = tuple(rng.integers(values.shape))
-            with contextlib.suppress(ValueError, OverflowError):
+            with contextlib.suppress(ValueError, OverflowError), np.errstate(all="ignore"):
                 values[place] = NUMBERS_AT_ENDS[int(rng.integers(len(NUMBERS_AT_ENDS)))]
             file[name] = values
         case 2:
