@@ -132,4 +132,10 @@ def _refuse_damaged(dataset: Dataset, settings: Settings, batch_size: object) ->
 
 
 def _shown(value: object) -> str:
-    return "absent" if value is None else repr(value)
+    if value is None:
+        return "absent"
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of thousands of digits
+        return "a number of very many digits"
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -439,3 +439,25 @@ def test_runs_do_not_go_on_with_structures_that_they_did_not_make(name, value):
     edit(path, change)
     with pytest.raises(JentmaxError, match="are not those of chains of its settings"):
         Earlier(path, settings, False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a = " + "[" * 5000,
+        "a = " + "9" * 5000,
+        "run = 1",
+        "[run]\nseed = 0x" + "f" * 5000,
+        "[run]\nseed = " + "[" * 90 + "]" * 90,
+        f"[run]\noutput = '{CLEAR_SCREEN}'",
+    ],
+)
+def test_settings_that_are_hard_to_read(call, text):
+    Path("run.toml").write_text(text)
+    code, _, errors = call("config check run.toml")
+    assert (code, errors.startswith("error: run.toml: ")) == (2, True), errors
+    with DatasetWriter.create("set.h5", **HEADER | {"settings_toml": text}) as writer:
+        writer.append(BATCHES[0])
+    code, _, errors = call("generate --output set.h5 --resume")
+    assert (code, errors.startswith("error: ")) == (2, True), errors
+    assert "\x1b" not in errors
