@@ -61,9 +61,10 @@ def read_atoms(path: str | os.PathLike[str]) -> list[Atoms]:
             f"{text}: ASE cannot read it ({why}); give a file of a format that ASE knows, such as "
             "extended XYZ"
         ) from None
-    if not structures or not all(isinstance(atoms, ase.Atoms) for atoms in structures):
+    whole = isinstance(structures, list) and all(isinstance(one, ase.Atoms) for one in structures)
+    if not whole or not structures:
         raise JentmaxError(f"{text}: no structures in it; give a file with at least one")
-    return structures
+    return list(structures)
 
 
 def _unpacked_bytes(path: str) -> int:

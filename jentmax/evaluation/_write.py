@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jentmax import plotting
-from jentmax._output import printable, writing
+from jentmax._output import writing
 from jentmax.config.settings import OwnCode
 from jentmax.errors import JentmaxError
 from jentmax.evaluation import _store
@@ -123,7 +123,7 @@ def _fill(folder: Path, evaluation: Evaluation, report: Report) -> None:
 def _facts(evaluation: Evaluation) -> dict[str, str]:
     how, given = evaluation.decompositions, evaluation.settings.descriptor
     return {
-        "sets": ", ".join(f"{one.name} ({printable(one.path)})" for one in evaluation.sets),
+        "sets": ", ".join(f"{one.name} ({one.path})" for one in evaluation.sets),
         "descriptor": f"{given.kind}, {len(evaluation.labels)} components"
         + ("" if isinstance(given, OwnCode) else f" of twojmax = {given.twojmax}")
         + f", cutoff {evaluation.cutoff:g} Å",
