@@ -64,7 +64,7 @@ def read_atoms(path: str | os.PathLike[str]) -> list[Atoms]:
     whole = isinstance(structures, list) and all(isinstance(one, ase.Atoms) for one in structures)
     if not whole or not structures:
         raise JentmaxError(f"{text}: no structures in it; give a file with at least one")
-    return list(structures)
+    return structures  # pyright: ignore[reportReturnType]
 
 
 def _unpacked_bytes(path: str) -> int:
