@@ -64,6 +64,18 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
+def printable(text: str) -> str:
+    """Text from a file, with what would do something to a terminal written as its escape.
+
+    >>> print(printable("W\x1b[2J"))
+    W\\x1b[2J
+    """
+    return "".join(
+        letter if letter.isprintable() or letter in "\n\t" else ascii(letter)[1:-1]
+        for letter in text
+    )
+
+
 def reason(error: BaseException | None) -> str:
     """Why the system refused, in a few words; h5py buries it in a long message."""
     number = getattr(error, "errno", None)

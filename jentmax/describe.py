@@ -43,6 +43,12 @@ _PAIRS_AT_ONCE = 2**18
 _AHEAD = 4
 """How many times as many are found meanwhile: about as long as a program compiles."""
 
+_FARTHEST = 1e6
+"""Å from the origin that an atom may be; at some more the search for neighbours crashes."""
+
+_MOST_IMAGES = 100_000
+"""Periodic images of a cell that are searched for neighbours, some ms for each atom."""
+
 _FORMAT = 1
 """Of cached descriptions; to be raised whenever the same input gives something else."""
 
@@ -217,6 +223,15 @@ def _check(structures: Structures, symbols: Sequence[str], cutoff: float) -> Non
             f"{json.dumps(symbols)}; name all species, for example "
             f"--set 'system.species={json.dumps([*symbols, *unknown])}'"
         )
+    far = np.abs(structures.positions).max(axis=1, initial=0) > _FARTHEST
+    wide = np.abs(structures.cells).max(axis=(1, 2), initial=0) > _FARTHEST
+    if far.any() or wide.any():
+        k = int(np.searchsorted(structures.pointer, np.argmax(far), side="right")) - 1
+        k = k if far.any() else int(np.argmax(wide))
+        raise JentmaxError(
+            f"structure {k}: a position or a lattice vector is longer than {_FARTHEST:g} Å; "
+            "correct or remove the structure"
+        )
     periods = structures.cells * structures.periodic[:, :, None]
     flat = np.linalg.matrix_rank(periods) < structures.periodic.sum(axis=1)
     if flat.any():
@@ -225,6 +240,16 @@ def _check(structures: Structures, symbols: Sequence[str], cutoff: float) -> Non
             f"structure {k}: cell = {structures.cells[k].tolist()} is flat along a periodic "
             "direction; give three independent lattice vectors, or set pbc false where there is "
             "no period"
+        )
+    # Distances of the lattice planes; 0 in their inverse where there is no period.
+    inverse_heights = np.linalg.norm(np.linalg.pinv(periods), axis=1)
+    images = np.prod(2 * np.ceil(cutoff * inverse_heights) + 1, axis=1)
+    if (images > _MOST_IMAGES).any():
+        k = int(np.argmax(images > _MOST_IMAGES))
+        raise JentmaxError(
+            f"structure {k}: cell = {structures.cells[k].tolist()} is so thin that {images[k]:.3g} "
+            f"images of it lie within descriptor.cutoff, {cutoff:g} Å; at most {_MOST_IMAGES} are "
+            "allowed: correct the cell, or lower descriptor.cutoff"
         )
     bulk = structures.periodic.all(axis=1)
     volumes = np.where(bulk, np.abs(np.linalg.det(structures.cells)), np.inf)

@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jentmax._output import refuse_existing, writing
+import numpy as np
+
+from jentmax._output import printable, refuse_existing, writing
 from jentmax.dataset import Dataset
 from jentmax.errors import JentmaxError
 
@@ -120,6 +122,11 @@ def _write_folder(target: Path, structures: list[Atoms], name: str, overwrite: b
     files: dict[str, Atoms] = {}
     for k, atoms in enumerate(structures):
         number = atoms.info.get("selection_rank", atoms.info.get("jentmax_index", k))
+        if not isinstance(number, int | np.integer) or number < 0:
+            raise JentmaxError(
+                f"{target}: the number of structure {k}, its selection_rank or jentmax_index, is "
+                f"{printable(repr(number))[:80]}, must be a whole number of at least 0"
+            )
         files[f"{stem}_{number:05d}{ending}"] = atoms
     if len(files) != len(structures):
         raise JentmaxError(f"{target}: several structures have the same jentmax_index")

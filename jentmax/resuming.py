@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from jentmax.chains import Chain, first_chain, random_start
-from jentmax.config import Settings, to_toml
+from jentmax.config import Settings, parsed, to_toml
 from jentmax.dataset import Dataset, differences
 from jentmax.errors import JentmaxError
 from jentmax.progress import Counter
@@ -41,7 +40,7 @@ class Earlier:
         Raises:
             JentmaxError: if it is no data set of these settings; with all that differs.
         """
-        self.dataset = dataset = Dataset(path)
+        self.dataset = dataset = Dataset(path, may_be_empty=True)
         if dataset.kind != "generated":
             raise JentmaxError(
                 f"{path} is a {dataset.kind} data set; jentmax generate goes on with what it wrote"
@@ -49,7 +48,12 @@ class Earlier:
         _refuse_others(path, dataset.settings, to_toml(settings), extend)
         own = share.path(path)
         self.own = dataset if own == path else Dataset(own) if own.exists() else None
-        self.batch_size: int = tomllib.loads(dataset.settings)["run"]["batch_size"]
+        stored = parsed(dataset.settings, f"settings of {path}")
+        self.batch_size: int = stored["run"].get("batch_size", 0)
+        with Dataset(
+            path, may_be_empty=True
+        ) as whole:  # all positions are in memory for as long as this is
+            _refuse_damaged(whole, settings, self.batch_size)
         self.scaling = Scaling(dataset.shift, dataset.scale)
         # By ascending index: the last one of a chain is its latest.
         self._latest = {int(chain): place for place, chain in enumerate(dataset.chain)}
@@ -113,7 +117,9 @@ class Earlier:
             return place is None or bool(data.cycle[place] + 1 < asked)
 
         left = {n_atoms: list(filter(is_left, of_a_kind)) for n_atoms, of_a_kind in numbers.items()}
-        with Dataset(data.path) as whole:  # all positions are in memory for as long as this is
+        with Dataset(
+            data.path, may_be_empty=True
+        ) as whole:  # all positions are in memory for as long as this is
             for number in itertools.chain(*left.values()):
                 if (place := self._latest.get(number)) is not None:
                     atoms = slice(whole.pointer[place], whole.pointer[place + 1])
@@ -140,7 +146,8 @@ def _refuse_others(path: Path, stored: str, given: str, extend: bool) -> None:
     for (section, key), (old, new) in differences(stored, given).items():
         if (section, key, new) == ("run", "batch_size", "auto"):
             continue
-        if (section, key) == ("run", "structures") and extend and new > old:
+        larger = isinstance(old, int) and isinstance(new, int) and new > old
+        if (section, key) == ("run", "structures") and extend and larger:
             continue
         differing.append(f"{section}.{key} is {_shown(new)}, was {_shown(old)}")
     if differing:
@@ -157,5 +164,31 @@ def _refuse_others(path: Path, stored: str, given: str, extend: bool) -> None:
         )
 
 
+def _refuse_damaged(dataset: Dataset, settings: Settings, batch_size: object) -> None:
+    """Refuse structures that no chain of these settings gives."""
+    numbers = np.array(settings.system.atom_counts())
+    cycles, chain = settings.run.cycles_per_chain, dataset.chain.astype(np.int64)
+    whole = (
+        isinstance(batch_size, int)
+        and batch_size >= 1
+        and bool((chain >= 0).all() and (dataset.attempt >= 0).all())
+        and bool(((dataset.cycle >= 0) & (dataset.cycle < cycles)).all())
+        and np.array_equal(dataset.index, chain * cycles + dataset.cycle)
+        and np.array_equal(np.diff(dataset.pointer), numbers[chain % len(numbers)])
+        and bool(np.isfinite(dataset.positions).all() and np.isfinite(dataset.entropy_weight).all())
+    )
+    if not whole:
+        raise JentmaxError(
+            f"{dataset.path} is damaged: its structures are not those of chains of its settings; "
+            "copy it again or generate it anew"
+        )
+
+
 def _shown(value: object) -> str:
-    return "absent" if value is None else repr(value)
+    if value is None:
+        return "absent"
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of thousands of digits
+        return "a number of very many digits"
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -89,7 +89,7 @@ def refuse_unasked(path: Path, share: Share, *, overwrite: bool, going_on: bool)
         name for (index, n), name in shards.items() if n != share.count or index == share.index
     ]
     if not found and path.exists():
-        with Dataset(path) as dataset:
+        with Dataset(path, may_be_empty=True) as dataset:
             # Others of this run may have begun.
             found = [path] if dataset.n_files == 1 and len(dataset) else []
     if found:
@@ -119,7 +119,9 @@ def begin_writing(
     if share == ALONE:
         writer = begin(path, overwrite=overwrite or earlier is not None)
         if earlier:
-            with Dataset(path) as whole:  # and not in memory for as long as the run is
+            with Dataset(
+                path, may_be_empty=True
+            ) as whole:  # and not in memory for as long as the run is
                 writer.copy(whole, n_rows)
             _remove_shards(path)
         return writer
@@ -201,7 +203,7 @@ def _have_in_common(begin: Begin, path: Path, writer: DatasetWriter) -> None:
     Several may do so at once: each puts a whole file in its place, and all are the same.
     """
     if path.exists():
-        with Dataset(path, shards=False) as common:
+        with Dataset(path, shards=False, may_be_empty=True) as common:
             check_sibling(common, writer)
             if n_asked(common.settings) >= n_asked(writer.settings):
                 return

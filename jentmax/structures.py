@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jentmax._output import printable
 from jentmax.dataset import Dataset
 from jentmax.errors import JentmaxError
+from jentmax.foreign import read_atoms
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -63,6 +65,15 @@ class Structures:
                     f"structure {k}: {name}[{row - first[k]}] = {values[row].tolist()}, must be "
                     "three finite numbers in Å; correct or remove the structure"
                 )
+        from ase.data import chemical_symbols
+
+        if (foreign := (self.numbers < 0) | (self.numbers >= len(chemical_symbols))).any():
+            row = int(np.argmax(foreign))
+            k = int(np.searchsorted(self.pointer, row, side="right")) - 1
+            raise JentmaxError(
+                f"structure {k}: the atomic number of atom {row - self.pointer[k]} is "
+                f"{self.numbers[row]}, of no element; correct or remove the structure"
+            )
 
     @classmethod
     def from_atoms(cls, structures: Sequence[Atoms]) -> Structures:
@@ -78,7 +89,7 @@ class Structures:
         cells = np.array([atoms.cell.array for atoms in structures]).reshape(-1, 3, 3)
         periodic = np.array([atoms.pbc for atoms in structures], bool).reshape(-1, 3)
         pointer = np.concatenate([[0], np.cumsum(counts, dtype=int)])
-        groups = [str(atoms.info.get("config_type", "")) for atoms in structures]
+        groups = [printable(str(atoms.info.get("config_type", ""))) for atoms in structures]
         flags = [atoms.info.get("duplicate") for atoms in structures]
         if all(isinstance(flag, bool | np.bool_) for flag in flags):
             duplicate = np.array(flags, bool)
@@ -178,7 +189,7 @@ def read_structures(path: str | os.PathLike[str]) -> Structures:
     if not os.path.exists(text):
         raise JentmaxError(f"{text}: no such file; give one that ASE reads, or a data set")
     try:
-        return _of_dataset(text) if h5py.is_hdf5(text) else Structures.from_atoms(_by_ase(text))
+        return _of_dataset(text) if h5py.is_hdf5(text) else Structures.from_atoms(read_atoms(text))
     except JentmaxError as error:
         if str(error).startswith("structure "):
             raise JentmaxError(f"{text}, {error}") from None
@@ -195,18 +206,3 @@ def _of_dataset(path: str) -> Structures:
             dataset.pointer,
         )
     return Structures(*arrays, np.zeros(len(dataset), "U1"), repeats(*arrays))
-
-
-def _by_ase(path: str) -> list[Atoms]:
-    import ase.io
-
-    try:
-        structures = ase.io.read(path, index=":")
-    except Exception as error:  # ASE's readers raise whatever they stumble over
-        raise JentmaxError(
-            f"{path}: ASE cannot read it ({type(error).__name__}: {error}); give a file of a "
-            "format that ASE knows, such as extended XYZ"
-        ) from None
-    if not isinstance(structures, list) or not structures:
-        raise JentmaxError(f"{path}: no structures in it; give a file with at least one")
-    return structures

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.core import TyperGroup
 
+from jentmax._output import printable
 from jentmax.errors import JentmaxError
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def main() -> None:
     try:
         app(prog_name="jentmax")
     except JentmaxError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {printable(str(error))}\n")
         sys.exit(2)
 
 

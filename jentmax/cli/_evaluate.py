@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import typer
 from typer.core import TyperCommand
 
+from jentmax._output import printable
 from jentmax.cli._app import (
     Element,
     NoCache,
@@ -182,7 +183,7 @@ def _names(paths: Sequence[str], names: Sequence[str] | None) -> tuple[str, ...]
             raise JentmaxError(f"{path} is given twice (as {first[real]}); give each set once")
         first[real] = path
     if names is None:
-        names = [Path(path).stem for path in paths]
+        names = [printable(Path(path).stem) for path in paths]
         advice = "name the sets with --names"
     else:
         advice = "give each set a name of its own"

@@ -5,6 +5,7 @@ Nothing here imports JAX; checking a file takes a fraction of a second.
 
 from jentmax.config._load import load as load
 from jentmax.config._load import loads as loads
+from jentmax.config._load import parsed as parsed
 from jentmax.config._load import to_toml as to_toml
 from jentmax.config._presets import preset_text as preset_text
 from jentmax.config._presets import presets as presets

@@ -64,17 +64,14 @@ def loads(
     Raises:
         JentmaxError: as `load`, or for a kind that names a module where it may not.
     """
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise JentmaxError(f"{label}: not TOML: {error}; correct the file there") from None
+    data = parsed(text, label)
     # A new kind first, because it discards the fields of the old one.
-    parsed = sorted(map(_override, overrides), key=lambda override: override[0][1:] != ["kind"])
+    changes = sorted(map(_override, overrides), key=lambda override: override[0][1:] != ["kind"])
     if not own_code:
-        _refuse_own_code(data, label, [path for path, _ in parsed])
+        _refuse_own_code(data, label, [path for path, _ in changes])
     if element is not None:
         data = scale_to_element(checked(data, label), element).model_dump(exclude_none=True)
-    for path, value in parsed:
+    for path, value in changes:
         _set(data, path, value)
     return checked(data, label)
 
@@ -89,6 +86,26 @@ def _refuse_own_code(data: dict[str, Any], label: str, named: Sequence[list[str]
                 "because a file says so; if you have it and trust it, name it yourself: "
                 f"--set {section}.kind={kind}"
             )
+
+
+def parsed(text: str, label: str) -> dict[str, Any]:
+    """Settings as TOML gives them, not checked.
+
+    Args:
+        text: the settings.
+        label: what to call them where something is wrong with them.
+
+    Raises:
+        JentmaxError: it is not TOML.
+    """
+    try:
+        return tomllib.loads(text)
+    except ValueError as error:  # of which TOML's own is one; another, for very long numbers
+        raise JentmaxError(f"{label}: not TOML: {error}; correct the file there") from None
+    except RecursionError:
+        raise JentmaxError(
+            f"{label}: tables or lists nested too deep; correct the file there"
+        ) from None
 
 
 def to_toml(settings: Settings) -> str:
@@ -127,7 +144,7 @@ def _override(text: str) -> tuple[list[str], Any]:
     written = written.strip()
     try:
         document = tomllib.loads(f"value = {written}")
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         if written[:1] in ("[", "{", '"', "'"):
             raise JentmaxError(
                 f'override "{text}": the value is not TOML: {error}; give a number, true, false, '

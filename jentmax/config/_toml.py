@@ -32,7 +32,10 @@ def toml_value(value: object) -> str:
         return f"{{ {entries} }}" if entries else "{}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(toml_value, value))}]"
-    return repr(value) if isinstance(value, float) else str(value)
+    try:
+        return repr(value) if isinstance(value, float) else str(value)
+    except ValueError:  # Python writes no number of thousands of digits
+        return hex(value) if isinstance(value, int) else repr(type(value))
 
 
 def toml_document(sections: Mapping[str, Mapping[str, object]]) -> str:

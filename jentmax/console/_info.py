@@ -8,6 +8,8 @@ import numpy as np
 from rich.console import Console as RichConsole
 from rich.table import Table
 
+from jentmax._output import printable
+
 if TYPE_CHECKING:
     from jentmax.dataset import Dataset
 
@@ -32,7 +34,7 @@ def print_info(dataset: Dataset) -> None:
         share = dataset.rejected / (len(dataset) + dataset.rejected)
         facts["rejected"] = f"{dataset.rejected} attempts with atoms too close, {share:.1%} of all"
     for name, value in facts.items():
-        console.print(f"{name:12} {value}", markup=False)
+        console.print(printable(f"{name:12} {value}"), markup=False)
     columns = {
         "S (nats)": "entropy",
         "V (eV)": "energy",
@@ -46,20 +48,24 @@ def print_info(dataset: Dataset) -> None:
         column.justify = "right"
     for label, name in columns.items():
         if name in dataset.columns:
-            values = getattr(dataset, name)
-            numbers = (values.mean(), values.std(), values.min(), values.max())
-            table.add_row(label, *(f"{number:.4g}" for number in numbers))
-    volumes = np.abs(np.linalg.det(dataset.cells))
+            table.add_row(label, *_spread(getattr(dataset, name)))
     if np.all(dataset.periodic):
-        density = counts / volumes
-        numbers = (density.mean(), density.std(), density.min(), density.max())
-        table.add_row("density (atoms/Å^3)", *(f"{number:.4g}" for number in numbers))
+        with np.errstate(all="ignore"):
+            density = counts / np.abs(np.linalg.det(dataset.cells))
+        table.add_row("density (atoms/Å^3)", *_spread(density))
     if table.rows:
         console.print(table)
     console.print(
-        "settings\n" + "".join(f"    {line}\n" for line in dataset.settings.splitlines()),
+        "settings\n" + "".join(f"    {printable(line)}\n" for line in dataset.settings.split("\n")),
         markup=False,
     )
+
+
+def _spread(values: np.ndarray) -> list[str]:
+    """Mean, standard deviation and ends, whatever the numbers are."""
+    with np.errstate(all="ignore"):
+        numbers = values.mean(), values.std(), values.min(), values.max()
+    return [f"{number:.4g}" for number in numbers]
 
 
 def _symbols(dataset: Dataset) -> str:

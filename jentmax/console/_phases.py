@@ -27,7 +27,7 @@ class Phases:
         """Show the bar, in a terminal."""
         if self._console.is_terminal and not self._console.quiet:
             self._bar = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 TextColumn("{task.percentage:>3.0f} %"),
                 TimeRemainingColumn(),

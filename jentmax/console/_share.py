@@ -17,7 +17,7 @@ def print_share(path: Path, share: Share) -> None:
     if not path.exists():  # no process has a structure yet
         print(f"{share}: done", flush=True)
         return
-    with Dataset(path) as dataset:
+    with Dataset(path, may_be_empty=True) as dataset:
         told = f"{share}: done; {path} has {len(dataset)} of {n_asked(dataset.settings)} structures"
         complete = dataset.status == "complete"
     if complete:

@@ -16,6 +16,7 @@ import numpy as np
 
 from jentmax._output import reason
 from jentmax.dataset._atoms import as_atoms
+from jentmax.dataset._contents import check_heaps, check_sizes
 from jentmax.dataset._opening import (
     DAMAGE,
     check_column,
@@ -166,6 +167,7 @@ def _examine(path: Path, keep_atoms: bool) -> _Found:
     with _opened(path) as (file, damage):
         _refuse_foreign(path, file)
         with reading(path, "structures/pointer"):
+            check_sizes(file, ["structures/pointer"])
             n = len(column_of(file, "structures/pointer")) - 1
         if n < 0:
             raise damaged(path, "structures/pointer is empty")
@@ -205,6 +207,8 @@ def _examine(path: Path, keep_atoms: bool) -> _Found:
 
 def _refuse_foreign(path: Path, file: h5py.File) -> None:
     """Refuse, as `Dataset` does, a file that is something else rather than damaged."""
+    with reading(path):
+        check_heaps(file)  # or HDF5 may read for ever
     try:
         foreign = "structures" not in file or file.attrs["schema"] != SCHEMA
     except DAMAGE:
@@ -243,7 +247,10 @@ def _expected(
         for name, column in STRUCTURE_COLUMNS.items()
         if name in required_columns(kind) or f"structures/{name}" in file
     }
-    return structures, atom_columns(n_features)
+    atoms = atom_columns(n_features)
+    names = [*(f"structures/{name}" for name in structures), *(f"atoms/{name}" for name in atoms)]
+    check_sizes(file, [name for name in names if _length(file, name)])
+    return structures, atoms
 
 
 def _length(file: h5py.File, name: str) -> int:

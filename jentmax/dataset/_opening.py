@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 from jentmax._output import reason
+from jentmax.dataset._contents import attribute, check_heaps
 from jentmax.dataset._schema import (
     ATTRIBUTES,
     FORMAT,
@@ -27,7 +28,16 @@ from jentmax.errors import JentmaxError
 # writing, and where it ends.
 _START = struct.Struct("<8xB2xB16xQ")
 
-DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)
+DAMAGE = (
+    OSError,
+    RuntimeError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    MemoryError,  # numbers in a damaged file say how much there is
+)
 """What h5py raises where a file is damaged."""
 
 
@@ -126,15 +136,15 @@ def reading(path: Path, column: str = "") -> Iterator[None]:
 
 def check_format(path: Path, file: h5py.File) -> None:
     """Raise a JentmaxError if an HDF5 file is no data set of the schema known here."""
-    # To get it with a default would hide that it is damaged.
-    found = file.attrs["format"] if "format" in file.attrs else None  # noqa: SIM401
-    if text(found) != FORMAT:
+    check_heaps(file)
+    name = attribute(file, "format") if "format" in file.attrs else None
+    if text(name) != FORMAT:
         raise JentmaxError(
             f"{path} is HDF5 but no jentmax data set: its attribute 'format' is "
-            f"{found!r}, must be {FORMAT!r}; give a file that "
-            "jentmax generate or jentmax describe wrote"
+            f"{name!r}, must be {FORMAT!r}; give a file that jentmax generate or jentmax describe "
+            "wrote"
         )
-    if (schema := file.attrs.get("schema")) != SCHEMA:
+    if (schema := attribute(file, "schema")) != SCHEMA:
         raise JentmaxError(
             f"{path} has schema {schema}, this jentmax reads {SCHEMA}; "
             "use the jentmax that wrote it, or a newer one"
@@ -155,3 +165,12 @@ def check_column(path: Path, name: str, dataset: h5py.Dataset, column: Column) -
             f"{path}: {name} is {dataset!r}, must be {column.dtype} with rows of shape "
             f"{column.shape}; generate the data set anew"
         )
+
+
+def check_numbers(path: Path, numbers: np.ndarray) -> None:
+    """Raise a JentmaxError if there are atomic numbers of no element."""
+    from ase.data import chemical_symbols
+
+    if len(wrong := numbers[(numbers < 0) | (numbers >= len(chemical_symbols))]):
+        allowed = f"from 0 to {len(chemical_symbols) - 1}"
+        raise damaged(path, f"an atomic number is {wrong[0]}, must be {allowed}")

@@ -10,10 +10,23 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from jentmax.dataset._opening import check_column, check_format, damaged, open_file, reading
+from jentmax.dataset._contents import attribute, check_memory, check_sizes, has
+from jentmax.dataset._opening import (
+    check_column,
+    check_format,
+    check_numbers,
+    damaged,
+    open_file,
+    reading,
+)
 from jentmax.dataset._schema import (
+    ATTRIBUTES,
+    KINDS,
     POINTER,
+    SCALING,
+    STATUSES,
     STRUCTURE_COLUMNS,
+    Column,
     atom_columns,
     column_of,
     required_columns,
@@ -45,7 +58,7 @@ class Part:
                 self._read_header(file)
                 # The writer extends the pointer last and it is read first: the structures it
                 # counts are whole in all other columns, whatever is appended meanwhile.
-                self.pointer: np.ndarray = self._read(file, "structures/pointer")
+                self.pointer: np.ndarray = self._whole(file, "structures/pointer", POINTER)
                 self._check_columns(file)
                 self._check_lengths(file)
         except BaseException:
@@ -70,7 +83,10 @@ class Part:
     def atom_column(self, name: str, rows: slice | None = None) -> np.ndarray:
         """A column with one row per atom, or some rows of it."""
         with self._reading() as file:
-            return self._read(file, f"atoms/{name}", rows or slice(self.pointer[-1]))
+            values = self._read(file, f"atoms/{name}", rows or slice(self.pointer[-1]))
+        if name == "numbers":
+            check_numbers(self.path, values)
+        return values
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[h5py.File]:
@@ -80,39 +96,54 @@ class Part:
         with reading(self.path):
             yield self._file
 
-    def _read(self, file: h5py.File, name: str, rows: slice = slice(None)) -> np.ndarray:
+    def _read(self, file: h5py.File, name: str, rows: slice) -> np.ndarray:
         """Some rows of a column."""
         with reading(self.path, name):
-            return column_of(file, name)[rows]
+            dataset = column_of(file, name)
+            check_memory(file, dataset, rows.stop - (rows.start or 0))
+            return dataset[rows]
+
+    def _whole(self, file: h5py.File, name: str, column: Column) -> np.ndarray:
+        """All of a column that is read before the others are looked at."""
+        with reading(self.path, name):
+            dataset = column_of(file, name)
+            check_column(self.path, name, dataset, column)
+            check_sizes(file, [name])
+            return dataset[:]
 
     def _read_header(self, file: h5py.File) -> None:
         check_format(self.path, file)
-        attributes = file.attrs
-        self.kind = text(attributes["kind"])
-        self.status = text(attributes["status"])
-        self.quarantined = int(text(attributes["quarantined"]))
-        self.rejected = int(text(attributes["rejected"]))
-        self.settings = text(attributes["settings"])
-        self.seed = int(text(attributes["seed"]))
-        self.versions: dict[str, str] = json.loads(text(attributes["versions"]))
-        self.device = text(attributes["device"])
-        self.created = text(attributes["created"])
-        self.scale: np.ndarray = self._read(file, "scaling/scale")
-        self.shift: np.ndarray = self._read(file, "scaling/shift")
+        told = {name: text(attribute(file, name)) for name in ATTRIBUTES}
+        self.kind, self.status = told["kind"], told["status"]
+        for name, allowed in (("kind", KINDS), ("status", STATUSES)):
+            if told[name] not in allowed:
+                raise ValueError(f"attribute {name} is {told[name]!r}")
+        self.quarantined, self.rejected = int(told["quarantined"]), int(told["rejected"])
+        self.settings = told["settings"]
+        self.seed = int(told["seed"])
+        self.versions: dict[str, str] = json.loads(told["versions"])
+        if not isinstance(self.versions, dict):
+            raise ValueError("attribute versions is no table")
+        self.device, self.created = told["device"], told["created"]
+        self.scale: np.ndarray = self._whole(file, "scaling/scale", SCALING)
+        self.shift: np.ndarray = self._whole(file, "scaling/shift", SCALING)
+        if len(self.scale) != len(self.shift):
+            raise ValueError("scaling/scale and scaling/shift differ in length")
 
     def _check_columns(self, file: h5py.File) -> None:
-        self.columns = tuple(name for name in STRUCTURE_COLUMNS if f"structures/{name}" in file)
+        self.columns = tuple(name for name in STRUCTURE_COLUMNS if has(file, f"structures/{name}"))
         names = {*self.columns, *required_columns(self.kind)}
         needed = {f"structures/{name}": STRUCTURE_COLUMNS[name] for name in names}
         needed["structures/pointer"] = POINTER
         needed |= {f"atoms/{n}": column for n, column in atom_columns(len(self.scale)).items()}
-        if missing := sorted(name for name in needed if name not in file):
+        if missing := sorted(name for name in needed if not has(file, name)):
             raise JentmaxError(
                 f"{self.path} lacks {', '.join(missing)}, which a {self.kind} data set must have; "
                 "generate it anew"
             )
         for name, column in needed.items():
             check_column(self.path, name, column_of(file, name), column)
+        check_sizes(file, needed)
 
     def _check_lengths(self, file: h5py.File) -> None:
         """Whether the columns have as many rows as the pointer says."""
@@ -122,7 +153,7 @@ class Part:
         if (
             len(self) < 0
             or pointer[0] != 0
-            or (np.diff(pointer) < 1).any()
+            or (pointer[1:] <= pointer[:-1]).any()  # their difference may wrap around
             or min(lengths) < len(self)
             or min(atom_lengths) < pointer[-1]
         ):

@@ -55,15 +55,18 @@ class Dataset:
         pointer: atoms of structure k are ``pointer[k]:pointer[k + 1]``, shape (n + 1,).
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, shards: bool = True) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, shards: bool = True, may_be_empty: bool = False
+    ) -> None:
         """Open a file.
 
         Args:
             path: of the file.
             shards: whether to read what several processes have written beside it too.
+            may_be_empty: whether there may be no structures, as when processes begin a set.
 
         Raises:
-            JentmaxError: there is none, or it is no data set, truncated or damaged.
+            JentmaxError: there is none, or it is no data set, empty, truncated or damaged.
         """
         self.path = Path(path)
         self._cache: dict[str, np.ndarray] = {}
@@ -71,6 +74,11 @@ class Dataset:
         try:
             self._read_header()
             self._read_order()
+            if not len(self) and not may_be_empty:
+                raise JentmaxError(
+                    f"{self.path} has no structures; if processes are at work on it, wait for the "
+                    "first ones"
+                )
         except BaseException:
             self.close()
             raise

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import zlib
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import h5py
+
+from jentmax.dataset._contents import column_of as column_of
 
 FORMAT = "jentmax"
 SCHEMA = 1
@@ -15,6 +17,8 @@ ATTRIBUTES = (*FIXED_ATTRIBUTES, "checksum", "status", "quarantined", "rejected"
 
 Kind = Literal["generated", "described"]
 Status = Literal["running", "complete"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 class Column(NamedTuple):
@@ -46,6 +50,8 @@ REQUIRED_STRUCTURE_COLUMNS = ("index", "cell", "periodic")
 
 POINTER = Column("int64", (), "1")
 
+SCALING = Column("float64", (), "1")
+
 
 def atom_columns(n_features: int) -> dict[str, Column]:
     """Columns with one row per atom."""
@@ -59,18 +65,6 @@ def atom_columns(n_features: int) -> dict[str, Column]:
 def required_columns(kind: str) -> tuple[str, ...]:
     """Per-structure columns that a file of this kind must have."""
     return tuple(STRUCTURE_COLUMNS) if kind == "generated" else REQUIRED_STRUCTURE_COLUMNS
-
-
-def column_of(file: h5py.File, name: str) -> h5py.Dataset:
-    """One dataset of the file.
-
-    Raises:
-        KeyError: the file has no such dataset.
-    """
-    dataset = file[name]
-    if not isinstance(dataset, h5py.Dataset):
-        raise KeyError(f"{name} is not a dataset")
-    return dataset
 
 
 def attributes_checksum(file: h5py.File) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import sys
-import tomllib
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -103,8 +102,15 @@ def _allow_open(n_files: int) -> None:
 
 
 def n_asked(settings: str) -> int:
-    """How many structures settings, as TOML, ask for."""
-    return tomllib.loads(settings)["run"]["structures"]
+    """How many structures settings, as TOML, ask for.
+
+    Raises:
+        JentmaxError: if they do not say.
+    """
+    asked = _fields(settings).get(("run", "structures"))
+    if not isinstance(asked, int):
+        raise JentmaxError(f"settings of the data set: run.structures is {asked!r}, no number")
+    return asked
 
 
 def differences(stored: str, given: str) -> dict[tuple[str, str], tuple[Any, Any]]:
@@ -116,16 +122,30 @@ def differences(stored: str, given: str) -> dict[tuple[str, str], tuple[Any, Any
 
     Returns:
         Both values, None where there is none, by section and name.
+
+    Raises:
+        JentmaxError: if one of them is no TOML, or has fields outside of all sections.
     """
     if stored == given:
         return {}
-    old, new = tomllib.loads(stored), tomllib.loads(given)
-    names = {(section, key) for told in (old, new) for section in told for key in told[section]}
-    values = {
-        (section, key): (old.get(section, {}).get(key), new.get(section, {}).get(key))
-        for section, key in sorted(names - set(_FREE))
-    }
+    old, new = _fields(stored), _fields(given)
+    names = sorted((old.keys() | new.keys()) - set(_FREE))
+    values = {name: (old.get(name), new.get(name)) for name in names}
     return {name: pair for name, pair in values.items() if pair[0] != pair[1]}
+
+
+def _fields(settings: str) -> dict[tuple[str, str], Any]:
+    """Values by section and name."""
+    from jentmax.config import parsed
+
+    fields = {}
+    for section, table in parsed(settings, "settings of the data set").items():
+        if not isinstance(table, dict):
+            raise JentmaxError(
+                f"settings of the data set: {section} is outside of all sections; generate it anew"
+            )
+        fields |= {(section, key): value for key, value in table.items()}
+    return fields
 
 
 def check_sibling(first: Header, other: Header) -> None:

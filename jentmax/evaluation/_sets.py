@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from jentmax._output import printable
 from jentmax.config import Settings
 from jentmax.describe import Description, described
 from jentmax.errors import JentmaxError
@@ -31,7 +32,7 @@ class EnvironmentSet:
 
     Attributes:
         name: of the set.
-        path: of its file.
+        path: of its file, as it can be printed.
         structures: in the file's order.
         description: of their atoms' environments.
         n_dropped: structures that were left out as duplicates.
@@ -99,7 +100,7 @@ def open_sets(
                 raise JentmaxError(
                     f"{path} holds the same structures as {other.path}; give each set once"
                 )
-        sets.append(EnvironmentSet(name, str(path), structures, description))
+        sets.append(EnvironmentSet(name, printable(str(path)), structures, description))
     if duplicates == "drop":
         return [_without_duplicates(one) for one in sets]
     return sets

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -13,12 +12,13 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from jentmax._output import refuse_existing, writing
-from jentmax.config import Settings, to_toml
+from jentmax.config import Settings, parsed, to_toml
 from jentmax.dataset import Dataset
 from jentmax.describe import Report, described
 from jentmax.errors import JentmaxError
 from jentmax.evaluation import silverman_bandwidth
 from jentmax.export import export, refuse_output
+from jentmax.foreign import read_atoms
 from jentmax.plotting import coverage_curve
 from jentmax.selection._orders import (
     coverage,
@@ -234,7 +234,7 @@ def _stored_scale(path: str | os.PathLike[str], settings: Settings) -> np.ndarra
 
 
 def _environment_settings(toml: str) -> tuple[object, object]:
-    settings = tomllib.loads(toml)
+    settings = parsed(toml, "settings of a data set")
     return settings.get("descriptor"), settings.get("system", {}).get("species")
 
 
@@ -297,7 +297,6 @@ def _steps(features: np.ndarray, pointer: np.ndarray, order: np.ndarray) -> Iter
 
 def _chosen_atoms(path: str | os.PathLike[str], chosen: np.ndarray) -> list[Atoms]:
     """Structures as they stand in their file, with energies and forces where it has them."""
-    import ase.io
     import h5py
 
     text = os.fspath(path)
@@ -305,7 +304,7 @@ def _chosen_atoms(path: str | os.PathLike[str], chosen: np.ndarray) -> list[Atom
         with Dataset(text) as dataset:
             structures = [dataset[int(k)] for k in chosen]
     else:
-        everything = ase.io.read(text, index=":")
+        everything = read_atoms(text)
         structures = [everything[k] for k in chosen]
     for rank, atoms in enumerate(structures):
         atoms.info["selection_rank"] = rank

@@ -1,0 +1,14 @@
+"""How much memory this machine has, for what is to be refused before it takes more."""
+
+from __future__ import annotations
+
+import math
+import os
+
+
+def memory_bytes() -> float:
+    """Memory of this machine in bytes, inf where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows
+        return math.inf

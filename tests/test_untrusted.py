@@ -1,0 +1,465 @@
+"""Files from elsewhere: they run nothing, lead nowhere, and take no more memory than they hold."""
+
+import bz2
+import gzip
+import pickle
+from pathlib import Path
+
+import ase
+import ase.build
+import ase.io
+import h5py
+import numpy as np
+import pytest
+from dataset_files import BATCHES, HEADER, edit, write
+from test_report import EVIL
+from tiny_runs import tiny
+
+from jentmax import foreign
+from jentmax._output import printable
+from jentmax.config import to_toml
+from jentmax.dataset import Dataset, DatasetWriter, _contents
+from jentmax.describe import describe
+from jentmax.errors import JentmaxError
+from jentmax.evaluation import _evaluate
+from jentmax.export import export
+from jentmax.foreign import read_atoms
+from jentmax.resuming import Earlier
+from jentmax.structures import read_structures
+
+CLEAR_SCREEN = "\x1b[2J"
+COLUMN = "structures/energy"
+
+
+@pytest.fixture
+def path(tmp_path):
+    return write(tmp_path / "set.h5", *BATCHES)
+
+
+def replaced(path, make, name=COLUMN):
+    """The file with another object in a column's place."""
+
+    def change(file):
+        values = file[name][()]
+        del file[name]
+        make(file, name, values)
+
+    return edit(path, change)
+
+
+def link(target):
+    def make(file, name, values):
+        file[name] = target
+
+    return make
+
+
+def other_file(name, values):
+    with h5py.File("other.h5", "w") as file:
+        file[name] = values
+
+
+def virtual(file, name, values):
+    other_file("x", values)
+    layout = h5py.VirtualLayout(values.shape, values.dtype)
+    layout[:] = h5py.VirtualSource("other.h5", "x", values.shape)
+    file.create_virtual_dataset(name, layout)
+
+
+def stored_elsewhere(file, name, values):
+    Path("numbers").write_bytes(values.tobytes())
+    file.create_dataset(name, values.shape, values.dtype, external=[("numbers", 0, values.nbytes)])
+
+
+def unknown_filter(file, name, values):
+    file.create_dataset(name, data=values, chunks=True, compression="lzf")
+
+
+def packed_twice(file, name, values):
+    """Each gzip may make a thousand bytes of one, two a million."""
+    layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    layout.set_chunk(values.shape)
+    for _ in range(2):
+        layout.set_deflate(9)
+    space, kind = h5py.h5s.create_simple(values.shape), h5py.h5t.py_create(values.dtype)
+    h5py.h5d.create(file.id, name.encode(), kind, space, layout).write(
+        h5py.h5s.ALL, h5py.h5s.ALL, values
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (link(h5py.SoftLink("/structures/entropy")), "energy is a link to something else"),
+        (link(h5py.ExternalLink("other.h5", "/x")), "energy is a link to something else"),
+        (link(h5py.ExternalLink("/etc/passwd", "/x")), "energy is a link to something else"),
+        (virtual, "energy has its numbers in another file"),
+        (stored_elsewhere, "energy has its numbers in another file"),
+        (unknown_filter, "energy is packed by the HDF5 filters"),
+        (packed_twice, "energy is packed by the HDF5 filters"),
+    ],
+)
+def test_nothing_outside_the_file_is_read(path, make, message):
+    other_file("x", np.zeros(6))
+    with pytest.raises(JentmaxError, match=rf"set\.h5: structures/{message}"):
+        Dataset(replaced(path, make))
+
+
+def test_groups_that_are_links(path):
+    def change(file):
+        file.move("structures", "others")
+        file["structures"] = h5py.SoftLink("/others")
+
+    with pytest.raises(JentmaxError, match="is a link to something else"):
+        Dataset(edit(path, change))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.array(6 * [b"x"]),
+        np.zeros(6, [("a", float)]),
+        np.array([np.zeros(1)] * 6 + [None], object)[:6],
+    ],
+    ids=["text", "compound", "of any length"],
+)
+def test_columns_of_other_types(path, values):
+    def make(file, name, _):
+        kind = h5py.vlen_dtype(float) if values.dtype == object else values.dtype
+        file.create_dataset(name, 6, kind)
+
+    with pytest.raises(JentmaxError, match=r"set\.h5"):
+        Dataset(replaced(path, make))
+
+
+@pytest.mark.parametrize(
+    ("shape", "chunks"),
+    [((10**12,), (1000,)), ((6,), (10**8,)), ((10**12,), None)],
+    ids=["rows", "a chunk", "rows never written"],
+)
+@pytest.mark.parametrize("name", [COLUMN, "structures/pointer", "scaling/scale"])
+def test_a_column_cannot_hold_more_than_its_file(path, name, shape, chunks):
+    def make(file, name, values):
+        rows = (None,) if chunks else shape
+        file.create_dataset(name, shape, values.dtype, chunks=chunks, maxshape=rows)
+
+    with pytest.raises(JentmaxError, match=rf"{name} claims shape .* more than a file of"):
+        Dataset(replaced(path, make, name))
+
+
+def test_many_columns_together_cannot_either(path):
+    """Chunks may all stand at one place in the file."""
+    share = 1032 * path.stat().st_size // 8 // 3
+
+    def change(file):
+        for name in ("energy", "entropy", "repulsion", "temperature"):
+            del file[f"structures/{name}"]
+            file.create_dataset(f"structures/{name}", share, float, chunks=(99,))
+
+    with pytest.raises(JentmaxError, match="claims shape"):
+        Dataset(edit(path, change))
+
+
+def test_what_is_packed_best_is_read(path):
+    """The other side of the rule: nothing that gzip packs is refused."""
+    values = np.zeros((10**6, 3))
+
+    def make(file, name, _):
+        file.create_dataset(name, data=values, chunks=(10**5, 3), compression=9, shuffle=True)
+
+    with Dataset(replaced(path, make, "atoms/positions")) as dataset:
+        assert not dataset.positions.any()
+
+
+def test_columns_that_no_memory_holds(path, monkeypatch):
+    monkeypatch.setattr(_contents, "memory_bytes", lambda: 40.0)
+    with Dataset(path) as dataset:
+        with pytest.raises(JentmaxError, match="this machine has 0 GiB of memory"):
+            _ = dataset.positions
+        with pytest.raises(JentmaxError, match="take some structures at a time"):
+            _ = dataset.energy
+
+
+@pytest.mark.parametrize("ends", [[0, 2**62, -(2**62), 2**62], [0, -1], [0, 5, 5]])
+def test_pointers_that_wrap_around(path, ends):
+    with pytest.raises(JentmaxError, match="structures/pointer does not fit"):
+        Dataset(replaced(path, link(np.array(ends)), "structures/pointer"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("format", ["jentmax"] * 2),
+        ("settings", np.zeros(1000)),
+        ("device", h5py.Empty("f")),
+        ("seed", "x"),
+        ("versions", "[1]"),
+        ("versions", "[" * 100_000),
+        ("kind", CLEAR_SCREEN),
+        ("status", "x"),
+    ],
+)
+def test_attributes_that_are_something_else(call, path, name, value):
+    edit(path, lambda file: file.attrs.create(name, value))
+    code, _, errors = call(f"info {path}")
+    assert code == 2, errors
+    assert errors.startswith(f"error: {path}")
+    assert CLEAR_SCREEN not in errors
+
+
+def test_heaps_of_others_texts(path):
+    """Over such a damage HDF5 itself would go on for ever."""
+
+    def change(file):
+        file.attrs["device"] = "a device of any length"
+
+    whole = edit(path, change).read_bytes()
+    with Dataset(path) as dataset:
+        assert dataset.device == "a device of any length"
+    heap = whole.index(b"GCOL")
+    for number, length in ((0, 0), (65280, 2**64 - 1), (2, 2**32)):
+        damaged = bytearray(whole)
+        damaged[heap + 16 : heap + 32] = number.to_bytes(8, "little") + length.to_bytes(8, "little")
+        path.write_bytes(damaged)
+        with pytest.raises(JentmaxError, match="a text in it claims"):
+            Dataset(path)
+
+
+def test_what_a_terminal_would_obey_is_printed_as_its_escape(good, tmp_path):
+    header = HEADER | {
+        "device": f"{CLEAR_SCREEN}\u202e日本",
+        "versions": {CLEAR_SCREEN: "\x07"},
+        "settings_toml": f"# {CLEAR_SCREEN}\r\x9b\n[run]\n",
+    }
+    with DatasetWriter.create(tmp_path / "set.h5", **header) as writer:
+        writer.append(BATCHES[0])
+    output = good(f"info {tmp_path / 'set.h5'}")
+    assert all(letter.isprintable() or letter == "\n" for letter in output)
+    assert r"\x1b[2J\u202e日本" in output
+    assert printable("\udcff\t\n") == "\\udcff\t\n"
+
+
+@pytest.mark.parametrize("number", [-1, 119, 32000])
+def test_numbers_of_no_element(call, path, number):
+    replaced(path, link(np.full(30, number, "int16")), "atoms/numbers")
+    for command in ("info {}", "export {} out.extxyz", "describe {} -o out.h5 --preset tungsten"):
+        code, _, errors = call(command.format(path))
+        assert (code, "number" in errors) == (2, True), errors
+
+
+OWN = '[entropy]\nkind = "evil:Estimator"\n\n[descriptor]\nkind = "evil:Descriptor"\n'
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "describe set.h5 -o out.h5",
+        "evaluate set.h5 -o out",
+        "select set.h5 --structures 2 -o out.extxyz",
+        "select set.h5 --structures 2 -o out.extxyz --set entropy.kind=gaussian",
+    ],
+)
+def test_settings_of_data_sets_run_no_code(call, command):
+    Path("evil.py").write_text("open('it-ran', 'w').close()")
+    with DatasetWriter.create("set.h5", **HEADER | {"settings_toml": OWN}) as writer:
+        writer.append(BATCHES[0])
+    code, _, errors = call(command)
+    assert code == 2
+    assert "is code outside jentmax" in errors
+    assert "--set " in errors
+    assert not Path("it-ran").exists()
+
+
+class Payload:
+    def __reduce__(self):
+        return open, ("it-ran", "w")
+
+
+ENDINGS = ("traj", "db", "json", "gpw", "nc", "xyz", "cif", "pckl", "pkl", "npz")
+
+
+def test_pickled_objects_are_not_made():
+    content = pickle.dumps(Payload(), 0)
+    pickle.loads(content).close()
+    assert Path("it-ran").exists()  # it works
+    Path("it-ran").unlink()
+    for ending in ENDINGS:
+        Path(f"set.{ending}").write_bytes(content)
+        with pytest.raises(JentmaxError):
+            read_atoms(f"set.{ending}")
+    assert not Path("it-ran").exists()
+
+
+def test_formats_that_lead_elsewhere(monkeypatch):
+    secret = Path("secret")
+    secret.write_text("positions")
+    ase.io.write("good.xyz", ase.build.bulk("W"))
+    for name in ("mysql.xyz", "postgres.xyz"):
+        Path(name).write_bytes(Path("good.xyz").read_bytes())
+        with pytest.raises(JentmaxError, match=rf"{name} is of the format .* database server"):
+            read_atoms(name)
+    Path("inp").write_text('XYZCoordinates = "secret"\n')
+    with pytest.raises(JentmaxError, match="inp is of the format octopus-in, which is not read"):
+        read_atoms("inp")
+    Path("set.dat").write_text("include_file : secret\n%block species \n%endblock species\n")
+    with pytest.raises(JentmaxError, match="onetep-in, which is not read"):
+        read_atoms("set.dat")
+    Path("folder").mkdir()
+    with pytest.raises(JentmaxError, match="folder is no regular file"):
+        read_atoms("folder")
+
+
+def test_a_name_with_an_at_sign_is_that_file():
+    ase.io.write("good.xyz", ase.build.bulk("W"))
+    Path("good.xyz").rename("good@0.xyz")
+    ase.io.write("good", ase.build.bulk("Fe"), "extxyz")
+    assert [str(atoms.symbols) for atoms in read_atoms("good@0.xyz")] == ["W"]
+
+
+@pytest.mark.parametrize("ending", ["", ".gz", ".bz2"])
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ("1000000000000", "", "claims 1000000000000 atoms"),
+        ("-1", "", "claims -1 atoms"),
+        ("1", "Properties=species:S:1:pos:R:1000000000", "claims 1000000001 columns"),
+        ("1", "Properties=species:S:-9:pos:R:1\\000", "claims 1000 columns"),
+    ],
+)
+def test_extended_xyz_that_claims_too_much(ending, first, second, message):
+    text = f"{first}\n{second}\nW 0 0 0\n".encode()
+    packed = {"": text, ".gz": gzip.compress(text), ".bz2": bz2.compress(text)}[ending]
+    Path(f"set.extxyz{ending}").write_bytes(packed)
+    with pytest.raises(JentmaxError, match=rf"set\.extxyz{ending}: a structure {message}"):
+        read_structures(f"set.extxyz{ending}")
+
+
+def test_what_comes_after_another_kind_of_line_counts_too():
+    """Lines of a cell, line ends of other systems: the count is where ASE finds it."""
+    frame = ["1", "", "W 0 0 0", *(f"VEC{k} 3 0 0" for k in (1, 2, 3))]
+    for end in ("\n", "\r", "\r\n"):
+        Path("set.xyz").write_text(end.join([*frame, "9" * 12, "", "W 0 0 0", ""]), newline="")
+        with pytest.raises(JentmaxError, match="a structure claims 999999999999 atoms"):
+            read_structures("set.xyz")
+
+
+def test_packed_files_are_not_unpacked_beyond_memory(monkeypatch):
+    monkeypatch.setattr(foreign, "memory_bytes", lambda: 2.0**21)
+    Path("set.extxyz.gz").write_bytes(gzip.compress(b"\n" * 2**23))
+    with pytest.raises(JentmaxError, match="more than the 0 GiB of memory"):
+        read_structures("set.extxyz.gz")
+
+
+@pytest.mark.parametrize(
+    ("atoms", "message"),
+    [
+        (ase.Atoms("W2", [[0, 0, 0], [1e12, 0, 0]]), "longer than 1e"),
+        (ase.Atoms("W", cell=[1e200] * 3, pbc=True), "longer than 1e"),
+        (ase.Atoms("W", cell=[1e-6, 9, 9], pbc=[1, 0, 0]), "so thin that 7.2e"),
+        (
+            ase.Atoms("W", cell=[[1e5, 0, 0], [1e5, 1e-3, 0], [0, 0, 1e3]], pbc=True),
+            "so thin that 1.56e",
+        ),
+    ],
+)
+def test_cells_that_no_search_for_neighbours_stands(atoms, message):
+    with pytest.raises(JentmaxError, match=f"structure 1: .*{message}"):
+        describe([ase.build.bulk("W"), atoms], tiny())
+
+
+@pytest.mark.parametrize("name", ["jentmax_index", "selection_rank"])
+@pytest.mark.parametrize("number", ["../../stolen", -1, 1.5, np.arange(2), CLEAR_SCREEN, None])
+def test_exported_files_stay_in_their_folder(tmp_path, name, number):
+    atoms = ase.build.bulk("W")
+    atoms.info |= {name: number, "config_type": "../../stolen"}
+    with pytest.raises(JentmaxError, match="must be a whole number of at least 0"):
+        export([atoms], tmp_path / "out/", "vasp")
+    assert list(tmp_path.rglob("*stolen*")) == []
+
+
+def test_reports_show_what_files_say_and_do_not_run_it(good, monkeypatch):
+    monkeypatch.setattr(_evaluate, "higher_components", lambda *given: None)  # takes long
+    group = f"{EVIL}{CLEAR_SCREEN}../../stolen | $x"
+    files = ["<script>alert(1)<", f"{CLEAR_SCREEN}b"]
+    for seed, name in enumerate(files):
+        random = np.random.default_rng(seed)
+        structures = [
+            ase.Atoms("W9", random.uniform(0, 6, (9, 3)), cell=6 * np.eye(3), pbc=True)
+            for _ in range(4)
+        ]
+        for k, atoms in enumerate(structures):
+            atoms.info["config_type"] = f"{group}{k % 2}"
+        ase.io.write(f"{name}.extxyz", structures)
+    assert read_structures(f"{files[0]}.extxyz").groups[0] == printable(f"{group}0")
+    few = ["descriptor.twojmax=2", "descriptor.components=5", "descriptor.cutoff=3.4"]
+    options = [word for setting in few for word in ("--set", setting)]
+    output = good("evaluate", *(f"{n}.extxyz" for n in files), "--decompositions", "2", *options)
+    assert "\x1b" not in output
+    report = Path("report/report.html").read_text()
+    assert "\x1b" not in report
+    for text in (EVIL, "<script>alert"):
+        assert text not in report
+    assert "&lt;script&gt;alert" in report
+    written = {path.name for path in Path("report").rglob("*")}
+    assert not any("stolen" in name or "<" in name for name in written)
+    assert list(Path().rglob("*stolen*")) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("chain", -1), ("cycle", 5), ("attempt", -1), ("index", 10**9), ("entropy_weight", np.nan)],
+)
+def test_runs_do_not_go_on_with_structures_that_they_did_not_make(name, value):
+    settings = tiny("run.structures=2", "run.cycles_per_chain=1", "run.batch_size=2")
+    atoms = {"positions": np.zeros((24, 3)), "numbers": np.full(24, 74)}
+    columns = dict.fromkeys(
+        ("energy", "repulsion", "entropy", "entropy_weight", "least_distance", "temperature"),
+        np.ones(2),
+    )
+    columns |= {"chain": [0, 1], "cycle": [0, 0], "attempt": [0, 0], "status": [0, 0]}
+    from jentmax.dataset import Rows
+
+    header = HEADER | {"settings_toml": to_toml(settings), "scale": np.ones(5), "shift": np.ones(5)}
+    with DatasetWriter.create("set.h5", **header) as writer:
+        writer.append(
+            Rows(
+                index=[0, 1],
+                counts=[12, 12],
+                cell=np.tile(9 * np.eye(3), (2, 1, 1)),
+                periodic=np.ones((2, 3), int),
+                descriptors=np.ones((24, 5)),
+                **atoms,
+                **columns,
+            )
+        )
+    path = Path("set.h5").absolute()
+    assert Earlier(path, settings, False).batch_size == 2
+
+    def change(file):
+        file[f"structures/{name}"][1] = value
+
+    edit(path, change)
+    with pytest.raises(JentmaxError, match="are not those of chains of its settings"):
+        Earlier(path, settings, False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a = " + "[" * 5000,
+        "a = " + "9" * 5000,
+        "run = 1",
+        "[run]\nseed = 0x" + "f" * 5000,
+        "[run]\nseed = " + "[" * 90 + "]" * 90,
+        f"[run]\noutput = '{CLEAR_SCREEN}'",
+    ],
+)
+def test_settings_that_are_hard_to_read(call, text):
+    Path("run.toml").write_text(text)
+    code, _, errors = call("config check run.toml")
+    assert (code, errors.startswith("error: run.toml: ")) == (2, True), errors
+    with DatasetWriter.create("set.h5", **HEADER | {"settings_toml": text}) as writer:
+        writer.append(BATCHES[0])
+    code, _, errors = call("generate --output set.h5 --resume")
+    assert (code, errors.startswith("error: ")) == (2, True), errors
+    assert "\x1b" not in errors
