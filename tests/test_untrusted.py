@@ -172,8 +172,8 @@ def test_what_is_packed_best_is_read(path):
 
 
 def test_columns_that_no_memory_holds(path, monkeypatch):
-    monkeypatch.setattr(_contents, "memory_bytes", lambda: 40.0)
     with Dataset(path) as dataset:
+        monkeypatch.setattr(_contents, "memory_bytes", lambda: 40.0)
         with pytest.raises(JentmaxError, match="this machine has 0 GiB of memory"):
             _ = dataset.positions
         with pytest.raises(JentmaxError, match="take some structures at a time"):

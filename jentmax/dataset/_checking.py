@@ -207,10 +207,11 @@ def _examine(path: Path, keep_atoms: bool) -> _Found:
 
 def _refuse_foreign(path: Path, file: h5py.File) -> None:
     """Refuse, as `Dataset` does, a file that is something else rather than damaged."""
-    with reading(path):
-        check_heaps(file)  # or HDF5 may read for ever
     try:
+        check_heaps(file)  # or HDF5 may read for ever
         foreign = "structures" not in file or file.attrs["schema"] != SCHEMA
+    except JentmaxError:
+        raise
     except DAMAGE:
         return
     if foreign:
