@@ -22,7 +22,7 @@ from jaxtyping import Array
 from jentmax.build import build_descriptor
 from jentmax.config import Settings, to_toml
 from jentmax.config.settings import MOST_NEIGHBORS, OwnCode
-from jentmax.dataset import DatasetWriter, Rows
+from jentmax.dataset import DatasetWriter, Rows, set_paths
 from jentmax.description import Description, save, saved
 from jentmax.errors import JentmaxError
 from jentmax.neighbors import Environments, HostSearch, many_environments
@@ -343,9 +343,11 @@ def _kept(path: Path, settings: Settings, cache: Path) -> Path | None:
     """
     if isinstance(settings.descriptor, OwnCode):
         return None
+    content = []
     try:
-        with open(path, "rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
+        for name in set_paths(path):
+            with open(name, "rb") as file:
+                content.append(hashlib.file_digest(file, "sha256").hexdigest())
     except OSError:
         return None
     given = {

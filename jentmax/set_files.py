@@ -42,7 +42,8 @@ def claimed(path: Path, share: Share) -> Iterator[None]:
     """Keep others from writing what this process is about to write.
 
     Raises:
-        JentmaxError: if another process writes it, or as many processes as this one is not among.
+        JentmaxError: if another process writes it, or a run of another number of processes writes
+            the set.
     """
     refuse_existing(path, overwrite=True)
     if share != ALONE:
@@ -119,9 +120,8 @@ def begin_writing(
     if share == ALONE:
         writer = begin(path, overwrite=overwrite or earlier is not None)
         if earlier:
-            with Dataset(
-                path, may_be_empty=True
-            ) as whole:  # and not in memory for as long as the run is
+            # And not in memory for as long as the run is.
+            with Dataset(path, may_be_empty=True) as whole:
                 writer.copy(whole, n_rows)
             _remove_shards(path)
         return writer

@@ -2,6 +2,7 @@
 
 import pathlib
 import shutil
+import sys
 
 import h5py
 import numpy as np
@@ -12,6 +13,8 @@ from tiny_runs import assert_identical, columns, run, tiny
 from jentmax.batch import Runner
 from jentmax.config import load
 from jentmax.dataset import Dataset, shard_path, shard_paths
+from jentmax.describe import described
+from jentmax.description import Description
 from jentmax.errors import JentmaxError
 from jentmax.generation import generate
 from jentmax.harvest import chain_numbers
@@ -93,6 +96,33 @@ def test_while_it_is_made(whole):
         assert "running" in repr(dataset)
         for k, index in enumerate(dataset.index):
             assert np.array_equal(dataset[k].positions, other[int(index)].positions)
+
+
+def test_descriptions_are_of_all_shards(tmp_path, monkeypatch):
+    """Also if they were kept before there was another one."""
+
+    def made_up(structures, *_):
+        n_atoms = len(structures.positions)
+        return Description(np.zeros((n_atoms, 5)), np.zeros(n_atoms, int), np.zeros(n_atoms))
+
+    monkeypatch.setattr(sys.modules["jentmax.describe"], "describe", made_up)
+    settings, cache = tiny(*SETTINGS), tmp_path / "cache"
+    shared(2, 0)
+    before, _ = described("set.h5", settings, cache)
+    shared(2, 1)
+    after, description = described("set.h5", settings, cache)
+    assert len(before) < len(after) == 15
+    assert len(description.features) == len(after.positions)
+
+
+def test_each_process_finds_the_same_scale_and_k():
+    settings = ["system.n_atoms=12", "run.structures=6", "scaling.steps=40", "scaling.replicas=4"]
+    auto = ["potential.entropy_weight=auto", "potential.min_distance=2"]
+    given = tiny(*settings, *auto, scaling=None)
+    generate(given, "one.h5")
+    for index in range(2):
+        generate(given, "set.h5", share=Share(index, 2))
+    assert_same("set.h5", "one.h5")
 
 
 def test_merged(whole):
