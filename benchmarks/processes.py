@@ -102,7 +102,7 @@ def one(n_batches: int, steps: int, index: str, count: str, core: str) -> None:
     quieten()
     use_every_core()
     use_cache()
-    os.environ.setdefault("JAX_CUDA_VISIBLE_DEVICES", index)
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", index)
 
     import jentmax
     from jentmax.progress import Progress

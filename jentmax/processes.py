@@ -117,11 +117,14 @@ def _met(coordinator: str | None, processes: int | None, process_id: int | None)
 
 
 def use_own_device() -> None:
-    """Where several processes of a node see all its GPUs, take one; call it before JAX is used."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all")
+    """Where several processes of a node see all its GPUs, take one; call it before JAX is imported."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
     for rank, size in _ON_NODE:
         n_processes = os.environ.get(size, "").partition("(")[0]
         if rank in os.environ and n_processes.isdecimal() and int(n_processes) > 1:
-            if visible == "all" or "," in visible:
-                os.environ.setdefault("JAX_CUDA_VISIBLE_DEVICES", os.environ[rank])
+            if visible == [""]:  # nobody has chosen: all that there are
+                os.environ["CUDA_VISIBLE_DEVICES"] = os.environ[rank]
+            elif len(visible) > 1:
+                chosen = visible[int(os.environ[rank]) % len(visible)]
+                os.environ["CUDA_VISIBLE_DEVICES"] = chosen
             return
