@@ -117,7 +117,7 @@ def _met(coordinator: str | None, processes: int | None, process_id: int | None)
 
 
 def use_own_device() -> None:
-    """Where several processes of a node see all its GPUs, take one; call it before JAX is imported."""
+    """Take one GPU where several processes of a node see all; call it before JAX is imported."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
     for rank, size in _ON_NODE:
         n_processes = os.environ.get(size, "").partition("(")[0]
