@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
-from jentmax.config import Settings
-from jentmax.dataset import shard_path
 from jentmax.errors import JentmaxError
+
+if TYPE_CHECKING:
+    from jentmax.config import Settings
 
 
 class Share(NamedTuple):
@@ -53,6 +52,8 @@ class Share(NamedTuple):
         >>> [Share(index, 3).chains({8: range(8), 12: [8]}) for index in range(3)]
         [{8: [1, 3, 6], 12: []}, {8: [0, 4, 7], 12: []}, {8: [2, 5], 12: [8]}]
         """
+        import numpy as np
+
         shares = {}
         n_before = 0
         for n_atoms, of_a_kind in numbers.items():
@@ -65,7 +66,12 @@ class Share(NamedTuple):
 
     def path(self, output: Path) -> Path:
         """The file that it writes: the set's own if it is alone."""
-        return output if self.count == 1 else shard_path(output, self.index, self.count)
+        if self.count == 1:
+            return output
+
+        from jentmax.dataset import shard_path
+
+        return shard_path(output, self.index, self.count)
 
     def __str__(self) -> str:
         """In words."""

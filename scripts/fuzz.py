@@ -418,6 +418,7 @@ def _data_set(path: Path) -> None:
     from jentmax.dataset import Dataset
     from jentmax.errors import JentmaxError
     from jentmax.resuming import Earlier
+    from jentmax.shares import ALONE
     from jentmax.structures import read_structures
 
     errors = []
@@ -443,7 +444,7 @@ def _data_set(path: Path) -> None:
     settings = jentmax.load("tungsten", SETTINGS)
 
     def resumed() -> None:
-        earlier = Earlier(path, settings, True)
+        earlier = Earlier(path, settings, ALONE, True)
         earlier.entropy_weight(12)
         for number in range(5):
             earlier.chain(settings, number)

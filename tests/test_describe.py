@@ -16,6 +16,7 @@ from tiny_runs import tiny
 
 import jentmax
 from jentmax import describe as room
+from jentmax import structures as structures_room
 from jentmax.build import build_descriptor, build_potential
 from jentmax.dataset import Dataset
 from jentmax.describe import describe, describe_file, described
@@ -241,6 +242,10 @@ def infinite_cell(atoms):
     atoms.cell[1, 1] = np.inf
 
 
+def small_cell(atoms):
+    atoms.set_cell(0.3 * np.eye(3))
+
+
 def tiny_cell(atoms):
     atoms.set_cell(0.1 * np.eye(3))
 
@@ -262,7 +267,8 @@ def foreign(atoms):
     [
         (nan_position, ["positions[2] = [", "nan", "finite", "remove"]),
         (infinite_cell, ["cell[1] = [", "inf", "finite", "remove"]),
-        (tiny_cell, ["0.001 Å^3", "neighbours within descriptor.cutoff, 3.6 Å", "at most 2000"]),
+        (tiny_cell, ["is so thin that", "within descriptor.cutoff, 3.6 Å", "at most 100000"]),
+        (small_cell, ["0.027 Å^3", "neighbours within descriptor.cutoff, 3.6 Å", "at most 2000"]),
         (flat_cell, ["is flat along a periodic direction", "set pbc false"]),
         (no_atoms, ["it has no atoms; remove it"]),
         (
@@ -284,7 +290,7 @@ def test_structures_that_cannot_be_described(change, parts, tmp_path, monkeypatc
     for part in parts:
         assert part in message
     # Through a file: its name too, and nothing written.
-    monkeypatch.setattr(ase.io, "read", lambda path, index: bad(change))
+    monkeypatch.setattr(structures_room, "read_atoms", lambda path: bad(change))
     Path("bad.extxyz").touch()
     with pytest.raises(JentmaxError, match=r"^bad\.extxyz, structure 1: "):
         describe_file("bad.extxyz", "out.h5", tiny())

@@ -33,11 +33,11 @@ FAILED = {14: 2, 63: 1, 88: 1, 119: 1}
 BEFORE = 62, 118  # structures of these chains that came before the fault
 
 
-@pytest.fixture(params=["all pairs", "list"])
-def neighbors(request, monkeypatch):
-    if request.param == "list":
-        monkeypatch.setattr(choosing, "ALL_PAIRS_ELSEWHERE", 0)
-        monkeypatch.setattr(choosing, "ALL_PAIRS_WHERE_A_GRID_FITS", 0)
+@pytest.fixture
+def _lists(monkeypatch):
+    """Of neighbours, whose room a fault could overflow."""
+    monkeypatch.setattr(choosing, "ALL_PAIRS_ELSEWHERE", 0)
+    monkeypatch.setattr(choosing, "ALL_PAIRS_WHERE_A_GRID_FITS", 0)
 
 
 def inject(monkeypatch, faults):
@@ -73,7 +73,7 @@ def alone(number, structures):
     return rows, counter.quarantined
 
 
-@pytest.mark.usefixtures("neighbors")
+@pytest.mark.usefixtures("_lists")
 def test_faults_in_a_few_of_a_hundred(monkeypatch):
     """All others are the same bit for bit; each anew is as if it alone had failed."""
     clean = columns(generate(tiny(*SETTINGS), "clean.h5"))

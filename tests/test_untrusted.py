@@ -19,12 +19,14 @@ from jentmax import foreign
 from jentmax._output import printable
 from jentmax.config import to_toml
 from jentmax.dataset import Dataset, DatasetWriter, _contents
+from jentmax.dataset._schema import attributes_checksum
 from jentmax.describe import describe
 from jentmax.errors import JentmaxError
 from jentmax.evaluation import _evaluate
 from jentmax.export import export
 from jentmax.foreign import read_atoms
 from jentmax.resuming import Earlier
+from jentmax.shares import ALONE
 from jentmax.structures import read_structures
 
 CLEAR_SCREEN = "\x1b[2J"
@@ -212,6 +214,7 @@ def test_heaps_of_others_texts(path):
 
     def change(file):
         file.attrs["device"] = "a device of any length"
+        file.attrs["checksum"] = np.uint32(attributes_checksum(file))
 
     whole = edit(path, change).read_bytes()
     with Dataset(path) as dataset:
@@ -433,14 +436,14 @@ def test_runs_do_not_go_on_with_structures_that_they_did_not_make(name, value):
             )
         )
     path = Path("set.h5").absolute()
-    assert Earlier(path, settings, False).batch_size == 2
+    assert Earlier(path, settings, ALONE, False).batch_size == 2
 
     def change(file):
         file[f"structures/{name}"][1] = value
 
     edit(path, change)
     with pytest.raises(JentmaxError, match="are not those of chains of its settings"):
-        Earlier(path, settings, False)
+        Earlier(path, settings, ALONE, False)
 
 
 @pytest.mark.parametrize(

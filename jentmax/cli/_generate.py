@@ -28,7 +28,6 @@ from jentmax.cli._processes import Coordinator, Processes, ProcessId, Shard, sha
 from jentmax.cli._stopping import Stopper
 from jentmax.cli._times import seconds
 from jentmax.errors import JentmaxError
-from jentmax.set_files import refuse_unasked
 from jentmax.shares import ALONE
 
 if TYPE_CHECKING:
@@ -114,12 +113,13 @@ def generate(
             )
         resolved = load_settings(settings, preset, [*(overrides or []), *given], element)
         path = Path(resolved.run.output)
-        refuse_existing(path, overwrite=True)  # the rest when the share is known
-
-        cache = prepare(no_cache)
+        refuse_existing(path, overwrite=True)
         share = share_of(shard, coordinator, processes, process_id)
         goes_on = resume or extend
-        refuse_unasked(path, share, overwrite=overwrite, going_on=goes_on)
+        if share == ALONE:  # or else others may have begun
+            refuse_existing(path, overwrite or goes_on)
+
+        cache = prepare(no_cache)
         own = share.path(path)
         goes_on = goes_on and own.exists()
         stopper.begin(own)
