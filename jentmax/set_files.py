@@ -70,9 +70,16 @@ def refuse_unasked(path: Path, share: Share, *, overwrite: bool, going_on: bool)
         JentmaxError: with what to do.
     """
     shards = shard_paths(path)
+    if shards and not path.exists():
+        some = next(iter(shards.values()))
+        raise JentmaxError(
+            f"{shards_folder(path)} holds structures of several processes, but {path} is missing, "
+            f"which they have in common; put it back (any of them serves: cp {some} {path}) and go "
+            "on with --resume, or remove that folder"
+        )
     if share == ALONE:
         refuse_existing(path, overwrite or going_on)
-        if shards and (overwrite or not path.exists()):
+        if shards and overwrite:
             raise JentmaxError(
                 f"{shards_folder(path)} holds structures that several processes made; remove it, "
                 "give another output, or go on with them (--resume)"

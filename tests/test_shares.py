@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 from test_dataset_damage import damaged
-from tiny_runs import assert_identical, columns, run, tiny
+from tiny_runs import assert_identical, columns, tiny
 
 from jentmax.batch import Runner
 from jentmax.config import load
@@ -246,9 +246,22 @@ def test_nothing_is_replaced():
     ]:
         with pytest.raises(JentmaxError, match=told):
             generate(tiny(*SETTINGS), "set.h5", share=share, overwrite=True)
-    pathlib.Path("set.h5").unlink()
-    with pytest.raises(JentmaxError, match=r"set\.h5\.shards holds structures"):
-        run(*SETTINGS)
+
+
+def test_what_they_have_in_common_is_missing(whole):
+    """Nothing is replaced, and any shard can take its place."""
+    shared(2, 0)
+    common, shard = pathlib.Path("set.h5"), shard_path(pathlib.Path("set.h5"), 0, 2)
+    common.unlink()
+    before = shard.read_bytes()
+    for share in (Share(0, 1), Share(0, 2), Share(1, 2), Share(0, 3)):
+        for options in ({}, {"resume": True}):
+            with pytest.raises(JentmaxError, match=rf"set\.h5 is missing.*cp {shard} set\.h5"):
+                generate(tiny(*SETTINGS), "set.h5", share=share, **options)
+    assert shard.read_bytes() == before
+    shutil.copy(shard, common)
+    shared(2, resume=True)
+    assert_same("set.h5", whole)
 
 
 def test_a_set_of_one_process_is_not_taken_for_the_beginning(whole):
