@@ -74,7 +74,7 @@ class Earlier:
         return float(self.dataset.entropy_weight[places[0]]) if len(places) else None
 
     def chain(self, settings: Settings, number: int) -> Chain:
-        """A chain where the earlier run has left it."""
+        """One of the `unfinished` chains, where the earlier run has left it."""
         if number not in self._latest:
             return first_chain(settings, number)
         place, data = self._latest[number], self.dataset

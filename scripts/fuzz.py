@@ -446,9 +446,8 @@ def _data_set(path: Path) -> None:
     def resumed() -> None:
         earlier = Earlier(path, settings, ALONE, True)
         earlier.entropy_weight(12)
-        for number in range(5):
+        for number in earlier.unfinished(settings, {12: range(5)}).get(12, []):
             earlier.chain(settings, number)
-        earlier.unfinished(settings, {12: range(5)})
 
     tried(resumed)
     if errors:
