@@ -82,7 +82,7 @@ def _check(coordinator: str, processes: int, process_id: int) -> None:
 
 def _has_runtime() -> bool:
     """Whether JAX finds the others by itself, and there are some."""
-    if os.environ.get("SLURM_STEP_NUM_TASKS") == "1":
+    if "OMPI_MCA_orte_hnp_uri" not in os.environ and os.environ.get("SLURM_STEP_NUM_TASKS") == "1":
         return False
     return any(name in os.environ for name in _RUNTIME)
 
@@ -120,7 +120,7 @@ def use_own_device() -> None:
     """Take one GPU where several processes of a node see all; call it before JAX is imported."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
     for rank, size in _ON_NODE:
-        n_processes = os.environ.get(size, "").partition("(")[0]
+        n_processes = os.environ.get(size, "").replace(",", "(").partition("(")[0]
         if rank in os.environ and n_processes.isdecimal() and int(n_processes) > 1:
             if visible == [""]:  # nobody has chosen: all that there are
                 os.environ["CUDA_VISIBLE_DEVICES"] = os.environ[rank]

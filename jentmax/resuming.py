@@ -122,7 +122,9 @@ class Earlier:
         ) as whole:  # all positions are in memory for as long as this is
             for number in itertools.chain(*left.values()):
                 if (place := self._latest.get(number)) is not None:
-                    atoms = slice(whole.pointer[place], whole.pointer[place + 1])
+                    # Other processes may have added structures since.
+                    row = int(np.searchsorted(whole.index, data.index[place]))
+                    atoms = slice(whole.pointer[row], whole.pointer[row + 1])
                     self._ends[number] = whole.positions[atoms].copy()
         return {n_atoms: of_a_kind for n_atoms, of_a_kind in left.items() if of_a_kind}
 

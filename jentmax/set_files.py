@@ -99,7 +99,7 @@ def refuse_unasked(path: Path, share: Share, *, overwrite: bool, going_on: bool)
     if not found and path.exists():
         with Dataset(path, may_be_empty=True) as dataset:
             # Others of this run may have begun.
-            found = [path] if dataset.n_files == 1 and len(dataset) else []
+            found = [path] if len(dataset.paths) == 1 and len(dataset) else []
     if found:
         raise JentmaxError(
             f"{found[0]} exists; go on with it (--resume), remove it, or give another output"
@@ -130,7 +130,7 @@ def begin_writing(
             # And not in memory for as long as the run is.
             with Dataset(path, may_be_empty=True) as whole:
                 writer.copy(whole, n_rows)
-            _remove_shards(path)
+            _remove_shards(whole)
         return writer
     writer = begin(share.path(path), overwrite=True)
     try:
@@ -146,9 +146,9 @@ def begin_writing(
 
 def complete(dataset: Dataset) -> None:
     """Write down, in one file, that a set has all its structures."""
-    if dataset.status != "complete" or dataset.n_files > 1:
+    if dataset.status != "complete" or len(dataset.paths) > 1:
         _write_as_one(dataset, dataset.path, "complete", overwrite=True)
-        _remove_shards(dataset.path)
+        _remove_shards(dataset)
 
 
 def merge(
@@ -172,25 +172,27 @@ def merge(
     """
     source = Path(path)
     target = source if output is None else Path(output)
-    with contextlib.ExitStack() as stack:
-        dataset = stack.enter_context(Dataset(source))
-        for other in (source, *shard_paths(source).values()):
+    in_place = os.path.exists(target) and os.path.samefile(source, target)
+    refuse_existing(target, overwrite or in_place)
+    with locked(target):
+        # What processes are at work on is not copied, and less so removed.
+        for other in ([] if in_place else [source]) + list(
+            shard_paths(source, begun=True).values()
+        ):
             refuse_locked(other)
-        in_place = os.path.exists(target) and os.path.samefile(source, target)
-        refuse_existing(target, overwrite or in_place)
-        stack.enter_context(locked(target))
-        if not in_place or dataset.n_files > 1:
-            status = "complete" if dataset.status == "complete" else "running"
-            _write_as_one(dataset, target, status, overwrite=overwrite or in_place)
-        if in_place:
-            _remove_shards(source)
+        with Dataset(source) as dataset:
+            if not in_place or len(dataset.paths) > 1:
+                status = "complete" if dataset.status == "complete" else "running"
+                _write_as_one(dataset, target, status, overwrite=overwrite or in_place)
+            if in_place:
+                _remove_shards(dataset)
     return target
 
 
 def n_at_work(path: Path) -> int:
-    """How many other processes are writing shards of a set."""
+    """How many other processes are writing shards of a set, or about to."""
     count = 0
-    for shard in shard_paths(path).values():
+    for shard in shard_paths(path, begun=True).values():
         try:
             refuse_locked(shard)
         except JentmaxError:
@@ -200,8 +202,9 @@ def n_at_work(path: Path) -> int:
 
 def _of_other_runs(path: Path, share: Share) -> list[Path]:
     """Files of a set that are not written while a process has this share of it."""
-    shards = [name for (_, n), name in shard_paths(path).items() if n != share.count]
-    return shards if share == ALONE else [path, *shards]
+    shards = shard_paths(path, begun=True).items()
+    others = [name for (_, count), name in shards if count != share.count]
+    return others if share == ALONE else [path, *others]
 
 
 def _have_in_common(begin: Begin, path: Path, writer: DatasetWriter) -> None:
@@ -238,9 +241,11 @@ def _write_as_one(dataset: Dataset, path: Path, status: Status, overwrite: bool)
         writer.close(status)
 
 
-def _remove_shards(path: Path) -> None:
-    """Remove the shards of a set, whose structures are in its own file now."""
-    for shard in shard_paths(path).values():
-        shard.unlink()
+def _remove_shards(dataset: Dataset) -> None:
+    """Remove the shards of a set, whose structures are in its own file now, but for their logs."""
+    folder = shards_folder(dataset.path)
+    for shard in dataset.paths[1:]:
+        shard.unlink(missing_ok=True)
+        remove_partial(shard)
     with contextlib.suppress(OSError):  # what else is in it is somebody's
-        shards_folder(path).rmdir()
+        folder.rmdir()

@@ -10,6 +10,7 @@ import pytest
 from test_dataset_damage import damaged
 from tiny_runs import assert_identical, columns, tiny
 
+from jentmax import resuming
 from jentmax.batch import Runner
 from jentmax.config import load
 from jentmax.dataset import Dataset, shard_path, shard_paths
@@ -19,7 +20,7 @@ from jentmax.errors import JentmaxError
 from jentmax.generation import generate
 from jentmax.harvest import chain_numbers
 from jentmax.locking import locked
-from jentmax.set_files import merge
+from jentmax.set_files import merge, n_at_work
 from jentmax.shares import Share, n_structures
 
 SETTINGS = ("system.n_atoms=[8, 12]", "run.structures=15")  # 8 chains, the last with one cycle
@@ -48,7 +49,7 @@ def assert_same(path, whole, n_files=None):
             one.rows(slice(3, 9)).descriptors, other.rows(slice(3, 9)).descriptors
         )
         if n_files is not None:
-            assert one.n_files == n_files
+            assert len(one.paths) == n_files
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 64])
@@ -173,6 +174,34 @@ def test_refused_while_it_is_written():
     with locked("set.h5"), pytest.raises(JentmaxError, match=r"set\.h5 is being written by"):
         shared(2, resume=True)
     shared(2, resume=True)
+
+
+def test_processes_that_have_no_structures_yet_count():
+    """They hold the lock of a shard that is not there."""
+    shared(2, 0)
+    with locked("set.h5.shards/1-of-2.h5"):
+        assert n_at_work(pathlib.Path("set.h5")) == 1
+        for forbidden in (lambda: merge("set.h5"), lambda: shared(1, resume=True)):
+            with pytest.raises(JentmaxError, match=r"1-of-2\.h5 is being written by"):
+                forbidden()
+    assert n_at_work(pathlib.Path("set.h5")) == 0
+    shared(1, resume=True)
+
+
+def test_chains_go_on_from_their_own_ends(whole, monkeypatch):
+    """Also if another process writes structures while one looks at what there is."""
+    killed_after(monkeypatch, 1, Share(0, 2))
+    refuse, late = resuming._refuse_damaged, []
+
+    def slow(*arguments):
+        if not late:
+            late.append(1)
+            generate(tiny(*SETTINGS), "set.h5", share=Share(1, 2))
+        refuse(*arguments)
+
+    monkeypatch.setattr(resuming, "_refuse_damaged", slow)
+    shared(2, 0, resume=True)
+    assert_same("set.h5", whole)
 
 
 class Killed(BaseException):

@@ -58,19 +58,17 @@ def export(
     overwrite: Overwrite = False,
 ) -> None:
     """Write structures in any format that ASE writes."""
-    from jentmax.dataset import Dataset, set_paths, whole_structures
+    from jentmax.dataset import Dataset, whole_structures_of_set
     from jentmax.export import export as run
 
     if whole:
-        structures, n_left_out = [], 0
-        for file in set_paths(path):
-            found, n_damaged = whole_structures(file)
-            structures += found
-            n_left_out += n_damaged
+        structures, n_left_out, unreadable = whole_structures_of_set(path)
         run(structures, output, format, overwrite=overwrite)
         typer.echo(
             f"{len(structures)} structures written to {output}, {n_left_out} left out as damaged"
         )
+        for told in unreadable:
+            typer.echo(f"nothing could be read: {told}", err=True)
         return
     with Dataset(path) as dataset:
         run(dataset, output, format, overwrite=overwrite)

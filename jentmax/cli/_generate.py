@@ -122,7 +122,7 @@ def generate(
         cache = prepare(no_cache)
         own = share.path(path)
         goes_on = goes_on and own.exists()
-        stopper.begin(own)
+        stopper.begin(own, path)
 
         from jentmax.console import Console, RunLog, print_share
 

@@ -80,6 +80,7 @@ class Stopper:
         """
         self.output: Path | None = None
         self.note: Callable[[str], None] = lambda line: None
+        self._name: Path | None = None
         self._at_start: tuple[int, int] | None = None
         self._deadline = None if max_time is None else time.monotonic() + max_time - process_age()
         self._over = _Reason(f"--max-time {max_time_text}", TIME_IS_OVER)
@@ -123,9 +124,9 @@ class Stopper:
             sys.stderr.write(f"{line}\n")
             raise SystemExit(code) from None
 
-    def begin(self, output: Path) -> None:
-        """Say which file the run is about to write."""
-        self.output, self._at_start = output, _identity(output)
+    def begin(self, output: Path, name: Path) -> None:
+        """Say which file the run is about to write, and what to call what it makes."""
+        self.output, self._name, self._at_start = output, name, _identity(output)
 
     def report(self, progress: Progress) -> None:
         """Take note of how far the run has come.
@@ -223,7 +224,7 @@ class Stopper:
         words = sys.argv[1:]
         begun = self.output is not None and _identity(self.output) != self._at_start
         if self._last is not None and (begun or self._n_before):
-            there = f"{n_harvested} of {self._last.structures} structures are in {self.output}"
+            there = f"{n_harvested} of {self._last.structures} structures are in {self._name}"
             return f"stopped ({why}): {there}; go on with: {_command(_resuming(words))}", code
         return f"stopped ({why}): nothing was done yet; begin again with: {_command(words)}", code
 

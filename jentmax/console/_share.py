@@ -19,9 +19,9 @@ def print_share(path: Path, share: Share) -> None:
         return
     with Dataset(path, may_be_empty=True) as dataset:
         told = f"{share}: done; {path} has {len(dataset)} of {n_asked(dataset.settings)} structures"
-        complete = dataset.status == "complete"
+        complete, n_files = dataset.status == "complete", len(dataset.paths)
     if complete:
-        told += f"; jentmax merge {path} makes one file of it"
+        told += f"; jentmax merge {path} makes one file of it" if n_files > 1 else ""
     elif at_work := n_at_work(path):
         told += f", {at_work} {'process is' if at_work == 1 else 'processes are'} at work"
     else:

@@ -6,6 +6,7 @@ from jentmax.dataset._checking import ranges as ranges
 from jentmax.dataset._checking import whole_structures as whole_structures
 from jentmax.dataset._reader import Dataset as Dataset
 from jentmax.dataset._rows import Rows as Rows
+from jentmax.dataset._salvage import whole_structures_of_set as whole_structures_of_set
 from jentmax.dataset._schema import Status as Status
 from jentmax.dataset._shards import check_sibling as check_sibling
 from jentmax.dataset._shards import differences as differences

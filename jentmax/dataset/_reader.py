@@ -38,7 +38,7 @@ class Dataset:
 
     Attributes:
         path: of the file.
-        n_files: how many files the structures lie in.
+        paths: of all files of the set, its own first.
         kind: "generated", or "described": descriptors of given structures.
         status: "complete" or "running".
         quarantined: number of attempts discarded because they went non-finite.
@@ -235,7 +235,7 @@ class Dataset:
         self.kind, self.seed, self.settings = first.kind, first.seed, first.settings
         self.versions, self.device, self.created = first.versions, first.device, first.created
         self.scale, self.shift, self.columns = first.scale, first.shift, first.columns
-        self.n_files = len(self._parts)
+        self.paths = tuple(part.path for part in self._parts)
 
     def _read_order(self) -> None:
         """Which rows there are, in which order, and where their atoms are."""

@@ -7,6 +7,8 @@ structures that process 2 of 8 made are in ``set.h5.shards/2-of-8.h5``. A set ma
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import sys
 from pathlib import Path
@@ -14,10 +16,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from jentmax._output import reason
 from jentmax.dataset._part import Part
 from jentmax.errors import JentmaxError
 
 _NAME = re.compile(r"(\d+)-of-(\d+)\.h5", re.ASCII)
+_LOCK = re.compile(r"\.(\d+)-of-(\d+)\.h5\.lock", re.ASCII)
+
+_ATTEMPTS = 3
+"""How often a set is opened whose files are put together meanwhile."""
 
 _OTHER_FILES = 256
 """Files that a process has open beside those of a set, at most."""
@@ -37,7 +44,7 @@ class Header(Protocol):
 
 def shards_folder(path: Path) -> Path:
     """The folder that holds the shards of a set."""
-    return path.with_name(f"{path.name}.shards")
+    return path.parent / f"{path.name}.shards"
 
 
 def shard_path(path: Path, index: int, count: int) -> Path:
@@ -45,18 +52,26 @@ def shard_path(path: Path, index: int, count: int) -> Path:
     return shards_folder(path) / f"{index}-of-{count}.h5"
 
 
-def shard_paths(path: Path) -> dict[tuple[int, int], Path]:
-    """The shards that there are, by the number of the process and how many there were."""
+def shard_paths(path: Path, begun: bool = False) -> dict[tuple[int, int], Path]:
+    """The shards that there are, by the number of the process and how many there were.
+
+    Args:
+        path: of the set.
+        begun: whether those count that have a lock and no structures yet.
+
+    Raises:
+        JentmaxError: if their folder cannot be read.
+    """
     try:
-        names = [entry.name for entry in shards_folder(path).iterdir()]
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    found = {
-        (int(match[1]), int(match[2])): shards_folder(path) / match[0]
-        for match in map(_NAME.fullmatch, names)
-        if match
-    }
-    return dict(sorted(found.items()))
+        names = os.listdir(shards_folder(path))
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+            return {}
+        raise JentmaxError(f"{shards_folder(path)} cannot be read: {reason(error)}") from error
+    patterns = (_NAME, _LOCK) if begun else (_NAME,)
+    matches = [pattern.fullmatch(name) for name in names for pattern in patterns]
+    numbers = sorted({(int(match[1]), int(match[2])) for match in matches if match})
+    return {(index, count): shard_path(path, index, count) for index, count in numbers}
 
 
 def set_paths(path: Path) -> list[Path]:
@@ -74,6 +89,30 @@ def open_parts(path: Path, shards: bool) -> list[Part]:
     Raises:
         JentmaxError: there is none, one is no data set or damaged, or they do not belong together.
     """
+    for _ in range(_ATTEMPTS):
+        before = _identity(path)
+        try:
+            parts = _opened(path, shards)
+        except JentmaxError:
+            if _identity(path) == before:
+                raise
+            continue
+        if _identity(path) == before:
+            return parts
+        for part in parts:
+            part.close()
+    return _opened(path, shards)
+
+
+def _identity(path: Path) -> int | None:
+    """Differs between a file and the one that takes its place, as when shards are merged."""
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
+
+
+def _opened(path: Path, shards: bool) -> list[Part]:
     parts: list[Part] = []
     try:
         parts.append(Part(path))
