@@ -16,7 +16,7 @@ import numpy as np
 
 from jentmax._output import reason
 from jentmax.dataset._atoms import as_atoms
-from jentmax.dataset._contents import check_heaps, check_sizes
+from jentmax.dataset._contents import check_chunks, check_heaps, check_sizes
 from jentmax.dataset._opening import (
     DAMAGE,
     check_column,
@@ -270,6 +270,7 @@ def _read(
     try:
         dataset = column_of(file, name)
         check_column(path, name, dataset, column)
+        check_chunks(file, dataset)
         at_once = dataset.chunks[0] if dataset.chunks else max(length, 1)
     except DAMAGE as error:
         damage.append(f"{name}: cannot be read ({reason(error)})")

@@ -24,6 +24,9 @@ _PACKED = 1032
 """Bytes that gzip can make of one, at most (https://zlib.net/zlib_tech.html)."""
 
 
+_CHECKSUM = 4
+"""Bytes of a Fletcher-32 checksum."""
+
 _HEAP_OBJECT = struct.Struct("<H6xQ")
 """Head of a text in a heap: its number there, and its length."""
 
@@ -100,6 +103,29 @@ def check_sizes(file: h5py.File, names: Iterable[str]) -> None:
                 f"{dataset.chunks}, more than a file of {room // _PACKED} bytes can hold; "
                 "copy it again or generate it anew"
             )
+
+
+def check_chunks(file: h5py.File, dataset: h5py.Dataset) -> None:
+    """Refuse chunks that end before their checksum does, on which HDF5 crashes, or beyond the file.
+
+    Raises:
+        JentmaxError: naming the column.
+    """
+    if dataset.chunks is None:
+        return
+    ends, sizes = [0], []
+
+    def look(chunk: h5py.h5d.StoreInfo) -> None:
+        ends.append(chunk.byte_offset + chunk.size)
+        sizes.append(chunk.size)
+
+    dataset.id.chunk_iter(look)
+    least = _CHECKSUM + 1 if dataset.fletcher32 else 1
+    if min(sizes, default=least) < least or max(ends) > os.path.getsize(file.filename):
+        raise JentmaxError(
+            f"{file.filename} is damaged: {dataset.name} has chunks that are not whole; copy it "
+            "again or generate it anew"
+        )
 
 
 def check_memory(file: h5py.File, dataset: h5py.Dataset, n_rows: int) -> None:

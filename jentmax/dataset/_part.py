@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from jentmax.dataset._contents import attribute, check_memory, check_sizes, has
+from jentmax.dataset._contents import attribute, check_chunks, check_memory, check_sizes, has
 from jentmax.dataset._opening import (
     check_column,
     check_format,
@@ -53,6 +53,7 @@ class Part:
         """
         self.path = path
         self._file: h5py.File | None = open_file(path)
+        self._looked_at: set[str] = set()  # columns whose chunks were
         try:
             with self._reading() as file:
                 self._read_header(file)
@@ -101,6 +102,9 @@ class Part:
         with reading(self.path, name):
             dataset = column_of(file, name)
             check_memory(file, dataset, rows.stop - (rows.start or 0))
+            if name not in self._looked_at:
+                check_chunks(file, dataset)
+                self._looked_at.add(name)
             return dataset[rows]
 
     def _whole(self, file: h5py.File, name: str, column: Column) -> np.ndarray:
@@ -109,6 +113,7 @@ class Part:
             dataset = column_of(file, name)
             check_column(self.path, name, dataset, column)
             check_sizes(file, [name])
+            check_chunks(file, dataset)
             return dataset[:]
 
     def _read_header(self, file: h5py.File) -> None:
