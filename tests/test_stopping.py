@@ -49,7 +49,7 @@ def report(done):
     stopper.report(Progress("annealing", done, 9, [1.0] * int(done), [2.0] * int(done), 0))
 sys.argv = ["jentmax", "generate"]
 with Stopper(None, None) as stopper:
-    stopper.begin(Path("set.h5"))
+    stopper.begin(Path("set.h5"), Path("set.h5"))
 """
 
 
