@@ -30,15 +30,15 @@ By = Literal["environment", "structure"]
 
 @dataclasses.dataclass(frozen=True)
 class Decompositions:
-    """How the sets are divided.
+    """How often and into which parts the sets are divided.
 
     Attributes:
         train: environments of each set to train on.
         test: environments of each set to test with, others than those.
-        number: how often, each time anew.
+        number: how many divisions are drawn.
         seed: of the draws.
-        by: what is drawn: single environments, or whole structures, of which none is in both
-            parts.
+        by: "environment" draws single environments; "structure" draws whole structures, none of
+            which is in both parts.
     """
 
     train: int
@@ -78,7 +78,7 @@ class Coverage:
         return self.statistics.mean(axis=0)
 
     def standard_error(self) -> np.ndarray:
-        """Of `mean`, from the spread over the decompositions; nan if there is but one."""
+        """Of `mean`, from the spread over the decompositions; nan for a single one."""
         return standard_error(self.statistics)
 
 
@@ -97,10 +97,10 @@ def sizes(
 
     Args:
         counts: environments that can be drawn, by name of the set.
-        train: as asked for, or None.
-        test: likewise.
-        default: what is taken where nothing is asked for. Where the smallest set has fewer, all
-            of it is taken, in the same proportion.
+        train: training environments asked for, or None.
+        test: test environments asked for, or None.
+        default: numbers to take if nothing is asked for. If the smallest set has fewer, all of it
+            is taken, in the same proportion.
 
     Raises:
         JentmaxError: if a set has fewer than are asked for, or fewer than three.
@@ -198,7 +198,7 @@ class _Parts:
 
 @dataclasses.dataclass(frozen=True)
 class _Distances:
-    """What is kept of one decomposition."""
+    """Results of one decomposition."""
 
     statistics: np.ndarray  # (n_sets, n_sets, 4)
     novel: np.ndarray  # (n_sets, n_sets)

@@ -1,4 +1,4 @@
-"""Everything that is told about sets of environments, side by side."""
+"""Diversity and coverage of several sets of environments, side by side."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from jentmax.build import build_descriptor
-from jentmax.config import Settings
+from jentmax.callables import as_descriptor, cutoff_of
+from jentmax.dataset import Structures
 from jentmax.errors import JentmaxError
 from jentmax.evaluation._coverage import Coverage, Decompositions, coverage
-from jentmax.evaluation._higher import Higher, component_labels, higher_components
+from jentmax.evaluation._descriptor import Descriptor, component_labels
+from jentmax.evaluation._higher import Higher, higher_components
 from jentmax.evaluation._kernels import Kernels, compare_by_kernels
 from jentmax.evaluation._map import principal_axes
 from jentmax.evaluation._measures import local_entropies, log_determinant
 from jentmax.evaluation._radial import radial_distribution
 from jentmax.evaluation._sets import EnvironmentSet, Report, ignore
-from jentmax.structures import Structures
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -40,15 +40,15 @@ _EXEMPLARS = 4
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What `evaluate` found. Arrays over sets are in the order of ``names``.
+    """Result of `evaluate`. Arrays over sets are in the order of ``names``.
 
     Attributes:
-        sets: what was evaluated.
-        settings: whose descriptor described them.
+        sets: the sets that were evaluated.
+        descriptor: that described them.
         reference: name of the set whose features have mean (or median) 0 and spread 1.
         scaling: "standard" or "robust".
         shift: subtracted from the features, shape (n_features,).
-        scale: by which they were divided then, shape (n_features,).
+        scale: by which they were then divided, shape (n_features,).
         labels: of the features, twice j1, j2 and j.
         features: scaled, by name of the set.
         decompositions: how the sets were divided for ``coverage``.
@@ -58,13 +58,13 @@ class Evaluation:
         log_determinant: of the covariance of all environments, in nats, shape (n_sets,).
         radial: r in Å and g(r), by name of the set.
         map_points: of environments on the plane of the principal axes, by name of the set.
-        map_shares: of the variance, that the two axes have.
-        higher: components that were not among the descriptor's; None where they are not defined.
+        map_shares: share of the variance along each of the two axes.
+        higher: components that are not among the descriptor's; None if there are none.
         exemplars: numbers of structures to look at, by name of the set.
     """
 
     sets: tuple[EnvironmentSet, ...]
-    settings: Settings
+    descriptor: Descriptor
     reference: str
     scaling: Scaling
     shift: np.ndarray
@@ -89,8 +89,10 @@ class Evaluation:
 
     @property
     def cutoff(self) -> float:
-        """The descriptor's, for the largest pair of atoms, in Å."""
-        return build_descriptor(self.settings).largest_cutoff
+        """Largest distance at which the descriptor sees a neighbour, in Å."""
+        cutoff = cutoff_of(self.descriptor)
+        assert cutoff is not None  # `evaluate` sees to it
+        return cutoff
 
     @property
     def unit(self) -> str:
@@ -115,28 +117,28 @@ class Evaluation:
     def atoms(self, name: str) -> list[Atoms]:
         """The structures of a set to look at."""
         structures = self.sets[self.names.index(name)].structures
-        return [structures.atoms(k) for k in self.exemplars[name]]
+        return [structures[k] for k in self.exemplars[name]]
 
 
 def evaluate(
     sets: Sequence[EnvironmentSet],
-    settings: Settings,
+    descriptor: Descriptor,
     decompositions: Decompositions,
     reference: str | None = None,
     scaling: Scaling = "standard",
     report: Report = ignore,
 ) -> Evaluation:
-    """Tell how diverse sets are, and how well each covers the others.
+    """Measure how diverse sets are, and how well each covers the others.
 
     Args:
         sets: as `open_sets` gives them.
-        settings: whose descriptor described them.
+        descriptor: that described them.
         decompositions: how to divide them into training and test environments (`sizes`).
         reference: name of the set whose features are to have mean 0 and variance 1; by default
             the first.
-        scaling: by mean and standard deviation, or "robust": by median and interquartile range,
-            over 1.349, so that a normal distribution is scaled alike by both.
-        report: called as things get done.
+        scaling: by mean and standard deviation, or "robust": by median and interquartile range
+            over 1.349. Both scale a normal distribution alike.
+        report: called as parts are done.
 
     Raises:
         JentmaxError: if there is no such reference, a component does not vary in it, or the sets
@@ -148,7 +150,7 @@ def evaluate(
         raise JentmaxError(
             f"--reference {reference} is no set's name; give one of {', '.join(names)}"
         )
-    labels = tuple(component_labels(settings))
+    labels = tuple(component_labels(as_descriptor(descriptor, cutoff=None)))
     shift, scale = _shift_and_scale(sets[names.index(reference)], scaling, labels)
     features = {one.name: (one.description.features - shift) / scale for one in sets}
     number = decompositions.number
@@ -167,7 +169,7 @@ def evaluate(
         one.name: local_entropies(features[one.name], one.structures.pointer) for one in sets
     }
     report("higher components", 0, 1)
-    higher = higher_components(sets, settings, reference, seed)
+    higher = higher_components(sets, descriptor, reference, seed)
     report("radial distribution functions", 0, 1)
     radial = {
         one.name: radial_distribution(
@@ -183,7 +185,7 @@ def evaluate(
     axes = principal_axes(np.concatenate(list(mapped.values())))
     return Evaluation(
         sets=tuple(sets),
-        settings=settings,
+        descriptor=descriptor,
         reference=reference,
         scaling=scaling,
         shift=shift,
@@ -216,7 +218,7 @@ def _shift_and_scale(
     if constant.any():
         raise JentmaxError(
             f"{reference.name}: component {labels[int(np.argmax(constant))]} has the {measure} 0 "
-            "there, so that nothing can be scaled by it; give a set that varies as --reference"
+            "there, and nothing can be scaled by it; give a set that varies as --reference"
             + (", or --scaling standard" if scaling == "robust" else "")
         )
     return shift, scale

@@ -1,4 +1,4 @@
-"""Components beyond those of the descriptor, and what these tell of them."""
+"""Components beyond those of the descriptor, and their correlation with the descriptor's."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from jentmax.build import build_descriptor
-from jentmax.config import Settings
-from jentmax.config.settings import OwnCode
-from jentmax.describe import describe
+from jentmax.descriptors import Snap
 from jentmax.evaluation._correlation import multiple_correlation
+from jentmax.evaluation._describe import describe
+from jentmax.evaluation._descriptor import Descriptor, component_labels
 from jentmax.evaluation._sets import EnvironmentSet
 
 TWOJMAX = 8
@@ -40,28 +39,26 @@ class Higher:
 
 
 def higher_components(
-    sets: Sequence[EnvironmentSet], settings: Settings, reference: str, seed: int
+    sets: Sequence[EnvironmentSet], descriptor: Descriptor, reference: str, seed: int
 ) -> Higher | None:
     """Describe a sample of each set by all components up to twojmax = 8.
 
     Args:
         sets: to sample.
-        settings: whose descriptor is to be extended.
+        descriptor: to extend.
         reference: name of the set by whose standard deviations features are divided.
         seed: of the draws.
 
     Returns:
-        None for descriptors with components for triples of species, hundreds of them, that have
-        all components already, or that are the user's own.
+        None for descriptors that have all components already, that have them for triples of
+        elements (hundreds), or that are not `Snap`.
     """
-    given = settings.descriptor
-    if isinstance(given, OwnCode) or given.chemflag:
+    if not isinstance(descriptor, Snap) or descriptor.chemflag:
         return None
-    twojmax = max(given.twojmax, TWOJMAX)
-    every = given.model_copy(update={"twojmax": twojmax, "components": "all"})
-    extended = settings.model_copy(update={"descriptor": every})
+    twojmax = max(descriptor.twojmax, TWOJMAX)
+    extended = dataclasses.replace(descriptor, twojmax=twojmax, components=None)
     labels = np.array(component_labels(extended))
-    first = np.isin(labels, component_labels(settings))
+    first = np.isin(labels, component_labels(descriptor))
     if first.all():
         return None
     features = {}
@@ -80,11 +77,3 @@ def higher_components(
             for name, values in features.items()
         },
     )
-
-
-def component_labels(settings: Settings) -> list[str]:
-    """Twice j1, j2 and j of each feature, behind its species; of other descriptors its number."""
-    return [
-        "-".join([*map(str, label[:-3]), "".join(map(str, label[-3:]))])
-        for label in build_descriptor(settings).labels
-    ]

@@ -26,7 +26,7 @@ _VENDI = 1000
 
 @dataclasses.dataclass(frozen=True)
 class Kernels:
-    """What `jentmax.evaluation` measures by kernels; see there. Sets are in their order.
+    """Measures by kernels. Sets are in the order in which they were given.
 
     Attributes:
         bandwidth: of the kernel, in units of the scaled features, the same for all sets.
@@ -34,7 +34,8 @@ class Kernels:
         entropy: kernel entropy of the drawn environments in nats, shape (n_sets,).
         delta_entropy: mean of the test environments' differential entropies in nats, shape
             (n_sets, n_sets) for train, test.
-        overlap: share of the test environments that the training set has, likewise.
+        overlap: share of the test environments that the training set has, shape (n_sets, n_sets)
+            for train, test.
         n_vendi: of the drawn environments, for ``vendi_score``.
         vendi_score: effective number of different environments, shape (n_sets,).
     """

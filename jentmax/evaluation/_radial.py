@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from jentmax.structures import Structures
+    from jentmax.dataset import Structures
 
 
 def radial_distribution(
@@ -20,7 +20,7 @@ def radial_distribution(
     atoms, all species alike, all periodic images included. It tends to 1 at large r for disordered
     structures; where a cell holds vacuum, that counts as volume, and g is larger. Structures that
     are not periodic along all three lattice vectors have no density and are left out: those with
-    ``structures.periodic.all(axis=1)`` count.
+    ``structures.pbc.all(axis=1)`` count.
 
     Args:
         structures: the set.
@@ -31,14 +31,14 @@ def radial_distribution(
         The middles of the intervals in Å and g in each, shape (bins,) both; g is nan where no
         structure counts.
     """
-    # Deferred: nothing else here needs it.
+    # Deferred: only this function needs it.
     import vesin
 
     search = vesin.NeighborList(cutoff=cutoff, full_list=False)
     edges = np.linspace(0, cutoff, bins + 1)
     pairs = np.zeros(bins)
     squared_per_volume = 0.0
-    for k in np.flatnonzero(structures.periodic.all(axis=1)):
+    for k in np.flatnonzero(structures.pbc.all(axis=1)):
         points = structures.positions[structures.pointer[k] : structures.pointer[k + 1]]
         cell = structures.cells[k]
         (distances,) = search.compute(points=points, box=cell, periodic=True, quantities="d")

@@ -10,16 +10,16 @@ from typing import Literal
 
 import numpy as np
 
-from jentmax._output import printable
-from jentmax.config import Settings
-from jentmax.describe import Description, described
+from jentmax.dataset import Structures, printable
 from jentmax.errors import JentmaxError
-from jentmax.structures import Structures
+from jentmax.evaluation._describe import described
+from jentmax.evaluation._description import Description
+from jentmax.evaluation._descriptor import Descriptor
 
 Duplicates = Literal["keep", "drop"]
 
 Report = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is of it."""
+"""Called with a phase in words, how much of it is done, and how much there is of it."""
 
 
 def ignore(phase: str, done: int, total: int) -> None:
@@ -32,7 +32,7 @@ class EnvironmentSet:
 
     Attributes:
         name: of the set.
-        path: of its file, as it can be printed.
+        path: of its file, as printable text.
         structures: in the file's order.
         description: of their atoms' environments.
         n_dropped: structures that were left out as duplicates.
@@ -57,9 +57,9 @@ class EnvironmentSet:
 
     @property
     def densities(self) -> np.ndarray:
-        """Atoms/Å^3, shape (n_structures,); nan where a structure is not periodic throughout."""
+        """Atoms/Å^3, shape (n_structures,); nan unless periodic along all vectors."""
         volumes = np.abs(np.linalg.det(self.structures.cells))
-        whole = self.structures.periodic.all(axis=1)
+        whole = self.structures.pbc.all(axis=1)
         return np.where(whole, self.structures.counts / np.where(whole, volumes, 1), np.nan)
 
     @property
@@ -72,7 +72,7 @@ class EnvironmentSet:
 def open_sets(
     paths: Sequence[str],
     names: Sequence[str],
-    settings: Settings,
+    descriptor: Descriptor,
     duplicates: Duplicates = "keep",
     cache: Path | None = None,
     report: Report = ignore,
@@ -82,9 +82,9 @@ def open_sets(
     Args:
         paths: of any files that ASE reads, or data sets.
         names: of the sets.
-        settings: whose descriptor and species count.
+        descriptor: environments -> features.
         duplicates: "drop" leaves out structures that repeat an earlier one of the same file.
-        cache: folder for what was described once, or None.
+        cache: folder that keeps descriptions, or None.
         report: called as atoms get described, with the set's name in the phase.
 
     Raises:
@@ -94,7 +94,7 @@ def open_sets(
     for path, name in zip(paths, names, strict=True):
         phase = f"reading and describing {name}"
         report(phase, 0, 1)
-        structures, description = described(path, settings, cache, partial(report, phase))
+        structures, description = described(path, descriptor, cache, partial(report, phase))
         for other in sets:
             if _same(other.structures, structures):
                 raise JentmaxError(
@@ -107,10 +107,10 @@ def open_sets(
 
 
 def _same(one: Structures, other: Structures) -> bool:
-    # Positions alone do not tell: atoms of primitive cells all stand at the origin.
+    # Positions alone are not enough: atoms of primitive cells all stand at the origin.
     return all(
         np.array_equal(getattr(one, name), getattr(other, name))
-        for name in ("pointer", "cells", "periodic", "numbers", "positions")
+        for name in ("pointer", "cells", "pbc", "numbers", "positions")
     )
 
 

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import ase
 import numpy as np
 
+from jentmax.dataset import Structures
 from jentmax.evaluation._evaluate import _exemplars
-from jentmax.structures import Structures
 
 
 def shown(groups, entropies, sizes=None):
@@ -15,7 +15,7 @@ def shown(groups, entropies, sizes=None):
         ase.Atoms(f"W{n}", info={"config_type": group})
         for n, group in zip(sizes, groups, strict=True)
     ]
-    one = SimpleNamespace(structures=Structures.from_atoms(some))
+    one = SimpleNamespace(structures=Structures.from_ase(some))
     return _exemplars(one, np.array(entropies))  # pyright: ignore
 
 

@@ -7,12 +7,12 @@ from ase.build import bulk, make_supercell
 from ase.neighborlist import neighbor_list
 from contracts import random_cell
 
-from jentmax.evaluation._radial import radial_distribution
-from jentmax.structures import Structures
+from jentmax.dataset import Structures
+from jentmax.evaluation import radial_distribution
 
 
 def structures(*atoms):
-    return Structures.from_atoms(atoms)
+    return Structures.from_ase(atoms)
 
 
 def random_gas(n_atoms, lattice, seed):

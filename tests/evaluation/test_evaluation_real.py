@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from test_evaluation_coverage import cover
 
-import jentmax
+from jentmax.descriptors import Snap
 from jentmax.evaluation import Decompositions, open_sets
 
-REAL = Path(__file__).parents[2] / "shared" / "data"
+REAL = Path(__file__).parents[3] / "shared" / "data"
 FILES = [REAL / "tungsten_snap_gap.extxyz", REAL / "tungsten_radiation_damage.extxyz"]
 
 pytestmark = pytest.mark.skipif(
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def sets():
-    return open_sets(list(map(str, FILES)), ["first", "second"], jentmax.load("tungsten"))
+    return open_sets(list(map(str, FILES)), ["first", "second"], Snap(cutoff=4.0, components=6))
 
 
 def test_everything_is_counted(sets):
@@ -52,8 +52,8 @@ def test_the_first_against_itself_as_published(sets):
 
 
 def test_dropping_duplicates(sets):
-    settings = jentmax.load("tungsten")
-    [kept] = open_sets([str(FILES[1])], ["second"], settings, "drop")
+    descriptor = Snap(cutoff=4.0, components=6)
+    [kept] = open_sets([str(FILES[1])], ["second"], descriptor, "drop")
     assert len(kept.structures) == 3526 - 222
     assert len(kept.description.features) == 43_945 - 343
     assert kept.n_dropped == 222

@@ -6,21 +6,22 @@ import datetime
 import os
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from jentmax import plotting
-from jentmax._output import writing
-from jentmax.config.settings import OwnCode
+from jentmax.dataset import writing
+from jentmax.devices import versions
 from jentmax.errors import JentmaxError
-from jentmax.evaluation import _store
-from jentmax.evaluation._evaluate import Evaluation
-from jentmax.evaluation._figures import figures
-from jentmax.evaluation._sets import Report, ignore
-from jentmax.evaluation._tables import Table, as_csv, as_markdown, tables
-from jentmax.report import Exemplar, Picture, Section, write_report
-from jentmax.report import Table as ReportTable
-from jentmax.versions import versions
+from jentmax.fields import to_plain
+from jentmax.report._evaluation_figures import figures
+from jentmax.report._html import Exemplar, Picture, Section, TextTable, write_report
+from jentmax.report._store import store
+from jentmax.report._style import save_figure, set_colors
+from jentmax.report._tables import Table, as_csv, as_markdown, tables
+
+if TYPE_CHECKING:
+    from jentmax.evaluation import Evaluation
 
 _FILES = ("evaluation.h5", "report.html", "tables.csv", "tables.md", "figures")
 
@@ -57,17 +58,17 @@ def write_evaluation(
     evaluation: Evaluation,
     folder: str | os.PathLike[str],
     overwrite: bool = False,
-    report: Report = ignore,
+    report: Callable[[str, int, int], None] = lambda phase, done, total: None,
 ) -> Path:
-    """Write what `evaluate` found: report.html, tables.csv, tables.md, figures/, evaluation.h5.
+    """Write an evaluation: report.html, tables.csv, tables.md, figures/, evaluation.h5.
 
-    Nothing is to be seen in the folder before all is written.
+    The folder appears when everything in it is written.
 
     Args:
         evaluation: to write.
         folder: to make.
         overwrite: whether an earlier evaluation there may be replaced.
-        report: called as things get done.
+        report: called with a phase, how much of it is done, and how much there is.
 
     Returns:
         The folder's path.
@@ -98,17 +99,17 @@ def _scratch(path: Path) -> Path:
     return folder
 
 
-def _fill(folder: Path, evaluation: Evaluation, report: Report) -> None:
+def _fill(folder: Path, evaluation: Evaluation, report: Callable[[str, int, int], None]) -> None:
     report("tables and figures", 0, 1)
     all_tables = tables(evaluation)
     (folder / "tables.csv").write_text(as_csv(all_tables), encoding="utf-8")
     (folder / "tables.md").write_text(as_markdown(all_tables), encoding="utf-8")
-    _store.save(evaluation, folder / "evaluation.h5")
+    store(evaluation, folder / "evaluation.h5")
     drawings = figures(evaluation)
     pictures = {}
     for done, drawing in enumerate(drawings):
         report("tables and figures", done, len(drawings))
-        files = plotting.save(drawing.figure, folder / "figures", drawing.stem)
+        files = save_figure(drawing.figure, folder / "figures", drawing.stem)
         inches = drawing.figure.get_figwidth()
         pictures[drawing.stem] = Picture(drawing.caption, *files, inches)
     write_report(
@@ -121,11 +122,11 @@ def _fill(folder: Path, evaluation: Evaluation, report: Report) -> None:
 
 
 def _facts(evaluation: Evaluation) -> dict[str, str]:
-    how, given = evaluation.decompositions, evaluation.settings.descriptor
+    how, twojmax = evaluation.decompositions, getattr(evaluation.descriptor, "twojmax", None)
     return {
         "sets": ", ".join(f"{one.name} ({one.path})" for one in evaluation.sets),
-        "descriptor": f"{given.kind}, {len(evaluation.labels)} components"
-        + ("" if isinstance(given, OwnCode) else f" of twojmax = {given.twojmax}")
+        "descriptor": f"{_kind(evaluation)}, {len(evaluation.labels)} components"
+        + ("" if twojmax is None else f" of twojmax = {twojmax}")
         + f", cutoff {evaluation.cutoff:g} Å",
         "scaling": f"{evaluation.scaling}, by {evaluation.reference}",
         "decompositions": f"{how.number}, {how.train} training and {how.test} test environments, "
@@ -133,6 +134,11 @@ def _facts(evaluation: Evaluation) -> dict[str, str]:
         "made": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC with "
         + ", ".join(f"{name} {number}" for name, number in versions().items()),
     }
+
+
+def _kind(evaluation: Evaluation) -> str:
+    plain = to_plain(evaluation.descriptor)
+    return plain["kind"] if isinstance(plain, dict) else plain
 
 
 def _sections(
@@ -161,7 +167,7 @@ def _sections(
         for heading, (names, stems) in contents.items()
     ]
     sections = [one for one in sections if one.tables or one.figures]
-    colors = plotting.set_colors(evaluation.names)
+    colors = set_colors(evaluation.names)
     view = [
         Exemplar(one.name, _title(one.structures.groups[k], k), atoms, colors[one.name])
         for one in evaluation.sets
@@ -175,6 +181,6 @@ def _title(group: str, number: int) -> str:
     return f"{group}, structure {number}" if group else f"structure {number}"
 
 
-def _for_report(table: Table) -> ReportTable:
+def _for_report(table: Table) -> TextTable:
     header, rows = table.display()
-    return ReportTable(table.caption, header, rows, table.n_keys)
+    return TextTable(table.caption, header, rows, table.n_keys)

@@ -6,6 +6,7 @@ import warnings
 import xml.etree.ElementTree as ElementTree
 
 import ase.build
+import matplotlib
 import matplotlib.colors
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 from PIL import Image
 
-from jentmax import plotting
+from jentmax import report
 
 NAMES = ["unbiased", "biased", "hand-crafted"]
 EIGHT = [f"set {number}" for number in range(8)]
@@ -56,16 +57,16 @@ def legend_names(figure):
 
 def every_figure(names):
     sets = features(names)
-    colors = plotting.set_colors(names)
+    colors = report.set_colors(names)
     radii = np.linspace(0, 6, 50)
-    yield plotting.descriptor_histograms(sets, LABELS, "standard deviations")
-    yield plotting.distance_distributions(distances(names))
-    yield plotting.radial_distributions(dict.fromkeys(names, (radii, radii)))
-    yield plotting.structure_distributions({"S (nats)": {n: v[:, 0] for n, v in sets.items()}})
-    yield plotting.environment_map({n: v[:, :2] for n, v in sets.items()}, (0.6, 0.2))
-    yield plotting.correlations(LABELS, {name: np.linspace(0, 1, 6) for name in names})
-    yield plotting.group_coverage(["a", "b"], {n: np.ones(2) for n in names}, np.array([3, 4]))
-    yield plotting.contact_sheet({name: [ase.build.bulk("W")] for name in names}, colors)
+    yield report.descriptor_histograms(sets, LABELS, "standard deviations")
+    yield report.distance_distributions(distances(names))
+    yield report.radial_distributions(dict.fromkeys(names, (radii, radii)))
+    yield report.structure_distributions({"S (nats)": {n: v[:, 0] for n, v in sets.items()}})
+    yield report.environment_map({n: v[:, :2] for n, v in sets.items()}, (0.6, 0.2))
+    yield report.correlations(LABELS, {name: np.linspace(0, 1, 6) for name in names})
+    yield report.group_coverage(["a", "b"], {n: np.ones(2) for n in names}, np.array([3, 4]))
+    yield report.contact_sheet({name: [ase.build.bulk("W")] for name in names}, colors)
 
 
 @pytest.mark.parametrize(
@@ -94,21 +95,21 @@ def test_labels_can_be_read(names):
 
 
 def test_a_set_has_one_color_everywhere():
-    colors = plotting.set_colors(NAMES)
+    colors = report.set_colors(NAMES)
     assert list(colors) == NAMES
     few = NAMES[1:]
-    histograms = plotting.descriptor_histograms(features(few), LABELS, "", colors=colors)
-    nearest = plotting.distance_distributions(distances(few), colors)
+    histograms = report.descriptor_histograms(features(few), LABELS, "", colors=colors)
+    nearest = report.distance_distributions(distances(few), colors)
     for figure in (histograms, nearest):
         assert hexes(steps(figure.axes[0])) == [colors[name].upper() for name in few]
-    lines = plotting.correlations(LABELS, {name: np.ones(6) for name in few}, colors).axes[0].lines
+    lines = report.correlations(LABELS, {name: np.ones(6) for name in few}, colors).axes[0].lines
     assert [line.get_color() for line in lines] == [colors[name] for name in few]
 
 
 def test_sets_beyond_the_colors_have_other_lines():
     many = [f"set {number}" for number in range(20)]
-    colors = plotting.set_colors(many)
-    axes = plotting.correlations(LABELS, {name: np.ones(6) for name in many}, colors).axes[0]
+    colors = report.set_colors(many)
+    axes = report.correlations(LABELS, {name: np.ones(6) for name in many}, colors).axes[0]
     assert len({(line.get_color(), line.get_linestyle()) for line in axes.lines}) == len(many)
     assert len(set(list(colors.values())[:12])) == 12
 
@@ -116,7 +117,7 @@ def test_sets_beyond_the_colors_have_other_lines():
 def test_histograms_hold_their_share():
     """The area under a histogram is the share of the values that its range holds."""
     sets = features(NAMES)
-    figure = plotting.descriptor_histograms(sets, LABELS, "standard deviations")
+    figure = report.descriptor_histograms(sets, LABELS, "standard deviations")
     assert len(seen(figure)) == 6
     assert legend_names(figure) == NAMES
     for patch, values in zip(steps(figure.axes[2]), sets.values(), strict=True):
@@ -129,7 +130,7 @@ def test_histograms_hold_their_share():
 
 def test_further_components_fill_one_page():
     labels = ["".join(map(str, (a, b, c))) for a in range(7) for b in range(7) for c in range(1)]
-    figure = plotting.descriptor_histograms(features(NAMES, 49), labels, "standard deviations")
+    figure = report.descriptor_histograms(features(NAMES, 49), labels, "standard deviations")
     assert len(seen(figure)) == 49
     assert figure.get_figheight() <= 9
     assert figure.axes[8].get_title() == "B(½, ½, 0)"
@@ -140,12 +141,12 @@ def test_further_components_fill_one_page():
     [("000", "B(0, 0, 0)"), ("312", "B(3/2, ½, 1)"), ("radial 3", "radial 3"), ("1101", "1101")],
 )
 def test_component_labels(label, shown):
-    assert plotting.component_label(label) == shown
+    assert report.component_label(label) == shown
 
 
 def test_equal_values_and_nan_among_features():
     sets = {"same": np.zeros((5, 2)), "gaps": np.array([[0.0, np.nan], [np.nan, np.nan]])}
-    figure = plotting.descriptor_histograms(sets, ["000", "101"], "")
+    figure = report.descriptor_histograms(sets, ["000", "101"], "")
     density, edges, _ = steps(figure.axes[0])[1].get_data()
     assert np.sum(density * np.diff(edges)) == pytest.approx(1)
 
@@ -154,7 +155,7 @@ def test_distances_a_panel_for_each_training_set():
     given = distances(NAMES)
     del given["biased", "unbiased"]
     given["unbiased", "biased"] = np.array([0, 1e-9, 2, 2, np.nan, np.inf])
-    figure = plotting.distance_distributions(given)
+    figure = report.distance_distributions(given)
     assert [axes.get_title(loc="left") for axes in seen(figure)] == [
         f"training set: {name}" for name in NAMES
     ]
@@ -173,7 +174,7 @@ def test_distances_a_panel_for_each_training_set():
 def test_structure_distributions_leave_out_nan():
     values = {"whole": np.array([1.0, 2, 2, 3]), "gaps": np.array([np.nan, 2]), "none": [np.nan]}
     values = {name: np.asarray(some, dtype=float) for name, some in values.items()}
-    figure = plotting.structure_distributions({"neighbours": values, "S (nats)": values})
+    figure = report.structure_distributions({"neighbours": values, "S (nats)": values})
     assert [axes.get_xlabel() for axes in seen(figure)] == ["neighbours", "S (nats)"]
     whole, gaps = steps(figure.axes[0])
     ticks = figure.axes[0].xaxis.get_majorticklocs()
@@ -191,7 +192,7 @@ def test_no_radial_distribution():
     """Of structures without periods there is none; the panel says so."""
     radii = np.linspace(0, 6, 50)
     sets = {"crystals": (radii, radii), "clusters": (radii, np.full(50, np.nan))}
-    figure = plotting.radial_distributions(sets)
+    figure = report.radial_distributions(sets)
     assert [[text.get_text() for text in axes.texts] for axes in figure.axes] == [[], ["no data"]]
 
 
@@ -199,25 +200,23 @@ def test_dollars_are_no_formulas(tmp_path):
     """Two of them in a name: matplotlib would take what is between for a formula, and refuse it."""
     names = ["a $^$", "b $\\frac$"]
     for figure in every_figure(names):
-        plotting.as_svg(figure)
-    histograms = plotting.descriptor_histograms(
-        features(names), LABELS, f"deviations of {names[0]}"
-    )
-    plotting.as_svg(histograms)
-    groups = plotting.group_coverage(names, {"train": np.ones(2)}, np.array([1, 2]))
-    plotting.as_svg(groups)
+        report.as_svg(figure)
+    histograms = report.descriptor_histograms(features(names), LABELS, f"deviations of {names[0]}")
+    report.as_svg(histograms)
+    groups = report.group_coverage(names, {"train": np.ones(2)}, np.array([1, 2]))
+    report.as_svg(groups)
 
 
 def test_letters_that_the_font_lacks_are_no_warnings():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for figure in every_figure(["漢字"]):
-            plotting.as_svg(figure)
+            report.as_svg(figure)
 
 
 def test_map_counts_every_environment():
     points = {name: values[:, :2] for name, values in features(NAMES).items()}
-    figure = plotting.environment_map(points, (0.613, 0.2))
+    figure = report.environment_map(points, (0.613, 0.2))
     assert figure.get_supxlabel() == "first principal component (61% of the variance)"
     for axes, name in zip(seen(figure), NAMES, strict=True):
         union, own = axes.collections
@@ -229,7 +228,7 @@ def test_map_counts_every_environment():
 
 def test_groups_worst_first():
     far = {"train": np.array([0.1, np.nan, 3.0, 0.0]), "other": np.array([1.0, 2, 3, 4])}
-    figure = plotting.group_coverage(list("abcd"), far, np.array([1, 20, 3000, 4]))
+    figure = report.group_coverage(list("abcd"), far, np.array([1, 20, 3000, 4]))
     axes = figure.axes[0]
     assert [text.get_text() for text in axes.get_yticklabels()] == ["c", "a", "d", "b"]
     low, high = axes.get_ylim()
@@ -242,7 +241,7 @@ def test_groups_worst_first():
 
 def test_coverage_curve():
     sizes = np.array([1, 10, 100])
-    figure = plotting.coverage_curve(sizes, 1 / sizes, 2 / sizes, 3 / sizes, "farthest first")
+    figure = report.coverage_curve(sizes, 1 / sizes, 2 / sizes, 3 / sizes, "farthest first")
     axes = figure.axes[0]
     mean, chosen = axes.lines
     assert chosen.get_ydata().tolist() == (1 / sizes).tolist()
@@ -254,7 +253,7 @@ def test_coverage_curve():
 def test_contact_sheet_has_one_scale_for_a_row():
     small, large = ase.build.bulk("W", cubic=True), ase.build.bulk("W", cubic=True) * (3, 3, 3)
     sets = {"mixed": [small, large], "small": [small]}
-    figure = plotting.contact_sheet(sets, plotting.set_colors(sets))
+    figure = report.contact_sheet(sets, report.set_colors(sets))
     scale = [
         (axes.get_window_extent().width / np.ptp(axes.get_xlim())).round(3) for axes in figure.axes
     ]
@@ -267,8 +266,8 @@ def test_contact_sheet_has_one_scale_for_a_row():
 
 
 def test_a_pair_of_files(tmp_path):
-    figure = plotting.correlations(LABELS, {"a": np.ones(6)})
-    png, svg = plotting.save(figure, tmp_path / "new" / "folder", "name")
+    figure = report.correlations(LABELS, {"a": np.ones(6)})
+    png, svg = report.save_figure(figure, tmp_path / "new" / "folder", "name")
     assert sorted(path.name for path in png.parent.iterdir()) == ["name.png", "name.svg"]
     with Image.open(png) as image:
         assert image.size == (2100, round(figure.get_figheight() * 300))
@@ -276,14 +275,28 @@ def test_a_pair_of_files(tmp_path):
     assert root.tag.endswith("svg")
     assert b"<text" not in svg.read_bytes()  # letters as outlines
     before = svg.read_bytes()
-    assert plotting.save(figure, tmp_path, "again")[1].read_bytes() == before
+    assert report.save_figure(figure, tmp_path, "again")[1].read_bytes() == before
 
 
 def test_no_jax_and_no_pyplot():
     code = (
-        "import sys, numpy as np; import jentmax.plotting as p, jentmax.report;"
+        "import sys, numpy as np; import jentmax.report as p;"
         "p.correlations(['000'], {'a': np.ones(1)});"
         "print([m for m in ('jax', 'matplotlib.pyplot') if m in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+def test_the_callers_style_has_no_influence():
+    values = {"a": np.ones(6)}
+    expected = report.as_svg(report.correlations(LABELS, values))
+    given = {
+        "axes.facecolor": "black",
+        "axes.grid": True,
+        "font.family": "serif",
+        "lines.linewidth": 5,
+    }
+    with matplotlib.rc_context(given):
+        assert report.as_svg(report.correlations(LABELS, values)) == expected
+        assert matplotlib.rcParams["axes.facecolor"] == "black"

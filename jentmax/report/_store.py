@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
 
-from jentmax.config import to_toml
-from jentmax.evaluation._coverage import STATISTICS
-from jentmax.evaluation._evaluate import Evaluation
-from jentmax.versions import versions
+from jentmax.devices import versions
+from jentmax.evaluation import STATISTICS
+from jentmax.fields import to_plain
+
+if TYPE_CHECKING:
+    from jentmax.evaluation import Evaluation
 
 
-def save(evaluation: Evaluation, path: Path) -> None:
+def store(evaluation: Evaluation, path: Path) -> None:
     """Write an evaluation's numbers to a new file; docs/evaluation.md says what it holds."""
     how, kernels = evaluation.decompositions, evaluation.kernels
     with h5py.File(path, "x") as file:
@@ -31,7 +35,7 @@ def save(evaluation: Evaluation, path: Path) -> None:
                 "by": how.by,
                 "components": list(evaluation.labels),
                 "map_shares": evaluation.map_shares,
-                "settings": to_toml(evaluation.settings),
+                "descriptor": json.dumps(to_plain(evaluation.descriptor)),
                 "versions": [f"{name} {number}" for name, number in versions().items()],
             }
         )

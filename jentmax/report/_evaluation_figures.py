@@ -1,20 +1,26 @@
-"""What an evaluation found, as figures."""
+"""The figures of an evaluation."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import TYPE_CHECKING
 
-from jentmax import plotting
-from jentmax.evaluation._evaluate import Evaluation
+from jentmax.report._components import correlations, descriptor_histograms
+from jentmax.report._coverage import distance_distributions, group_coverage
+from jentmax.report._map import environment_map
+from jentmax.report._pictures import contact_sheet
+from jentmax.report._structures import radial_distributions, structure_distributions
+from jentmax.report._style import set_colors
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from jentmax.evaluation import Evaluation
+
 
 @dataclasses.dataclass(frozen=True)
 class Drawing:
-    """A figure, the name of its files, and what it shows."""
+    """A figure, the name of its files, and its caption."""
 
     stem: str
     caption: str
@@ -23,7 +29,7 @@ class Drawing:
 
 def figures(evaluation: Evaluation) -> list[Drawing]:
     """All figures of an evaluation; a set has the same colour in each."""
-    colors = plotting.set_colors(evaluation.names)
+    colors = set_colors(evaluation.names)
     return [
         _distances(evaluation, colors),
         *_groups(evaluation, colors),
@@ -46,7 +52,7 @@ def _distances(evaluation: Evaluation, colors: dict[str, str]) -> Drawing:
         "distances",
         "Distances from test environments to the nearest training environment, in units of the "
         "scaled features. One panel for each training set, one line for each test set.",
-        plotting.distance_distributions(distances, colors),
+        distance_distributions(distances, colors),
     )
 
 
@@ -63,7 +69,7 @@ def _groups(evaluation: Evaluation, colors: dict[str, str]) -> list[Drawing]:
                 f"Mean distance of the groups (config_type) of {one.name} to the nearest training "
                 f"environment, those that {next(iter(others))} covers worst first. Beside each "
                 "group the number of its environments.",
-                plotting.group_coverage(groups, others, evaluation.group_sizes(one.name), colors),
+                group_coverage(groups, others, evaluation.group_sizes(one.name), colors),
             )
         )
     return drawings
@@ -73,7 +79,7 @@ def _descriptors(evaluation: Evaluation, colors: dict[str, str]) -> Drawing:
     return Drawing(
         "descriptors",
         f"Histograms of the descriptor's components, in {evaluation.unit}.",
-        plotting.descriptor_histograms(
+        descriptor_histograms(
             evaluation.features, evaluation.labels, evaluation.unit, colors=colors
         ),
     )
@@ -92,7 +98,7 @@ def _structures(evaluation: Evaluation, colors: dict[str, str]) -> Drawing:
         "structures",
         "Entropy S, density and least distance of the structures, and the number of neighbours of "
         "their atoms. A tick marks the median.",
-        plotting.structure_distributions(quantities, colors),
+        structure_distributions(quantities, colors),
     )
 
 
@@ -101,7 +107,7 @@ def _radial(evaluation: Evaluation, colors: dict[str, str]) -> Drawing:
         "radial",
         "Radial distribution functions of up to 300 periodic structures of each set, relative to "
         "an ideal gas of each structure's own density, vacuum included.",
-        plotting.radial_distributions(evaluation.radial, colors),
+        radial_distributions(evaluation.radial, colors),
     )
 
 
@@ -111,7 +117,7 @@ def _map(evaluation: Evaluation, colors: dict[str, str]) -> Drawing:
         "map",
         "Environments of each set, as many of each, on the plane of the first two principal "
         "components of all of them; behind them in grey those of all sets.",
-        plotting.environment_map(evaluation.map_points, (first, second), colors),
+        environment_map(evaluation.map_points, (first, second), colors),
     )
 
 
@@ -124,12 +130,12 @@ def _higher(evaluation: Evaluation, colors: dict[str, str]) -> list[Drawing]:
         Drawing(
             "correlations",
             f"Multiple correlation of each further component with the first {first}.",
-            plotting.correlations(higher.labels, higher.correlation, colors),
+            correlations(higher.labels, higher.correlation, colors),
         ),
         Drawing(
             "further-descriptors",
-            "Histograms of the components that were not among the descriptor's.",
-            plotting.descriptor_histograms(
+            "Histograms of the components that are not among the descriptor's.",
+            descriptor_histograms(
                 higher.features,
                 higher.labels,
                 f"standard deviations of {evaluation.reference}",
@@ -144,5 +150,5 @@ def _sheet(evaluation: Evaluation, colors: dict[str, str]) -> Drawing:
         "exemplars",
         "Structures of each set: of its four largest groups, the one of median S; of sets without "
         "groups, from lower to higher S. The bar is 5 Å long.",
-        plotting.contact_sheet({name: evaluation.atoms(name) for name in evaluation.names}, colors),
+        contact_sheet({name: evaluation.atoms(name) for name in evaluation.names}, colors),
     )

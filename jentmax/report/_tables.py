@@ -1,4 +1,4 @@
-"""What an evaluation found, as tables."""
+"""The tables of an evaluation."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import dataclasses
 import io
 import math
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jentmax.evaluation._coverage import STATISTICS, standard_error
-from jentmax.evaluation._evaluate import Evaluation
+from jentmax.evaluation import STATISTICS, standard_error
+
+if TYPE_CHECKING:
+    from jentmax.evaluation import Evaluation
 
 Cell = str | int | float
 
@@ -25,12 +28,12 @@ class Table:
 
     Attributes:
         name: for a file's heading or a program.
-        caption: what the numbers are, with their units.
+        caption: meaning and units of the numbers.
         header: names of the columns; "x s.e." holds the standard error of x, its left neighbour.
         rows: one cell for each column.
-        n_keys: columns at the left that say what the row is about.
+        n_keys: number of columns at the left that name the row.
         details: columns for which a terminal has no room.
-        brief_rows: as many rows as a terminal shows; None for all.
+        brief_rows: number of rows that a terminal shows; None for all.
     """
 
     name: str
@@ -274,9 +277,9 @@ def _overlap(evaluation: Evaluation) -> Table:
     names, kernels = evaluation.names, evaluation.kernels
     return Table(
         "overlap",
-        "What a training set tells of a test set, as in QUESTS (doi:10.1038/s41467-025-59232-0): "
+        "Coverage of a test set by a training set, as in QUESTS (doi:10.1038/s41467-025-59232-0): "
         "mean differential entropy of the test environments, in nats, and the share of them for "
-        "which it is not above 0, that is, which the training set has. "
+        "which it is at most 0, that is, which the training set has. "
         f"{kernels.n_environments} training and as many other test environments of each set.",
         ("train", "test", "delta entropy", "overlap"),
         tuple(
@@ -304,7 +307,7 @@ def _correlations(evaluation: Evaluation) -> list[Table]:
             "correlation",
             f"Multiple correlation of each of {len(higher.labels)} further components, up to "
             f"twojmax = {higher.twojmax}, with the first {first}: "
-            "what the descriptor's components tell of those that it leaves out, linearly.",
+            "the part of the omitted components that those of the descriptor determine linearly.",
             ("set", "mean", "least", "median", "largest"),
             tuple(
                 (name, *(float(f(values)) for f in (np.nanmean, _least, np.nanmedian, _largest)))

@@ -15,8 +15,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from jentmax.errors import JentmaxError
-from jentmax.plotting import save
-from jentmax.report import Exemplar, Picture, Section, Table, write_report
+from jentmax.report import Exemplar, Picture, Section, TextTable, save_figure, write_report
 
 EVIL = "</script><script>alert('set & \"name\"')</script><!--"
 VOID = {"meta", "img", "br", "link", "hr", "input"}
@@ -73,12 +72,12 @@ def exemplar(atoms, name="set", label="structure 1"):
 
 def picture(caption, figure):
     """Saved under a number of its own."""
-    files = save(figure, "figures", str(len(list(Path().glob("figures/*")))))
+    files = save_figure(figure, "figures", str(len(list(Path().glob("figures/*")))))
     return Picture(caption, *files, figure.get_figwidth())
 
 
 def everything():
-    table = Table(EVIL, ["set", EVIL], [[EVIL, "1.5"], ["plain", "2"]])
+    table = TextTable(EVIL, ["set", EVIL], [[EVIL, "1.5"], ["plain", "2"]])
     return [
         Section("First", f"One.\n\nTwo {EVIL}", tables=[table, table]),
         Section(EVIL, figures=[picture(EVIL, drawing()), picture("second", drawing())]),
@@ -126,7 +125,9 @@ def test_nothing_comes_from_elsewhere(written):
 
 
 def test_viewer_is_there_once_if_it_is_needed(written):
-    viewer = (resources.files("jentmax") / "assets" / "3Dmol-min.js").read_text(encoding="utf-8")
+    viewer = (resources.files("jentmax.report") / "assets" / "3Dmol-min.js").read_text(
+        encoding="utf-8"
+    )
     assert written(everything()).count(viewer) == 1
     assert "Copyright (c) 2014, University of Pittsburgh" in written(everything())
     page = Page(written([Section("No structures")]))
@@ -134,8 +135,8 @@ def test_viewer_is_there_once_if_it_is_needed(written):
 
 
 def test_viewer_is_as_published():
-    content = (resources.files("jentmax") / "assets" / "3Dmol-min.js").read_bytes()
-    note = (resources.files("jentmax") / "assets" / "README.md").read_text(encoding="utf-8")
+    content = (resources.files("jentmax.report") / "assets" / "3Dmol-min.js").read_bytes()
+    note = (resources.files("jentmax.report") / "assets" / "README.md").read_text(encoding="utf-8")
     assert hashlib.sha256(content).hexdigest() in note
     # either would end or change the script that it stands in
     assert b"</script" not in content
@@ -170,7 +171,7 @@ def test_structures(written):
 
 
 def test_numbers_stand_at_the_right(written):
-    table = Table("T", ["a", "b", "c"], [["x", "y", "2.0"]], n_keys=2)
+    table = TextTable("T", ["a", "b", "c"], [["x", "y", "2.0"]], n_keys=2)
     page = Page(written([Section("S", tables=[table])]))
     assert [cell["text"] for cell in page.all("td")] == ["x", "y", "2.0"]
     for tag in ("th", "td"):

@@ -8,8 +8,8 @@ from quests.entropy import delta_entropy, entropy
 from scipy.spatial.distance import cdist
 from skmatter.sample_selection import FPS
 
-from jentmax.selection import (
-    coverage,
+from jentmax.evaluation import (
+    covering_curve,
     farthest_point,
     most_informative,
     nearest_distances,
@@ -181,9 +181,9 @@ def test_rare_clusters_are_found(order):
     features, pointer = clusters()
     chosen = order(features, pointer, 6)
     assert sorted(features[chosen].argmax(axis=1)) == list(range(6))
-    means, maxima = coverage(features, features[chosen, None])
+    means, maxima = covering_curve(features, features[chosen, None])
     at_random = [
-        coverage(features, features[random_order(len(features), 6, seed), None])
+        covering_curve(features, features[random_order(len(features), 6, seed), None])
         for seed in range(20)
     ]
     # Within a cluster some 3, between two of them 140.
@@ -201,7 +201,7 @@ def test_coverage_by_hand(with_given):
     given = structures(4, seed=9)[0] if with_given else features[:0]
     pieces = split(features, pointer)[:10]
     before = [nearest_distances(features, given)] if with_given else []
-    means, maxima = coverage(features, pieces, *before)
+    means, maxima = covering_curve(features, pieces, *before)
     for step, (mean, maximum) in enumerate(zip(means, maxima, strict=True), not with_given):
         nearest = cdist(features, np.concatenate([given, *pieces[:step]])).min(axis=1)
         assert mean == pytest.approx(nearest.mean(), rel=1e-12)
@@ -211,7 +211,7 @@ def test_coverage_by_hand(with_given):
 
 def test_all_structures_cover_everything():
     features, pointer = structures()
-    means, maxima = coverage(features, split(features, pointer))
+    means, maxima = covering_curve(features, split(features, pointer))
     assert (means[-1], maxima[-1]) == (0, 0)
     assert np.all(np.diff(means) <= 0)
 
@@ -222,11 +222,11 @@ def test_more_environments_than_fit_one_block(monkeypatch):
     calls = [
         lambda: farthest_point(features, pointer, 30),
         lambda: most_informative(features, pointer, 30, 0.4),
-        lambda: coverage(features, split(features, pointer)[:9])[0],
+        lambda: covering_curve(features, split(features, pointer)[:9])[0],
         lambda: nearest_distances(features, features[:7]),
     ]
     at_once = [call() for call in calls]
-    monkeypatch.setattr("jentmax.selection._orders._PAIRS", 5)
+    monkeypatch.setattr("jentmax.evaluation._orders._PAIRS", 5)
     for call, expected in zip(calls, at_once, strict=True):
         # Sums of kernels may be ordered otherwise in blocks of another width.
         assert np.allclose(call(), expected, rtol=1e-12)

@@ -6,7 +6,7 @@ import io
 import numpy as np
 import pytest
 
-from jentmax.evaluation import Table, as_csv, as_markdown
+from jentmax.report import Table, as_csv, as_markdown
 
 TABLE = Table(
     "distances",

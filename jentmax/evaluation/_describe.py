@@ -1,0 +1,431 @@
+"""Descriptors of given structures, from any file that ASE reads."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import functools
+import hashlib
+import itertools
+import json
+import math
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array
+
+from jentmax.callables import as_descriptor, cutoff_of
+from jentmax.dataset import Structures, read_structures, refuse_existing, write_dataset
+from jentmax.devices import compiler_options, device_name, versions, workers
+from jentmax.errors import JentmaxError
+from jentmax.evaluation._description import Description, save, saved
+from jentmax.evaluation._descriptor import Descriptor, is_own_code
+from jentmax.fields import to_plain
+from jentmax.neighbors import Environments, HostSearch, many_environments
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+_WORK = 2**17
+"""Neighbours, padding included, times features that a device describes in one call: few enough
+for its caches and, where there are many features, for its memory."""
+
+_PAIRS_AT_ONCE = 2**18
+"""Neighbours that are found before they are described."""
+
+_AHEAD = 4
+"""How many times as many are found meanwhile: about as long as a program compiles."""
+
+_FARTHEST = 1e6
+"""Å from the origin that an atom may be; at some more the search for neighbours crashes."""
+
+_MOST_IMAGES = 100_000
+"""Periodic images of a cell that are searched for neighbours, some ms for each atom."""
+
+_MOST_NEIGHBORS = 2000
+"""Neighbours of an atom, about, above which a structure is refused."""
+
+_FORMAT = 2
+"""Of cached descriptions; to be raised whenever the same input gives something else."""
+
+Report = Callable[[int, int], None]
+"""Called with the number of atoms described so far, and of all."""
+
+
+def _ignore(done: int, atoms: int) -> None:
+    """Report nothing."""
+
+
+def describe(
+    structures: Structures | Sequence[Atoms],
+    descriptor: Descriptor,
+    report: Report = _ignore,
+) -> Description:
+    """Descriptors of structures of any cell, periodic or not, in float64, on all devices.
+
+    Every core of the CPU, or every GPU, describes some of the atoms. Their number does not change
+    the features.
+
+    Args:
+        structures: to describe.
+        descriptor: environments -> features; a callable of one structure's environments needs an
+            attribute ``cutoff`` in Å.
+        report: called with the number of atoms described so far, and of all.
+
+    Returns:
+        The description of all atoms, in their order.
+
+    Raises:
+        JentmaxError: the descriptor has no cutoff, or fails its trial; or a structure, which is
+            named, has no atoms, an element that the descriptor does not know, numbers that are not
+            finite, or a cell that is flat or far too small.
+
+    >>> import jentmax
+    >>> from ase.build import bulk
+    >>> description = describe([bulk("W")], jentmax.Snap(cutoff=4.0, components=6))
+    >>> description.features.shape, description.neighbors
+    ((1, 6), array([14]))
+    """
+    if not isinstance(structures, Structures):
+        structures = Structures.from_ase(structures)
+    batched = as_descriptor(descriptor, cutoff=None)
+    cutoff = cutoff_of(batched)
+    assert cutoff is not None  # `as_descriptor` sees to it
+    _check(structures, getattr(batched, "elements", ()), cutoff)
+    n_atoms = len(structures.numbers)
+    features = np.empty((n_atoms, batched.n_features))
+    neighbors = np.zeros(n_atoms, np.int64)
+    nearest = np.full(n_atoms, np.inf)
+    capacities: set[int] = set()
+    devices = itertools.cycle(workers())
+    first_call = _FirstCall()
+
+    def describe_block(
+        piece: _Piece, starts: np.ndarray, atoms: np.ndarray, capacity: int, device: jax.Device
+    ) -> None:
+        own = np.maximum(atoms, 0)
+        environments = many_environments(
+            starts[own],
+            np.where(atoms < 0, 0, piece.counts[own]),
+            piece.displacements,
+            piece.numbers[own],
+            piece.neighbor_numbers,
+            cutoff,
+            capacity,
+        )
+        with jax.enable_x64(True), first_call(device, capacity):
+            values = np.asarray(_features(batched, environments, device))
+        real = atoms[atoms >= 0]
+        features[piece.first + real] = values[0, :, : len(real)].T
+
+    with ThreadPoolExecutor(len(workers())) as threads:
+        under_way: list[Future[None]] = []
+        done = 0
+        try:
+            for piece in _ahead(_pieces(structures, cutoff)):
+                starts = np.cumsum(piece.counts) - piece.counts
+                some = np.flatnonzero(piece.counts)
+                squares = np.einsum("pc,pc->p", piece.displacements, piece.displacements)
+                end = piece.first + len(piece.counts)
+                neighbors[piece.first : end] = piece.counts
+                nearest[piece.first + some] = np.minimum.reduceat(np.sqrt(squares), starts[some])
+                before, under_way = (
+                    under_way,
+                    [
+                        threads.submit(
+                            describe_block, piece, starts, atoms, capacity, next(devices)
+                        )
+                        for atoms, capacity in _blocks(piece.counts, features.shape[1], capacities)
+                    ],
+                )
+                if before:
+                    _wait(before)
+                    report(done, n_atoms)
+                done = end
+            if under_way:
+                _wait(under_way)
+                report(done, n_atoms)
+        except BaseException:
+            threads.shutdown(cancel_futures=True)
+            raise
+    return Description(features, neighbors, nearest, len(capacities))
+
+
+def described(
+    path: str | os.PathLike[str],
+    descriptor: Descriptor,
+    cache: Path | None = None,
+    report: Report = _ignore,
+) -> tuple[Structures, Description]:
+    """The structures of a file and their description.
+
+    Both are kept in ``cache``. They are computed again if the file's content or name or the
+    descriptor changes. Nothing is kept if the cache cannot be written, nor of a descriptor that is
+    the user's own, because a change of its code cannot be seen.
+
+    Args:
+        path: of any file that ASE reads, or a data set.
+        descriptor: environments -> features.
+        cache: `jentmax.devices.cache_folder`, or None.
+        report: as for `describe`; not called if nothing needs to be computed.
+
+    Returns:
+        The structures, whose columns are config_type and duplicate alone, and the description.
+
+    Raises:
+        JentmaxError: as `read_structures` and `describe`.
+    """
+    kept = cache and _kept(Path(path), descriptor, cache)
+    if kept and (known := saved(kept)):
+        return known
+    read = read_structures(path)
+    columns = {"config_type": read.groups, "duplicate": read.duplicate}
+    structures = Structures(
+        read.positions, read.numbers, read.cells, read.pbc, read.pointer, columns
+    )
+    with _naming(path):
+        description = describe(structures, descriptor, report)
+    if kept:
+        with contextlib.suppress(OSError):
+            save(kept, structures, description)
+    return structures, description
+
+
+def describe_file(
+    path: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    descriptor: Descriptor,
+    overwrite: bool = False,
+) -> Path:
+    """Write a file's structures with their descriptors as a data set.
+
+    The set's scale and shift are the standard deviation and the mean over its own atoms.
+
+    Args:
+        path: of any file that ASE reads, or a data set.
+        output: path of the data set file to make.
+        descriptor: environments -> features.
+        overwrite: whether an existing output may be replaced.
+
+    Returns:
+        The output's path.
+
+    Raises:
+        JentmaxError: as `read_structures` and `describe`, or if the output cannot be written.
+    """
+    refuse_existing(Path(output), overwrite)
+    structures, description = described(path, descriptor)
+    values = description.features
+    header = {
+        "recipe": {"descriptor": to_plain(descriptor)},
+        "seed": 0,  # nothing is random
+        "scale": values.std(axis=0).tolist(),
+        "shift": values.mean(axis=0).tolist(),
+        "versions": versions(),
+        "device": device_name(len(workers())),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+    write_dataset(
+        Path(output),
+        header,
+        dataclasses.replace(
+            structures,
+            columns={"index": np.arange(len(structures))},
+            atom_columns={"descriptors": values},
+        ),
+        kind="described",
+        overwrite=overwrite,
+    )
+    return Path(output)
+
+
+def _check(structures: Structures, symbols: Sequence[str], cutoff: float) -> None:
+    """Refuse what cannot be described, naming the first such structure."""
+    from ase.data import atomic_numbers, chemical_symbols
+
+    structures.check()
+    foreign = np.zeros(len(structures.numbers), bool)
+    if symbols:
+        foreign = ~np.isin(structures.numbers, [atomic_numbers[symbol] for symbol in symbols])
+    if foreign.any():
+        k = int(np.searchsorted(structures.pointer, np.argmax(foreign), side="right")) - 1
+        own = slice(structures.pointer[k], structures.pointer[k + 1])
+        unknown = sorted({chemical_symbols[n] for n in structures.numbers[own][foreign[own]]})
+        known = json.dumps(list(symbols))
+        raise JentmaxError(
+            f"structure {k}: the descriptor does not know the elements {', '.join(unknown)}, "
+            f"descriptor.elements = {known}; name all elements, for example "
+            f"--set 'descriptor.elements={json.dumps([*symbols, *unknown])}'"
+        )
+    far = np.abs(structures.positions).max(axis=1, initial=0) > _FARTHEST
+    wide = np.abs(structures.cells).max(axis=(1, 2), initial=0) > _FARTHEST
+    if far.any() or wide.any():
+        k = int(np.searchsorted(structures.pointer, np.argmax(far), side="right")) - 1
+        k = k if far.any() else int(np.argmax(wide))
+        raise JentmaxError(
+            f"structure {k}: a position or a lattice vector is longer than {_FARTHEST:g} Å; "
+            "correct or remove the structure"
+        )
+    periods = structures.cells * structures.pbc[:, :, None]
+    flat = np.linalg.matrix_rank(periods) < structures.pbc.sum(axis=1)
+    if flat.any():
+        k = int(np.argmax(flat))
+        raise JentmaxError(
+            f"structure {k}: cell = {structures.cells[k].tolist()} is flat along a periodic "
+            "direction; give three independent lattice vectors, or set pbc false where there is "
+            "no period"
+        )
+    # Distances of the lattice planes; 0 in their inverse where there is no period.
+    inverse_heights = np.linalg.norm(np.linalg.pinv(periods), axis=1)
+    images = np.prod(2 * np.ceil(cutoff * inverse_heights) + 1, axis=1)
+    if (images > _MOST_IMAGES).any():
+        k = int(np.argmax(images > _MOST_IMAGES))
+        raise JentmaxError(
+            f"structure {k}: cell = {structures.cells[k].tolist()} is so thin that {images[k]:.3g} "
+            f"images of it lie within descriptor.cutoff, {cutoff:g} Å; at most {_MOST_IMAGES} are "
+            "allowed: correct the cell, or lower descriptor.cutoff"
+        )
+    bulk = structures.pbc.all(axis=1)
+    volumes = np.where(bulk, np.abs(np.linalg.det(structures.cells)), np.inf)
+    neighbors = 4 / 3 * math.pi * cutoff**3 * structures.counts / volumes
+    if (neighbors > _MOST_NEIGHBORS).any():
+        k = int(np.argmax(neighbors > _MOST_NEIGHBORS))
+        raise JentmaxError(
+            f"structure {k}: its cell of {volumes[k]:.3g} Å^3 gives an atom about "
+            f"{neighbors[k]:.3g} neighbours within descriptor.cutoff, {cutoff:g} Å; at most "
+            f"{_MOST_NEIGHBORS} are allowed: correct the cell, or lower descriptor.cutoff"
+        )
+
+
+class _Piece(NamedTuple):
+    """Atoms of some structures and their neighbours, in the form that `many_environments` takes."""
+
+    first: int
+    counts: np.ndarray
+    displacements: np.ndarray
+    numbers: np.ndarray
+    neighbor_numbers: np.ndarray
+
+
+def _pieces(structures: Structures, cutoff: float) -> Iterator[_Piece]:
+    """All structures; a piece ends when it has some number of neighbours."""
+    search = HostSearch(cutoff)
+    numbers = structures.numbers
+    pending: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    begin = n_pairs = 0
+    pointer = structures.pointer.tolist()
+    for k, (start, end) in enumerate(itertools.pairwise(pointer)):
+        counts, indices, displacements = search(
+            structures.positions[start:end], structures.cells[k], structures.pbc[k]
+        )
+        pending.append((counts, start + indices, displacements))
+        n_pairs += len(indices)
+        if n_pairs > _PAIRS_AT_ONCE or k + 1 == len(structures):
+            counts, indices, displacements = map(np.concatenate, zip(*pending, strict=True))
+            yield _Piece(begin, counts, displacements, numbers[begin:end], numbers[indices])
+            pending, begin, n_pairs = [], end, 0
+
+
+def _blocks(
+    counts: np.ndarray, n_features: int, capacities: set[int]
+) -> Iterator[tuple[np.ndarray, int]]:
+    """Atoms to be described in one call, padded with -1, and room for neighbours.
+
+    A block has atoms with similar numbers of neighbours. Another room for neighbours is added to
+    ``capacities`` only if the known ones are too small or waste much: compiling takes as long
+    as describing some hundred thousand atoms.
+    """
+    order = np.argsort(-counts, kind="stable")
+    while len(order):
+        most = max(8, int(counts[order[0]]))
+        fitting = [capacity for capacity in capacities if most <= capacity <= 4 * most]
+        capacity = min(fitting, default=1 << (most - 1).bit_length())
+        capacities.add(capacity)
+        length = max(8, _WORK // (capacity * n_features) // 8 * 8)
+        atoms, order = np.split(order, [length])
+        yield np.pad(atoms, (0, length - len(atoms)), constant_values=-1), capacity
+
+
+def _ahead(pieces: Iterator[_Piece]) -> Iterator[_Piece]:
+    """The same pieces; a thread makes the next few while one is used."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = deque(thread.submit(next, pieces, None) for _ in range(_AHEAD))
+        while (piece := coming.popleft().result()) is not None:
+            coming.append(thread.submit(next, pieces, None))
+            yield piece
+
+
+class _FirstCall:
+    """Lets one thread call a program first: it compiles what the others then find."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._compiled: set[tuple[jax.Device, int]] = set()
+
+    @contextlib.contextmanager
+    def __call__(self, device: jax.Device, capacity: int) -> Iterator[None]:
+        if (device, capacity) in self._compiled:
+            yield
+            return
+        with self._lock:
+            yield
+            self._compiled.add((device, capacity))
+
+
+def _features(descriptor: Descriptor, environments: Environments, device: jax.Device) -> Array:
+    """Features of atoms that are replicas of one atom, shape (1, n_features, n)."""
+    return _program(device.platform)(descriptor, jax.device_put(environments, device))
+
+
+@functools.cache
+def _program(platform: str) -> Callable[[Descriptor, Environments], Array]:
+    def features(descriptor: Descriptor, environments: Environments) -> Array:
+        return descriptor(environments)
+
+    return eqx.filter_jit(features, compiler_options=compiler_options(platform))
+
+
+def _wait(futures: list[Future[None]]) -> None:
+    for future in futures:
+        future.result()
+
+
+def _kept(path: Path, descriptor: Descriptor, cache: Path) -> Path | None:
+    """The file that keeps a description; None if there should be none.
+
+    There is none if the described file cannot be read, or the descriptor is the user's own.
+    """
+    if is_own_code(descriptor):
+        return None
+    try:
+        with open(path, "rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+    given = {
+        "format": _FORMAT,
+        "versions": versions(),
+        "content": content,
+        "name": path.name,  # ASE looks at it to know the format
+        "descriptor": to_plain(descriptor),
+    }
+    key = hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
+    return cache / "descriptors" / f"{key[:32]}.npz"
+
+
+@contextlib.contextmanager
+def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Put the file's name before messages about a structure."""
+    try:
+        yield
+    except JentmaxError as error:
+        raise JentmaxError(f"{path}, {error}") from None

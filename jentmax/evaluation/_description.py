@@ -1,0 +1,85 @@
+"""The description of the environments of structures, and the file that keeps it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jentmax.dataset import Structures
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """The environments of structures, one row an atom, structure after structure.
+
+    Attributes:
+        features: descriptors in float64, not scaled, shape (n_atoms, n_features).
+        neighbors: numbers of neighbours within the descriptor's largest cutoff, images included,
+            shape (n_atoms,).
+        nearest: distance of the nearest neighbour in Å, inf for an atom without neighbours, shape
+            (n_atoms,).
+        compilations: programs that were compiled, one for each room for neighbours.
+    """
+
+    features: np.ndarray
+    neighbors: np.ndarray
+    nearest: np.ndarray
+    compilations: int = 0
+
+
+_ARRAYS = ("positions", "numbers", "cells", "pbc", "pointer")
+
+
+def save(path: Path, structures: Structures, description: Description) -> None:
+    """Write structures and their description to a file, all of it or nothing.
+
+    Args:
+        path: of the file.
+        structures: of whose columns config_type and duplicate are kept.
+        description: of their atoms.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    arrays = {f"structures/{name}": getattr(structures, name) for name in _ARRAYS}
+    arrays |= {"columns/config_type": structures.groups, "columns/duplicate": structures.duplicate}
+    arrays |= {
+        f"description/{name}": value
+        for name, value in vars(description).items()
+        if name != "compilations"  # reading takes none
+    }
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with open(partial, "xb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def saved(path: Path) -> tuple[Structures, Description] | None:
+    """Read a file that `save` wrote; None if there is no such file, or it is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            values = {name: arrays[name] for name in arrays.files}
+        columns = _section(values, "columns")
+        return (
+            Structures(**_section(values, "structures"), columns=columns),
+            Description(**_section(values, "description")),
+        )
+    except Exception:  # numpy and zipfile raise many kinds of errors for a damaged file
+        return None
+
+
+def _section(values: dict[str, np.ndarray], name: str) -> dict[str, Any]:
+    return {
+        key.partition("/")[2]: value
+        for key, value in values.items()
+        if key.partition("/")[0] == name
+    }

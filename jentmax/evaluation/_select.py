@@ -1,0 +1,280 @@
+"""The best subset of a file's structures for a budget of calculations."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+from ase.data import chemical_symbols
+
+from jentmax.dataset import Dataset, Parts, Structures, export, read_atoms, refuse_output
+from jentmax.errors import JentmaxError
+from jentmax.evaluation._describe import Report, described
+from jentmax.evaluation._descriptor import Descriptor
+from jentmax.evaluation._measures import silverman_bandwidth
+from jentmax.evaluation._orders import (
+    covering_curve,
+    farthest_point,
+    most_informative,
+    nearest_distances,
+    random_order,
+)
+from jentmax.fields import to_plain
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+Method = Literal["farthest-point", "entropy", "random"]
+Duplicates = Literal["drop", "keep"]
+
+_RANDOM_ORDERS = 10
+
+_ENVIRONMENTS = 10_000
+"""Environments, drawn at random, that random orders are to cover."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """The chosen structures, and how well they cover all candidates.
+
+    Distances are those of all candidates' environments to the nearest chosen or given one, in
+    standard deviations of the features.
+
+    Attributes:
+        chosen: numbers of the structures in their file, in the order of selection.
+        method: "farthest-point", "entropy" or "random".
+        candidates: number of structures to choose from.
+        n_structures: numbers of structures that the following are for: 1, 2, 3, ..., with 0
+            before them if structures were given, shape (n,).
+        mean: mean distance with so many of the chosen structures, shape (n,).
+        maximum: largest distance with so many of the chosen structures, shape (n,).
+        random_mean: mean distance with so many structures in random order, the mean of ten orders,
+            shape (n,).
+        random_spread: standard deviation of the ten, shape (n,).
+    """
+
+    chosen: np.ndarray
+    method: Method
+    candidates: int
+    n_structures: np.ndarray
+    mean: np.ndarray
+    maximum: np.ndarray
+    random_mean: np.ndarray
+    random_spread: np.ndarray
+
+
+def select(
+    path: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    descriptor: Descriptor,
+    n_structures: int,
+    method: Method = "farthest-point",
+    *,
+    given: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    bandwidth: float | None = None,
+    duplicates: Duplicates = "drop",
+    overwrite: bool = False,
+    cache: Path | None = None,
+    report: Report | None = None,
+) -> Selection:
+    """Write the best structures of a file, best first.
+
+    The first 100 of 200 structures are the same as a choice of 100. Structures are written as
+    they stand in their file, with all that ASE reads of them, and ``selection_rank`` (0, 1, ...)
+    in ``atoms.info``. `jentmax.report.draw_selection` draws how well they cover the others.
+
+    Features are in standard deviations of the candidates' own environments. If the file is a data
+    set with the same descriptor, they are in the data set's own scale.
+
+    Args:
+        path: of the candidates: any file that ASE reads, or a data set.
+        output: path to write, as for `jentmax.dataset.export`.
+        descriptor: environments -> features.
+        n_structures: to choose.
+        method: "farthest-point" or "entropy" (`farthest_point`, `most_informative`), or "random".
+        given: file of structures that one has already. Environments that they cover need no
+            covering, and none of them is chosen.
+        seed: of random orders.
+        bandwidth: of method "entropy", in the unit of the scaled features; by default Silverman's
+            for so many environments.
+        duplicates: whether structures that repeat an earlier one of the file may be chosen.
+        overwrite: whether the output may be replaced.
+        cache: folder where descriptions are kept, or None.
+        report: as for `describe`.
+
+    Raises:
+        JentmaxError: a file that cannot be read or described, more structures than there are, an
+            unknown method, or an output that exists or cannot be written.
+    """
+    _check(n_structures, method, seed, bandwidth, duplicates)
+    refuse_output(output, overwrite=overwrite)
+
+    structures, features = _described(path, descriptor, cache, report)
+    scale = _stored_scale(path, descriptor)
+    kept = np.flatnonzero(~structures.duplicate | (duplicates == "keep"))
+    if n_structures > len(kept):
+        dropped = len(structures) - len(kept)
+        raise JentmaxError(
+            f"--structures {n_structures}: {path} has {len(kept)}"
+            + (f" that repeat no earlier one, and {dropped} that do" if dropped else "")
+            + "; ask for fewer"
+        )
+    candidates, features = structures[kept], features[structures.rows(kept)]
+    if scale is None:
+        scale = features.std(axis=0)
+    scale = np.where(scale > 0, scale, 1.0)  # a feature that is the same everywhere
+    features = features / scale
+    covered = None
+    if given is not None:
+        others, covered = _described(given, descriptor, cache, report)
+        _check_species(path, candidates, given, others)
+        covered = covered / scale
+
+    pointer = candidates.pointer
+    order = _order(features, pointer, n_structures, method, seed, bandwidth, covered)
+    distances = None if covered is None else nearest_distances(features, covered)
+    mean, maximum = covering_curve(features, _steps(features, pointer, order), distances)
+    random_means = _random_coverage(features, pointer, n_structures, seed, distances)
+    selection = Selection(
+        chosen=kept[order],
+        method=method,
+        candidates=len(candidates),
+        n_structures=np.arange(n_structures + 1)[-len(mean) :],
+        mean=mean,
+        maximum=maximum,
+        random_mean=random_means.mean(axis=0),
+        random_spread=random_means.std(axis=0),
+    )
+    export(_chosen_atoms(path, selection.chosen), output, overwrite=overwrite)
+    return selection
+
+
+def _check(
+    n_structures: int, method: str, seed: int, bandwidth: float | None, duplicates: str
+) -> None:
+    for name, value, allowed in (
+        ("--method", method, get_args(Method)),
+        ("--duplicates", duplicates, get_args(Duplicates)),
+    ):
+        if value not in allowed:
+            raise JentmaxError(f"{name} {value!r}: must be one of {', '.join(allowed)}")
+    if n_structures < 1:
+        raise JentmaxError(f"--structures {n_structures}: must be at least 1")
+    if seed < 0:
+        raise JentmaxError(f"--seed {seed}: must be at least 0")
+    if bandwidth is not None and not 0 < bandwidth < np.inf:
+        raise JentmaxError(
+            f"--bandwidth {bandwidth}: must be a positive number, in standard deviations of the "
+            "features, such as 0.3"
+        )
+    if bandwidth is not None and method != "entropy":
+        raise JentmaxError(
+            f"--bandwidth {bandwidth}: method {method!r} has none; leave it out, or give "
+            "--method entropy"
+        )
+
+
+def _described(
+    path: str | os.PathLike[str],
+    descriptor: Descriptor,
+    cache: Path | None,
+    report: Report | None,
+) -> tuple[Structures, np.ndarray]:
+    options = {} if report is None else {"report": report}
+    structures, description = described(path, descriptor, cache, **options)
+    return structures, description.features
+
+
+def _stored_scale(path: str | os.PathLike[str], descriptor: Descriptor) -> np.ndarray | None:
+    """The scale of a data set that has the same descriptor; None for any other file."""
+    if not _is_dataset(path):
+        return None
+    with Dataset(path) as dataset:
+        recipe = dataset.recipe
+        stored = recipe.get("descriptor") or recipe.get("potential", {}).get("descriptor")
+        same = stored == json.loads(json.dumps(to_plain(descriptor)))
+        return np.asarray(dataset.scale) if same else None
+
+
+def _check_species(
+    path: str | os.PathLike[str],
+    candidates: Structures,
+    given: str | os.PathLike[str],
+    others: Structures,
+) -> None:
+    if set(candidates.numbers) & set(others.numbers):
+        return
+    ours, theirs = (
+        ", ".join(chemical_symbols[number] for number in np.unique(structures.numbers))
+        for structures in (candidates, others)
+    )
+    raise JentmaxError(
+        f"--given {given}: its species, {theirs}, are none of those of {path}, {ours}; "
+        "give structures of the same material"
+    )
+
+
+def _order(
+    features: np.ndarray,
+    pointer: np.ndarray,
+    n_structures: int,
+    method: Method,
+    seed: int,
+    bandwidth: float | None,
+    covered: np.ndarray | None,
+) -> np.ndarray:
+    if method == "random":
+        return random_order(len(pointer) - 1, n_structures, seed)
+    if method == "entropy":
+        width = bandwidth or silverman_bandwidth(*features.shape)
+        return most_informative(features, pointer, n_structures, width, covered)
+    return farthest_point(features, pointer, n_structures, covered)
+
+
+def _random_coverage(
+    features: np.ndarray,
+    pointer: np.ndarray,
+    n_structures: int,
+    seed: int,
+    distances: np.ndarray | None,
+) -> np.ndarray:
+    """Mean distances of some environments with structures in random orders, one row an order."""
+    generator = np.random.default_rng([seed, _RANDOM_ORDERS])
+    drawn = generator.permutation(len(features))[:_ENVIRONMENTS]
+    some, before = features[drawn], None if distances is None else distances[drawn]
+    orders = (
+        random_order(len(pointer) - 1, n_structures, [seed, number])
+        for number in range(_RANDOM_ORDERS)
+    )
+    return np.array([covering_curve(some, _steps(features, pointer, k), before)[0] for k in orders])
+
+
+def _steps(features: np.ndarray, pointer: np.ndarray, order: np.ndarray) -> Iterator[np.ndarray]:
+    return (features[pointer[k] : pointer[k + 1]] for k in order)
+
+
+def _is_dataset(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is that of a data set, finished or under way."""
+    import h5py
+
+    text = os.fspath(path)
+    return h5py.is_hdf5(text) or (not os.path.exists(text) and Parts(Path(text)).exists())
+
+
+def _chosen_atoms(path: str | os.PathLike[str], chosen: np.ndarray) -> list[Atoms]:
+    """Structures as they stand in their file, with energies and forces if it has them."""
+    if _is_dataset(path):
+        with Dataset(path) as dataset:
+            structures = [dataset[int(k)] for k in chosen]
+    else:
+        everything = read_atoms(path)
+        structures = [everything[k] for k in chosen]
+    for rank, atoms in enumerate(structures):
+        atoms.info["selection_rank"] = rank
+    return structures

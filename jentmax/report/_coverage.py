@@ -1,0 +1,186 @@
+"""Figures of coverage: distances between the environments of two sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jentmax.report._style import (
+    DOUBLE,
+    GREY,
+    SINGLE,
+    fitting,
+    legend,
+    legend_columns,
+    line,
+    marker,
+    panels,
+    plain_logarithm,
+    set_colors,
+    styled,
+    title,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_CLOSEST = 1e-3
+"""Smaller distances are drawn as this one: environments that are the same but for digits."""
+
+
+def _at_most_closest(value: float, place: int | None = None) -> str:
+    return f"≤{value:g}" if value <= _CLOSEST else f"{value:g}"
+
+
+@styled
+def distance_distributions(
+    distances: Mapping[tuple[str, str], np.ndarray],
+    colors: Mapping[str, str] | None = None,
+    bins: int = 60,
+) -> Figure:
+    """Distributions of nearest distances, as in Fig. 8 of doi:10.1063/5.0013059.
+
+    Args:
+        distances: by (training set, test set): from each environment of the test set to the
+            nearest one of the training set, in scaled features, shape (n_environments,).
+        colors: of the sets, from `set_colors` of all there are.
+        bins: of each histogram, of equal width in the logarithm. The first holds all distances
+            below 0.001 too.
+
+    Returns:
+        A panel for each training set, a line for each test set.
+    """
+    trains = list(dict.fromkeys(train for train, _ in distances))
+    tests = list(dict.fromkeys(test for _, test in distances))
+    colors = colors or set_colors([*trains, *tests])
+    finite = {pair: values[np.isfinite(values)] for pair, values in distances.items()}
+    largest = max((values.max() for values in finite.values() if len(values)), default=1.0)
+    edges = np.geomspace(_CLOSEST, max(largest, 10 * _CLOSEST) * 1.001, bins + 1)
+    decades = np.diff(np.log10(edges))
+    columns = 1 if len(trains) == 1 else 2
+    size = (SINGLE if columns == 1 else DOUBLE / 2, 1.9 if columns == 2 else 2.0)
+    figure, grid = panels(len(trains), columns, size, share_x=True)
+    for train, axes in zip(trains, grid.flat, strict=False):
+        for test in tests:
+            if (train, test) not in finite:
+                continue
+            values = np.maximum(finite[train, test], edges[0])
+            density = np.histogram(values, edges)[0] / max(len(values), 1) / decades
+            axes.stairs(np.where(density > 0, density, np.nan), edges, **line(test, colors))
+        axes.set_xscale("log")
+        axes.set_xlim(edges[0], edges[-1])
+        plain_logarithm(axes.xaxis)
+        axes.xaxis.set_major_formatter(_at_most_closest)
+        axes.set_ylim(bottom=0)
+        title(axes, f"training set: {train}")
+    figure.supxlabel("distance to the nearest training environment (scaled)", fontsize=8)
+    figure.supylabel("share of environments per decade", fontsize=8)
+    legend(figure, tests, colors)
+    return figure
+
+
+@styled
+def group_coverage(
+    groups: Sequence[str],
+    distances: Mapping[str, np.ndarray],
+    counts: np.ndarray,
+    colors: Mapping[str, str] | None = None,
+) -> Figure:
+    """How well training sets cover the groups of a test set, the worst covered first.
+
+    Args:
+        groups: names, one per group.
+        distances: by training set: mean distance from a group's environments to the nearest one
+            of the training set, in scaled features, shape (n_groups,), nan left out, less than
+            0.001 drawn there. The first training set tells the order.
+        counts: environments in each group, shape (n_groups,).
+        colors: of the sets, from `set_colors` of all there are.
+    """
+    colors = colors or set_colors(distances)
+    first = np.asarray(next(iter(distances.values())), dtype=float)
+    order = np.argsort(np.where(np.isfinite(first), -first, np.inf), kind="stable")
+    places = np.arange(len(groups))
+    figure, grid = panels(1, 1, (5.0, 0.8 + 0.155 * len(groups)))
+    axes = grid[0, 0]
+    for name, values in distances.items():
+        axes.plot(
+            np.maximum(np.asarray(values, dtype=float)[order], _CLOSEST),
+            places,
+            linestyle="none",
+            markersize=4,
+            label=fitting(name, 4.5),
+            **marker(name, colors),
+        )
+    axes.set_xscale("log")
+    plain_logarithm(axes.xaxis)
+    axes.xaxis.set_major_formatter(_at_most_closest)
+    axes.set_yticks(places, [fitting(groups[int(k)], 2.2) for k in order])
+    axes.set_ylim(len(groups) - 0.4, -0.6)
+    axes.grid(axis="y", lw=0.4, color="#dddddd")
+    axes.set_xlabel("mean distance to the nearest training environment (scaled)")
+    for place, k in enumerate(order):
+        axes.annotate(
+            f"{counts[k]:,}",
+            (1.02, place),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            fontsize=7,
+            color=GREY,
+        )
+    axes.annotate(
+        "environments",
+        (1.02, 1.01),
+        xycoords="axes fraction",
+        va="bottom",
+        fontsize=7,
+        color=GREY,
+    )
+    figure.legend(
+        loc="outside upper left",
+        ncols=legend_columns(figure, distances),
+        frameon=False,
+        title="training set",
+        alignment="left",
+    )
+    return figure
+
+
+@styled
+def coverage_curve(
+    structures: np.ndarray,
+    chosen: np.ndarray,
+    random_mean: np.ndarray,
+    random_spread: np.ndarray,
+    label: str,
+) -> Figure:
+    """How a selection covers the set it was taken from, beside random selections.
+
+    Args:
+        structures: how many were selected, shape (n,).
+        chosen: mean distance from an environment of the whole set to the nearest selected one, in
+            scaled features, shape (n,); zeros are left out.
+        random_mean: the same for random selections, mean of several, shape (n,).
+        random_spread: their standard deviation, shape (n,).
+        label: of the selection.
+    """
+    figure, grid = panels(1, 1, (SINGLE, 2.3))
+    axes = grid[0, 0]
+    low = np.maximum(random_mean - random_spread, 1e-3 * random_mean)
+    band = axes.fill_between(
+        structures, low, random_mean + random_spread, color=GREY, alpha=0.25, lw=0
+    )
+    (mean,) = axes.plot(structures, random_mean, color=GREY, linestyle="--")
+    (line_chosen,) = axes.plot(structures, chosen, color="#0072B2", marker="o", markersize=2.5)
+    axes.set_xscale("log")
+    plain_logarithm(axes.xaxis)
+    if np.any(random_mean > 0):
+        axes.set_yscale("log")
+        plain_logarithm(axes.yaxis)
+    axes.set_xlabel("selected structures")
+    axes.set_ylabel("mean distance to the nearest\nselected environment (scaled)")
+    axes.legend(
+        [line_chosen, (band, mean)], [label, "random (± standard deviation)"], frameon=False
+    )
+    return figure

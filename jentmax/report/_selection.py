@@ -1,0 +1,73 @@
+"""The drawing of a selection."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jentmax.dataset import refuse_existing, writing
+from jentmax.errors import JentmaxError
+from jentmax.report._coverage import coverage_curve
+from jentmax.report._style import rendered
+
+if TYPE_CHECKING:
+    from jentmax.evaluation import Selection
+
+
+def selection_figure(
+    output: str | os.PathLike[str],
+    figure: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """The path for the drawing of a selection, checked before there is one.
+
+    Args:
+        output: path of the selection.
+        figure: path of the drawing; by default the output's with the ending .png.
+        overwrite: whether the drawing may replace a file.
+
+    Raises:
+        JentmaxError: the drawing must not, or cannot, be written there.
+    """
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    path = Path(output).with_suffix(".png") if figure is None else Path(figure)
+    if path == Path(output):
+        raise JentmaxError(f"--figure {path}: is the output's path too; give another one")
+    endings = sorted(FigureCanvasBase.get_supported_filetypes())
+    if path.suffix[1:].lower() not in endings:
+        raise JentmaxError(f"--figure {path}: its ending must be one of {', '.join(endings)}")
+    refuse_existing(path, overwrite)
+    return path
+
+
+def draw_selection(selection: Selection, path: str | os.PathLike[str]) -> Path:
+    """Draw how a selection covers all candidates, beside random selections.
+
+    Args:
+        selection: as `jentmax.evaluation.select` returns it.
+        path: of the drawing; its ending is the format. A file there is replaced.
+
+    Returns:
+        The drawing's path.
+
+    Raises:
+        JentmaxError: the drawing cannot be written.
+    """
+    path = Path(path)
+    # These are as close as a logarithmic axis can show; it has no place for 0.
+    numbers = np.unique(np.geomspace(1, selection.n_structures[-1], 60).round())
+    some = np.isin(selection.n_structures, numbers)
+    figure = coverage_curve(
+        selection.n_structures[some],
+        selection.mean[some],
+        selection.random_mean[some],
+        selection.random_spread[some],
+        selection.method,
+    )
+    with writing(path):
+        path.write_bytes(rendered(figure, format=path.suffix[1:].lower(), dpi=150))
+    return path

@@ -1,0 +1,229 @@
+"""Common parts of all figures: colours, fonts, widths, legends, files."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import os
+import warnings
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+    from numpy import ndarray
+
+COLORS = (
+    *("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"),
+    *("#000000", "#332288", "#999933", "#882255", "#117733", "#AA4499"),
+)
+"""One per set, told apart by colour-blind readers.
+
+Six of Wong's (doi:10.1038/nmeth.1618), then black and five of Paul Tol's "muted" scheme
+(SRON/EPS/TN/09-002, sronpersonalpages.nl/~pault)."""
+
+LINES = ("-", "--", ":", "-.")
+"""Line styles: the next one for every six sets."""
+
+MARKERS = ("o", "s", "^", "D", "v", "P")
+
+SINGLE, DOUBLE = 3.4, 7.0
+"""Widths of one and of two columns of a journal, inches."""
+
+STYLE: dict[Any, Any] = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7.5,
+    "lines.linewidth": 1.1,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.minor.size": 1.5,
+    "ytick.minor.size": 1.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "svg.hashsalt": "jentmax",
+}
+
+GREY = "#666666"
+
+_LETTER = 0.06
+"""Width of a letter of a legend or title, inches; most are narrower."""
+
+_Parameters = ParamSpec("_Parameters")
+
+
+def set_colors(names: Iterable[str]) -> dict[str, str]:
+    """The colour of each set, the same for all figures.
+
+    The thirteenth set has the first colour again, with another line and marker.
+
+    Args:
+        names: of all sets, in an order that stays.
+    """
+    return {name: COLORS[number % len(COLORS)] for number, name in enumerate(dict.fromkeys(names))}
+
+
+def line(name: str, colors: Mapping[str, str]) -> dict[str, Any]:
+    """Colour and line style of a set."""
+    return {"color": colors[name], "linestyle": LINES[list(colors).index(name) // 6 % len(LINES)]}
+
+
+def marker(name: str, colors: Mapping[str, str]) -> dict[str, Any]:
+    """Colour and marker of a set."""
+    return {"color": colors[name], "marker": MARKERS[list(colors).index(name) % len(MARKERS)]}
+
+
+def styled(draw: Callable[_Parameters, Figure]) -> Callable[_Parameters, Figure]:
+    """Make a function draw in this module's fonts and lines, whatever the caller's are."""
+
+    @functools.wraps(draw)
+    def drawn(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> Figure:
+        with _style():
+            figure = draw(*args, **kwargs)
+            # Once is not enough where the numbers along an axis change its width. Ticks are made
+            # here too, and take their size from the style.
+            layout = figure.get_layout_engine()
+            assert layout is not None
+            for _ in range(2):
+                layout.execute(figure)
+            figure.set_layout_engine("none")  # the same figure has the same files
+        return figure
+
+    return drawn
+
+
+def panels(
+    count: int,
+    columns: int,
+    panel: tuple[float, float],
+    share_x: bool = False,
+    share_y: bool = False,
+) -> tuple[Figure, ndarray]:
+    """A figure of so many panels in rows.
+
+    Args:
+        count: of panels.
+        columns: largest number of panels side by side.
+        panel: width and height of each, inches.
+        share_x, share_y: one scale for all panels, with numbers at the outer ones alone.
+
+    Returns:
+        The figure, and its axes, shape (rows, columns); axes without a panel are invisible.
+    """
+    from matplotlib.figure import Figure
+
+    columns = max(1, min(columns, count))
+    rows = max(1, -(-count // columns))
+    figure = Figure(figsize=(panel[0] * columns, panel[1] * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=share_x, sharey=share_y)
+    for axes in grid.flat[count:]:
+        axes.set_axis_off()
+    for axes in grid.flat[max(count - columns, 0) : count]:
+        axes.xaxis.set_tick_params(labelbottom=True)
+    return figure, grid
+
+
+def legend(figure: Figure, names: Iterable[str], colors: Mapping[str, str]) -> None:
+    """One legend of all sets, in a place of its own above the panels."""
+    from matplotlib.lines import Line2D
+
+    names = list(names)
+    figure.legend(
+        [Line2D([], [], **line(name, colors)) for name in names],
+        [fitting(name, figure.get_figwidth() - 0.45) for name in names],
+        loc="outside upper center",
+        ncols=legend_columns(figure, names),
+        frameon=False,
+        handlelength=1.8,
+        columnspacing=1.4,
+    )
+
+
+def plain_logarithm(axis: Axis) -> None:
+    """Numbers such as 0.01 instead of powers along a logarithmic axis whose limits are set."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = axis.get_view_interval()
+    within = (1.0, 2.0, 5.0) if high < 100 * low else (1.0,)
+    axis.set_major_locator(LogLocator(subs=within))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def legend_columns(figure: Figure, names: Collection[str]) -> int:
+    """Largest number of columns of a legend that fits; the figure grows by the legend's height."""
+    entry = 0.45 + _LETTER * max(map(len, names))
+    columns = max(1, min(len(names), int(figure.get_figwidth() / entry)))
+    figure.set_figheight(figure.get_figheight() + 0.16 * -(-len(names) // columns))
+    return columns
+
+
+def fitting(text: str, width: float) -> str:
+    """A text as it stands; without its middle if it is wider than so many inches."""
+    letters = int(width / _LETTER)
+    if len(text) > letters:
+        text = f"{text[: letters // 2]}…{text[-((letters - 1) // 2) :]}"
+    return text.replace("$", r"\$")  # matplotlib takes what stands between two for a formula
+
+
+def title(axes: Axes, text: str, pad: float = 3) -> None:
+    """A panel's title, at its left."""
+    room = axes.get_position().width * axes.figure.get_figwidth()  # pyright: ignore
+    axes.set_title(fitting(text, room), loc="left", pad=pad)
+
+
+def save_figure(figure: Figure, folder: str | os.PathLike[str], stem: str) -> tuple[Path, Path]:
+    """Write a figure as .png (300 dpi) and as .svg (letters as outlines, the same everywhere).
+
+    Args:
+        figure: of this package, or any other.
+        folder: made if it is not there.
+        stem: of both files' names.
+
+    Returns:
+        The paths of the .png and of the .svg.
+    """
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    png, svg = (Path(folder) / f"{stem}.{ending}" for ending in ("png", "svg"))
+    png.write_bytes(as_png(figure, 300))
+    svg.write_bytes(as_svg(figure))
+    return png, svg
+
+
+def as_png(figure: Figure, dpi: float) -> bytes:
+    """A figure as the content of a .png file."""
+    return rendered(figure, format="png", dpi=dpi)
+
+
+def as_svg(figure: Figure) -> bytes:
+    """A figure as the content of an .svg file: the same bytes for the same figure."""
+    return rendered(figure, format="svg", dpi=300, metadata={"Date": None})
+
+
+def rendered(figure: Figure, **options: Any) -> bytes:
+    """The content of a figure's file; options are those of matplotlib's ``savefig``."""
+    content = io.BytesIO()
+    with _style():
+        figure.savefig(content, **options)
+    return content.getvalue()
+
+
+@contextlib.contextmanager
+def _style() -> Iterator[None]:
+    """This module's settings over matplotlib's defaults; the caller's have no influence."""
+    from matplotlib import style
+
+    with style.context(STYLE, after_reset=True), warnings.catch_warnings():
+        # A box in the figure shows each missing letter; a warning would come for every text.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield

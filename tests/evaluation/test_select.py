@@ -1,0 +1,178 @@
+"""The choice of a file's best structures, and all that it keeps and refuses."""
+
+import dataclasses
+import subprocess
+import sys
+
+import ase
+import ase.build
+import ase.io
+import numpy as np
+import pytest
+from ase.calculators.singlepoint import SinglePointCalculator
+
+from jentmax.descriptors import Snap
+from jentmax.errors import JentmaxError
+from jentmax.evaluation import describe_file, described, farthest_point, random_order, select
+
+N = 14
+SNAP = Snap(cutoff=4.0, components=6)
+
+
+@pytest.fixture
+def candidates():
+    """Crystals that hardly differ, among them two of another kind, and one of them again."""
+    rng = np.random.default_rng(0)
+    structures = []
+    for k in range(N):
+        lattice = {3: 3.6, 8: 2.9}.get(k, 3.165)
+        atoms = ase.build.bulk("W", a=lattice, cubic=True)
+        if k % 2:
+            atoms *= (1, 1, 2)
+        atoms.rattle(0.02, seed=k)
+        atoms.info |= {"config_type": f"kind {k}", "duplicate": False}
+        energy, forces = float(rng.normal()), rng.normal(size=(len(atoms), 3))
+        atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=forces)
+        structures.append(atoms)
+    again = structures[3].copy()
+    again.info["duplicate"] = True
+    ase.io.write("all.extxyz", [*structures, again])
+    return ase.io.read("all.extxyz", ":")
+
+
+def written(path="best.extxyz"):
+    return ase.io.read(path, ":")
+
+
+def kinds(path="best.extxyz"):
+    return [int(atoms.info["config_type"].split()[1]) for atoms in written(path)]
+
+
+def test_the_odd_ones_come_first_and_nothing_is_lost(candidates):
+    selection = select("all.extxyz", "best.extxyz", SNAP, 5)
+    assert {3, 8} <= set(kinds()[:3])
+    assert selection.chosen.tolist() == kinds()
+    assert (selection.method, selection.candidates) == ("farthest-point", N)
+    for rank, (atoms, kind) in enumerate(zip(written(), kinds(), strict=True)):
+        source = candidates[kind]
+        assert atoms.info == source.info | {"selection_rank": rank}
+        # Eight decimals in text.
+        assert np.allclose(atoms.positions, source.positions, atol=1e-7)
+        assert atoms.get_potential_energy() == pytest.approx(source.get_potential_energy())
+        assert np.allclose(atoms.get_forces(), source.get_forces(), atol=1e-7)
+
+
+@pytest.mark.parametrize("method", ["farthest-point", "entropy", "random"])
+def test_fewer_are_the_first_of_more(candidates, method):
+    select("all.extxyz", "best.extxyz", SNAP, 9, method)
+    nine = kinds()
+    select("all.extxyz", "best.extxyz", SNAP, 4, method, overwrite=True)
+    assert kinds() == nine[:4]
+
+
+def test_random_orders_by_seed(candidates):
+    for seed in (0, 1):
+        selection = select("all.extxyz", f"{seed}.traj", SNAP, N, "random", seed=seed)
+        assert selection.chosen.tolist() == random_order(N, N, seed).tolist()
+
+
+def test_given_structures_need_no_covering(candidates):
+    ase.io.write("old.extxyz", [candidates[8]])
+    selection = select("all.extxyz", "best.extxyz", SNAP, N, given="old.extxyz")
+    # What is given is at distance 0: last of all.
+    assert (kinds()[0], kinds()[-1]) == (3, 8)
+    assert selection.n_structures.tolist() == list(range(N + 1))
+    select("all.extxyz", "two.extxyz", SNAP, 2, "entropy", given="old.extxyz")
+    assert kinds("two.extxyz")[0] == 3
+
+
+def test_duplicates(candidates):
+    assert sorted(select("all.extxyz", "best.traj", SNAP, N).chosen) == list(range(N))
+    more = select("all.extxyz", "more.traj", SNAP, N + 1, duplicates="keep")
+    assert more.chosen[-1] == N
+    with pytest.raises(JentmaxError, match="14 that repeat no earlier one, and 1 that do"):
+        select("all.extxyz", "third.traj", SNAP, N + 1)
+
+
+def test_features_count_in_the_candidates_own_deviations(candidates):
+    select("all.extxyz", "best.extxyz", SNAP, 6)
+    structures, description = described("all.extxyz", SNAP)
+    features = description.features[: structures.pointer[N]]
+    expected = farthest_point(features / features.std(axis=0), structures.pointer[: N + 1], 6)
+    assert kinds() == expected.tolist()
+
+
+def test_a_data_set_has_its_own_scale(candidates):
+    """If its descriptor is the same: the deviations of all its atoms, duplicates too."""
+    ase.io.write("ends.extxyz", [*candidates, *200 * [candidates[8]]])
+    describe_file("ends.extxyz", "all.h5", SNAP)
+    chosen = select("all.h5", "best.traj", SNAP, 6).chosen
+    structures, description = described("ends.extxyz", SNAP)
+    features, kept = description.features, structures.pointer[: N + 1]
+    some = features[: kept[-1]]
+    assert chosen.tolist() == farthest_point(some / features.std(axis=0), kept, 6).tolist()
+    other = dataclasses.replace(SNAP, cutoff=4.2)
+    chosen = select("all.h5", "other.traj", other, 6).chosen
+    assert chosen.tolist() == select("ends.extxyz", "same.traj", other, 6).chosen.tolist()
+
+
+def test_environments_that_are_all_the_same():
+    """No feature varies, and nothing is left to cover after the first."""
+    ase.io.write("all.extxyz", [ase.build.bulk("W")] * 3)
+    for method in ("farthest-point", "entropy"):
+        selection = select("all.extxyz", f"{method}.traj", SNAP, 3, method, duplicates="keep")
+        assert sorted(selection.chosen) == [0, 1, 2]
+
+
+def test_all_structures_leave_nothing_to_cover(candidates):
+    """The chosen and the random curve both end at 0, where everything is chosen."""
+    selection = select("all.extxyz", "best.traj", SNAP, N)
+    assert (selection.mean[-1], selection.random_mean[-1]) == (0, 0)
+    assert selection.n_structures.tolist() == list(range(1, N + 1))
+    assert np.all(np.diff(selection.maximum) <= 0)
+    assert np.all(np.diff(selection.random_mean) < 0)
+    assert selection.random_spread.shape == (N,)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_structures": 15}, "--structures 15: all.extxyz has 14"),
+        ({"n_structures": 0}, "--structures 0: must be at least 1"),
+        ({"method": "best"}, "--method 'best': must be one of farthest-point, entropy, random"),
+        ({"duplicates": "most"}, "--duplicates 'most': must be one of drop, keep"),
+        ({"seed": -1}, "--seed -1: must be at least 0"),
+        ({"method": "entropy", "bandwidth": 0.0}, "--bandwidth 0.0: must be a positive number"),
+        ({"bandwidth": 0.3}, "method 'farthest-point' has none"),
+        ({"path": "none.extxyz"}, "none.extxyz: no such file"),
+        ({"path": "empty.extxyz"}, "empty.extxyz"),
+        ({"given": "none.extxyz"}, "none.extxyz: no such file"),
+        ({"given": "iron.extxyz"}, "its species, Fe, are none of those of all.extxyz, W"),
+        ({"output": "old.extxyz"}, "old.extxyz exists"),
+        ({"output": "old/"}, "POSCAR_00007 exists"),
+        ({"output": "none/best.extxyz"}, "there is no folder"),
+        ({"output": "best.what"}, "ASE writes no format 'what'"),
+    ],
+)
+def test_refused(candidates, tmp_path, options, message):
+    for name in ("old.extxyz", "empty.extxyz"):
+        (tmp_path / name).touch()
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "POSCAR_00007").touch()
+    ase.io.write("iron.extxyz", ase.build.bulk("Fe"))
+    before = sorted(tmp_path.rglob("*"))
+    all_options = {"path": "all.extxyz", "output": "best.extxyz", "n_structures": 2} | options
+    with pytest.raises(JentmaxError) as raised:
+        select(descriptor=SNAP, **all_options)
+    assert message in str(raised.value)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_room_loads_neither_jax_nor_matplotlib():
+    code = (
+        "import sys, jentmax.evaluation as e; e.sizes; e.farthest_point;"
+        "print([m for m in ('jax', 'matplotlib') if m in sys.modules]);"
+        "e.select; e.evaluate; print('matplotlib' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["[]", "False"]

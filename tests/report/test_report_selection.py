@@ -1,0 +1,50 @@
+"""The drawing of a selection, and where it must not stand."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jentmax.errors import JentmaxError
+from jentmax.evaluation import Selection
+from jentmax.report import draw_selection, selection_figure
+
+
+def selection(n=200):
+    sizes = np.arange(1, n + 1)
+    return Selection(
+        chosen=sizes - 1,
+        method="entropy",
+        candidates=n,
+        n_structures=sizes,
+        mean=1 / sizes,
+        maximum=2 / sizes,
+        random_mean=3 / sizes,
+        random_spread=1 / sizes,
+    )
+
+
+@pytest.mark.parametrize(("name", "start"), [("a.png", b"\x89PNG"), ("a.pdf", b"%PDF")])
+def test_drawn(name, start):
+    assert draw_selection(selection(), name) == Path(name)
+    assert Path(name).read_bytes().startswith(start)
+    draw_selection(selection(1), name)  # replaced
+
+
+def test_the_path():
+    Path("old.png").touch()
+    assert selection_figure("best.extxyz") == Path("best.png")
+    assert selection_figure("best.extxyz", "curve.pdf") == Path("curve.pdf")
+    assert selection_figure("best.extxyz", "old.png", overwrite=True) == Path("old.png")
+    for output, figure, message in (
+        ("best.extxyz", "old.png", "old.png exists"),
+        ("old.extxyz", None, "old.png exists"),
+        ("best.extxyz", "best.what", "--figure best.what: its ending must be one of"),
+        ("best.png", None, "--figure best.png: is the output's path too"),
+        ("best.extxyz", "none/best.png", "there is no folder"),
+    ):
+        with pytest.raises(JentmaxError) as raised:
+            selection_figure(output, figure)
+        assert message in str(raised.value)
+    with pytest.raises(JentmaxError, match="cannot be written"):
+        draw_selection(selection(), "none/best.png")
