@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from jentmax.neighbors import Environments, Finder
+from jentmax.callables import OneStructure, as_descriptor, as_entropy, as_repulsion, cutoff_of
+from jentmax.errors import JentmaxError
+from jentmax.neighbors import SKIN, Environments, Finder, HostSearch, Neighbors, neighbor_finder
+from jentmax.system import System
 
 
 class Terms(eqx.Module):
@@ -20,7 +26,7 @@ class Terms(eqx.Module):
         repulsion: E_rep, in eV.
         entropy: S, in nats.
         features: descriptors, not scaled.
-        least_distance: between two atoms, in Å.
+        least_distance: between two atoms, in Å; the potential's cutoff if none are nearer.
     """
 
     energy: Float[Array, "*replicas"]
@@ -33,78 +39,314 @@ class Terms(eqx.Module):
 class Potential(eqx.Module):
     """``V = E_rep - K S`` (doi:10.1063/5.0013059, Eq. 1), K being ``entropy_weight``.
 
+    Descriptor, repulsion and entropy are components of the package or any callables for one
+    structure: ``environments -> features (n_atoms, n_features)``, ``environments -> eV`` and
+    ``scaled features -> nats``. Callables are tried once, when the potential is made, and mapped
+    over replicas.
+
+    The potential finds neighbours by itself, from its cutoff, the cell and the number of atoms.
+    Inside ``jit`` the size of a cell that is an argument is unknown: `for_cells` fixes it.
+    Compile with ``eqx.filter_jit(potential.energy)``.
+
     Attributes:
         descriptor: environments -> features.
         repulsion: environments -> energy in eV.
-        estimator: scaled features -> entropy in nats.
-        finder: positions and cell -> environments.
-        scale: typical value of each feature, by which it is divided.
+        entropy: scaled features -> entropy in nats.
+        scale: typical value of each feature, by which it is divided; None for 1.
+        cutoff: Å, up to which neighbours are looked for.
+        finder: how neighbours are found, if `for_cells` has fixed it.
 
-    >>> import jax, jax.numpy as jnp
-    >>> from jentmax import AllPairs, ClarkeSmith, NearestNeighbor, Potential, Snap
-    >>> potential = Potential(
-    ...     Snap(cutoff=4.0, components=6), ClarkeSmith(), NearestNeighbor(),
-    ...     AllPairs(4.0), jnp.ones(6),
-    ... )
-    >>> positions = jax.random.uniform(jax.random.key(0), (12, 3)) * 8.5
-    >>> forces = -jax.grad(potential.energy)(positions, 8.5 * jnp.eye(3), entropy_weight=10.0)
+    >>> import jax, jentmax as jm
+    >>> snap = jm.Snap(cutoff=4.0, components=6)
+    >>> potential = jm.Potential(snap, jm.ClarkeSmith(), jm.NearestNeighbor())
+    >>> system = jm.System.random(jax.random.key(0), "W39", density=0.03)
+    >>> forces = -jax.grad(potential.energy)(system.positions, system.cell, entropy_weight=300.0)
     >>> forces.shape
-    (12, 3)
+    (39, 3)
     """
 
-    descriptor: Callable[[Environments], Array]
-    repulsion: Callable[[Environments], Array]
-    estimator: Callable[[Array], Array]
-    finder: Finder
-    scale: Float[Array, " n_features"]
+    descriptor: Any
+    repulsion: Any
+    entropy: Any
+    scale: Float[Array, " n_features"] | None
+    cutoff: float = eqx.field(static=True)
+    finder: Finder | None = None
 
-    def __hash__(self) -> int:
-        """By identity, so that ``jax.jit(potential.energy)`` works though ``scale`` is an array."""
-        return id(self)
+    def __init__(
+        self,
+        descriptor: Callable[[Environments], Array],
+        repulsion: Callable[[Environments], Array],
+        entropy: Callable[[Array], Array],
+        *,
+        cutoff: float | None = None,
+        scale: ArrayLike | None = None,
+    ) -> None:
+        """Put the parts together.
+
+        Args:
+            descriptor: environments -> features.
+            repulsion: environments -> energy in eV.
+            entropy: scaled features -> entropy in nats.
+            cutoff: Å, up to which plain functions of environments see neighbours.
+            scale: typical value of each feature, shape (n_features,); `fit_scale` finds it.
+
+        Raises:
+            JentmaxError: a part cannot be called, has no cutoff, or fails its trial; the message
+                names the part.
+        """
+        if cutoff is not None and not (isinstance(cutoff, int | float) and 0 < cutoff < np.inf):
+            raise JentmaxError(f"cutoff = {cutoff!r} is not allowed; give a number above 0, in Å")
+        self.descriptor = as_descriptor(descriptor, cutoff)
+        self.repulsion = as_repulsion(repulsion, cutoff)
+        self.entropy = as_entropy(entropy, self.descriptor.n_features)
+        self.cutoff = max(
+            cutoff_of(part) or 0.0 for part in (self.descriptor, self.repulsion)
+        )
+        if scale is not None:
+            scale = jnp.asarray(scale)
+            n_features = self.descriptor.n_features
+            if scale.shape != (n_features,) or not bool(jnp.all(scale > 0)):
+                raise JentmaxError(
+                    f"scale = {np.asarray(scale).tolist()} is not allowed; give one number above 0 "
+                    f"for each of the {n_features} features"
+                )
+        self.scale = scale
+        self.finder = None
+
+    def with_scale(self, scale: ArrayLike) -> Potential:
+        """A copy that divides features by other typical values, shape (n_features,)."""
+        return self._changed(scale=jnp.asarray(scale))
+
+    def for_cells(self, systems: System | Sequence[System]) -> Potential:
+        """A copy that knows how to find neighbours in cells that are arguments of ``jit``.
+
+        The copy works for every cell whose heights are no smaller than the least ones of these
+        systems. In a smaller cell, or if an atom has far more neighbours than in these systems, V
+        and its gradient are NaN.
+
+        Args:
+            systems: of one number of atoms; one system, replicas, or a list.
+        """
+        several = [systems] if isinstance(systems, System) else list(systems)
+        cells = np.concatenate([_last_first(system.cell, 2) for system in several])
+        n_atoms = max(system.n_atoms for system in several)
+        finder = neighbor_finder(self.cutoff, n_atoms, cells)
+        if hasattr(finder, "capacity"):
+            most = max(_most_neighbors(system, self.cutoff + SKIN) for system in several)
+            finder = neighbor_finder(self.cutoff, n_atoms, cells, most)
+        return self._changed(finder=finder)
+
+    def neighbors(
+        self,
+        positions: Float[ArrayLike, "n_atoms 3 *replicas"],
+        cell: Float[ArrayLike, "3 3 *replicas"],
+    ) -> Neighbors:
+        """Neighbours at positions (Å) in cells (rows, Å), to be updated as the atoms move.
+
+        Raises:
+            JentmaxError: the cell is traced and `for_cells` was not called, or the cell is smaller
+                than those that it was called with.
+        """
+        positions, cell = jnp.asarray(positions), jnp.asarray(cell)
+        _check_shapes(positions, cell)
+        finder = self._finder(positions, cell)
+        neighbors = Neighbors(finder, finder.build(positions, cell))
+        if not _is_traced(positions, cell):
+            while bool(neighbors.overflowed):
+                neighbors = neighbors.grown(positions, cell)
+        return neighbors
 
     def energy(
         self,
-        positions: Float[Array, "n_atoms 3 *replicas"],
-        cell: Float[Array, "3 3 *replicas"],
-        species: Int[Array, "n_atoms *replicas"] | None = None,
-        entropy_weight: Float[Array, "*replicas"] | float = 1.0,
-        neighbors: Any = None,
+        positions: Float[ArrayLike, "n_atoms 3 *replicas"],
+        cell: Float[ArrayLike, "3 3 *replicas"],
+        numbers: Int[ArrayLike, "n_atoms *replicas"] | None = None,
+        entropy_weight: Float[ArrayLike, "*replicas"] | float = 1.0,
+        neighbors: Neighbors | None = None,
     ) -> Float[Array, "*replicas"]:
         """V in eV.
 
         Args:
             positions: in Å.
             cell: lattice vectors as rows, in Å.
-            species: index of each atom's species; by default all are of the first.
+            numbers: atomic numbers; only needed if the parts tell elements apart.
             entropy_weight: K, in eV.
-            neighbors: what ``finder.build`` gave; by default it is built here. If it overflowed,
-                V is NaN.
+            neighbors: from `neighbors`, updated at these positions; found here if absent.
+
+        Raises:
+            JentmaxError: as `neighbors`; outside ``jit`` also if neighbours would be missing, or
+                for elements that a part does not know. Inside, V and its gradient are NaN then.
         """
-        return self.terms(positions, cell, species, entropy_weight, neighbors).energy
+        return self.terms(positions, cell, numbers, entropy_weight, neighbors).energy
 
     def terms(
         self,
-        positions: Float[Array, "n_atoms 3 *replicas"],
-        cell: Float[Array, "3 3 *replicas"],
-        species: Int[Array, "n_atoms *replicas"] | None = None,
-        entropy_weight: Float[Array, "*replicas"] | float = 1.0,
-        neighbors: Any = None,
+        positions: Float[ArrayLike, "n_atoms 3 *replicas"],
+        cell: Float[ArrayLike, "3 3 *replicas"],
+        numbers: Int[ArrayLike, "n_atoms *replicas"] | None = None,
+        entropy_weight: Float[ArrayLike, "*replicas"] | float = 1.0,
+        neighbors: Neighbors | None = None,
     ) -> Terms:
-        """V and its parts; arguments as for `energy`."""
+        """V and its parts; arguments and errors as for `energy`."""
+        positions, cell = jnp.asarray(positions), jnp.asarray(cell)
+        _check_shapes(positions, cell)
         if neighbors is None:
-            neighbors = self.finder.build(positions, cell)
-        if species is None:
-            species = jnp.zeros((len(positions), *positions.shape[2:]), jnp.int32)
-        environments = self.finder(positions, cell, species, neighbors)
-        features = self.descriptor(environments)
-        scale = self.scale.astype(features.dtype).reshape(-1, *[1] * (features.ndim - 2))
-        repulsion, entropy = self.repulsion(environments), self.estimator(features / scale)
-        energy = repulsion - entropy_weight * entropy
+            neighbors = self.neighbors(positions, cell)
+        elif neighbors.finder.cutoff < self.cutoff:
+            raise JentmaxError(
+                f"neighbors reach {neighbors.finder.cutoff:g} Å, less than the potential's cutoff "
+                f"of {self.cutoff:g} Å; make them with potential.neighbors(positions, cell)"
+            )
+        numbers, known = self._known(numbers, positions)
+        complete = neighbors.complete(positions, cell)
+        if not _is_traced(complete) and not bool(jnp.all(complete)):
+            raise JentmaxError(
+                "neighbors are not those of these positions and cells: an atom has moved too far, "
+                "the list had no room, or the cell is too small; make them with "
+                "potential.neighbors(positions, cell)"
+            )
+        environments = neighbors.environments(positions, cell, numbers)
+        # A number from too few neighbours would be wrong: NaN reaches the forces too.
+        valid = jnp.where(complete & known, 1.0, jnp.nan).astype(positions.dtype)
+        features = self.descriptor(self._seen(self.descriptor, environments))
+        scaled = features
+        if self.scale is not None:
+            scaled = features / self.scale.astype(features.dtype).reshape(
+                -1, *[1] * (features.ndim - 2)
+            )
+        repulsion = self.repulsion(self._seen(self.repulsion, environments)) * valid
+        entropy = self.entropy(scaled) * valid
+        weight = jnp.asarray(entropy_weight, positions.dtype)
         return Terms(
-            # A list that lacks neighbours must not go unnoticed, in the forces neither.
-            energy=energy * jnp.where(self.finder.overflowed(neighbors), jnp.nan, 1.0),
+            energy=repulsion - weight * entropy,
             repulsion=repulsion,
             entropy=entropy,
-            features=features,
-            least_distance=environments.least_distance(),
+            features=features * valid,
+            least_distance=environments.least_distance() * valid,
         )
+
+    def check(self, systems: System) -> None:
+        """Refuse systems that V is not defined for; what is traced is not looked at.
+
+        Raises:
+            JentmaxError: they are not periodic, or hold elements that a part does not know.
+        """
+        if not _is_traced(systems.pbc) and not bool(np.all(np.asarray(systems.pbc))):
+            raise JentmaxError(
+                "systems are not periodic in all directions (pbc); V is that of a periodic cell: "
+                "set pbc true, with vacuum in the cell where there is none"
+            )
+        self._known(systems.numbers, systems.positions)
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """The elements that all parts know; empty for any."""
+        told = [set(part.elements) for part in (self.descriptor, self.repulsion) if _elements(part)]
+        return tuple(sorted(set.intersection(*told))) if told else ()
+
+    def _changed(self, **changes: Any) -> Potential:
+        """A copy with other fields; the parts are not tried again."""
+        copy = object.__new__(type(self))
+        for name in ("descriptor", "repulsion", "entropy", "scale", "cutoff", "finder"):
+            object.__setattr__(copy, name, changes.get(name, getattr(self, name)))
+        return copy
+
+    def _finder(self, positions: Array, cell: Array) -> Finder:
+        if self.finder is None:
+            if _is_traced(cell):
+                raise JentmaxError(
+                    "cell is traced (by jit, vmap or grad), so that its size is unknown here; call "
+                    "potential = potential.for_cells(systems) first, with the smallest cells that "
+                    "there will be"
+                )
+            return neighbor_finder(self.cutoff, len(positions), _last_first(cell, 2))
+        if not _is_traced(cell) and not bool(jnp.all(self.finder.fits(cell))):
+            raise JentmaxError(
+                "cell is smaller than those that potential.for_cells was called with, whose heights "
+                f"are at least {', '.join(f'{h:.4g}' for h in self.finder.least_heights)} Å; call "
+                "it with this cell too"
+            )
+        return self.finder
+
+    def _known(self, numbers: Any, positions: Array) -> tuple[Array, Array]:
+        """Atomic numbers, and whether all parts know them."""
+        from ase.data import atomic_numbers, chemical_symbols
+
+        shape = (len(positions), *positions.shape[2:])
+        elements = self.elements
+        if numbers is None:
+            if len(elements) > 1:
+                raise JentmaxError(
+                    f"numbers are missing: the potential tells {', '.join(elements)} apart; give "
+                    "atomic numbers, such as system.numbers"
+                )
+            number = atomic_numbers[elements[0]] if elements else 0
+            return jnp.full(shape, number, jnp.int32), jnp.asarray(True)
+        numbers = jnp.asarray(numbers, jnp.int32)
+        if numbers.shape[:1] != shape[:1]:
+            raise JentmaxError(
+                f"numbers have shape {numbers.shape}; give one for each of {shape[0]} atoms"
+            )
+        numbers = jnp.broadcast_to(
+            numbers.reshape(*numbers.shape, *[1] * (len(shape) - numbers.ndim)), shape
+        )
+        if not elements:
+            return numbers, jnp.asarray(True)
+        of_elements = np.array([atomic_numbers[symbol] for symbol in elements])
+        if not _is_traced(numbers):
+            foreign = sorted(set(np.unique(np.asarray(numbers))) - set(of_elements))
+            if foreign:
+                raise JentmaxError(
+                    f"numbers hold {', '.join(chemical_symbols[n] for n in foreign)}, which the "
+                    f"potential does not know; it knows {', '.join(elements)}"
+                )
+        return numbers, jnp.all(jnp.isin(numbers, of_elements), axis=0)
+
+    def _seen(self, part: Any, environments: Environments) -> Environments:
+        """The environments within the cutoff of a plain function."""
+        if isinstance(part, OneStructure) and part.cutoff is not None and part.cutoff < self.cutoff:
+            return environments.within(part.cutoff)
+        return environments
+
+
+def _elements(part: Any) -> bool:
+    return bool(getattr(part, "elements", ()))
+
+
+def _is_traced(*arrays: Any) -> bool:
+    return any(isinstance(array, jax.core.Tracer) for array in arrays)
+
+
+def _last_first(array: Any, ndim: int) -> np.ndarray:
+    """Arrays of replicas with the replicas first, shape (n, ...)."""
+    array = np.asarray(array, float)
+    return np.moveaxis(array.reshape(*array.shape[:ndim], -1), -1, 0)
+
+
+def _most_neighbors(system: System, reach: float) -> int:
+    """Largest number of neighbours of an atom within a distance (Å)."""
+    search = HostSearch(reach)
+    positions, cells = _last_first(system.positions, 2), _last_first(system.cell, 2)
+    return max(
+        int(search(own, cell, np.ones(3, bool))[0].max(initial=0))
+        for own, cell in zip(positions, cells, strict=True)
+    )
+
+
+def _check_shapes(positions: Array, cell: Array) -> None:
+    if positions.ndim < 2 or positions.shape[1] != 3:
+        raise JentmaxError(
+            f"positions have shape {positions.shape}; give (n_atoms, 3), or (n_atoms, 3, replicas)"
+        )
+    if cell.shape[:2] != (3, 3) or cell.ndim not in (2, positions.ndim):
+        raise JentmaxError(
+            f"cell has shape {cell.shape} for positions of shape {positions.shape}; give (3, 3), "
+            "or (3, 3, replicas)"
+        )
+    if cell.ndim == positions.ndim and cell.shape[2:] != positions.shape[2:]:
+        raise JentmaxError(
+            f"cell has shape {cell.shape} for positions of shape {positions.shape}; give as many "
+            "replicas of both"
+        )
+    if not jnp.issubdtype(positions.dtype, jnp.floating):
+        raise JentmaxError(f"positions are of type {positions.dtype}; give floating-point numbers")

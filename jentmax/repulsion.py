@@ -2,48 +2,80 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
+from annotated_types import Ge, Gt
+from ase.data import atomic_numbers, chemical_symbols
 from jaxtyping import Array, Float
+from typing_extensions import Doc
 
+from jentmax.component import Component
+from jentmax.errors import JentmaxError
+from jentmax.fields import Allowed, Frozen, NotNegative, Positive, PositivePerElement
 from jentmax.neighbors import Environments
 
 
-class ClarkeSmith(eqx.Module):
+class ClarkeSmith(Component):
     """Clarke-Smith pair repulsion, truncated and shifted to zero.
 
     ``E = sum_i sum_{j != i} E0/(n-m) [m (r0/r)^n - n (r0/r)^m]`` for ``r < cutoff_ratio * r0``,
-    counting both (i, j) and (j, i); doi:10.1063/5.0013059, Eq. 3.
-
-    Attributes:
-        r0: distance of the minimum per species, in Å; a pair's is the mean of its two.
-        epsilon: E0, in eV.
-        n: exponent of the repulsive term.
-        m: exponent of the attractive term.
-        cutoff_ratio: where the energy is cut, over r0.
+    counting both (i, j) and (j, i); doi:10.1063/5.0013059, Eq. 3. With a table of r0 by element,
+    a pair's r0 is the mean of its two.
     """
 
-    r0: tuple[float, ...] = eqx.field(static=True, default=(2.7,))
-    epsilon: float = eqx.field(static=True, default=1.0)
-    n: float = eqx.field(static=True, default=8.0)
-    m: float = eqx.field(static=True, default=4.0)
-    cutoff_ratio: float = eqx.field(static=True, default=2.71 / 2.7)
+    r0: Annotated[
+        Positive | PositivePerElement,
+        Allowed(
+            "a number above 0, or a table of such by element, such as { W = 2.7 }",
+            lambda value: value != {},
+        ),
+        Doc("Å, distance of the minimum"),
+    ] = eqx.field(static=True, default=2.7)
+    epsilon: Annotated[NotNegative, Doc("eV, E0")] = eqx.field(static=True, default=1.0)
+    n: Annotated[float, Gt(0), Doc("exponent of the repulsive term")] = eqx.field(
+        static=True, default=8.0
+    )
+    m: Annotated[float, Gt(0), Doc("exponent of the attractive term, below n")] = eqx.field(
+        static=True, default=4.0
+    )
+    cutoff_ratio: Annotated[
+        float, Ge(1), Doc("cutoff over r0; the energy is truncated and shifted to zero there")
+    ] = eqx.field(static=True, default=2.71 / 2.7)
+
+    def __check_init__(self) -> None:
+        """Refuse exponents in the wrong order."""
+        if self.m >= self.n:
+            raise JentmaxError(
+                f"ClarkeSmith.m = {self.m:g} is not below n = {self.n:g}; give exponents with "
+                "n > m > 0"
+            )
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """The elements that it knows; empty for any."""
+        return tuple(self.r0) if isinstance(self.r0, Frozen) else ()
 
     @property
     def cutoff(self) -> float:
         """Largest distance at which two atoms repel each other, in Å."""
-        return max(self.r0) * self.cutoff_ratio
+        r0 = max(self.r0.values()) if isinstance(self.r0, Frozen) else self.r0
+        return r0 * self.cutoff_ratio
 
     def __call__(self, environments: Environments) -> Float[Array, "*replicas"]:
         """Energy of all pairs, in eV."""
         squared = environments.squared_distances()
-        if len(self.r0) == 1:
-            r0_squared = jnp.asarray(self.r0[0] ** 2, squared.dtype)
+        if isinstance(self.r0, Frozen):
+            table = np.zeros(len(chemical_symbols))
+            for symbol, value in self.r0.items():
+                table[atomic_numbers[symbol]] = value / 2
+            half = jnp.asarray(table, squared.dtype)
+            pairs = half[environments.numbers[:, None]] + half[environments.neighbor_numbers]
+            r0_squared = jnp.maximum(pairs, 1e-3) ** 2  # 0 for padding and unknown elements
         else:
-            r0 = jnp.asarray(self.r0, squared.dtype)
-            r0_squared = (
-                (r0[environments.species[:, None]] + r0[environments.neighbor_species]) / 2
-            ) ** 2
+            r0_squared = jnp.asarray(self.r0**2, squared.dtype)
         edge = self.cutoff_ratio**2
         within = environments.mask & (squared < edge * r0_squared)
         ratio = jnp.where(within, squared / r0_squared, edge)
@@ -58,5 +90,5 @@ class ClarkeSmith(eqx.Module):
 
 
 def _power(base: Array, exponent: float) -> Array:
-    """A power; by a few products where the exponent is whole."""
+    """A power; a few products if the exponent is whole."""
     return base ** (int(exponent) if exponent.is_integer() else exponent)

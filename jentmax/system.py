@@ -1,30 +1,263 @@
-"""Atoms in a periodic cell, and random starts without overlaps."""
+"""Atoms in periodic cells: one structure or many side by side, to and from ASE, at random."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from jentmax.errors import JentmaxError
 
+if TYPE_CHECKING:
+    from ase import Atoms
+
 
 class System(eqx.Module):
-    """Atoms in a periodic cell.
+    """Atoms in a cell; many systems side by side have the replicas as a last axis.
+
+    ``len(systems)``, ``systems[i]``, ``systems[:10]`` and iteration work over replicas. JAX treats
+    a system as a pytree of arrays.
 
     Attributes:
+        numbers: atomic numbers.
         positions: in Å, not necessarily wrapped into the cell.
         cell: lattice vectors as rows, in Å.
-        species: index of each atom's species.
-        masses: of each atom, in amu.
+        pbc: whether the system is periodic along each lattice vector.
+        masses: in amu.
     """
 
-    positions: Float[Array, "n_atoms 3"]
-    cell: Float[Array, "3 3"]
-    species: Int[Array, " n_atoms"]
-    masses: Float[Array, " n_atoms"]
+    numbers: Int[Array, "n_atoms *replicas"]
+    positions: Float[Array, "n_atoms 3 *replicas"]
+    cell: Float[Array, "3 3 *replicas"]
+    pbc: Bool[Array, "3 *replicas"]
+    masses: Float[Array, "n_atoms *replicas"]
+
+    @property
+    def n_atoms(self) -> int:
+        """Atoms in each structure."""
+        return len(self.positions)
+
+    @property
+    def replicas(self) -> tuple[int, ...]:
+        """Shape of the replicas: empty for one structure."""
+        return self.positions.shape[2:]
+
+    def __len__(self) -> int:
+        """Number of replicas.
+
+        Raises:
+            TypeError: this is one structure.
+        """
+        if not self.replicas:
+            raise TypeError("one structure has no length; its number of atoms is system.n_atoms")
+        return self.replicas[-1]
+
+    def __getitem__(self, which: int | slice | np.ndarray) -> System:
+        """One replica, or some of them.
+
+        Raises:
+            IndexError: there is no such replica.
+        """
+        if isinstance(which, int | np.integer) and not -len(self) <= which < len(self):
+            raise IndexError(f"replica {which}: there are {len(self)}")
+        return jax.tree.map(lambda array: array[..., which], self)
+
+    def __iter__(self) -> Iterator[System]:
+        """The replicas, one by one."""
+        return (self[k] for k in range(len(self)))
+
+    @classmethod
+    def stack(cls, systems: Sequence[System]) -> System:
+        """Put systems of the same number of atoms side by side.
+
+        Raises:
+            JentmaxError: there are none, or their numbers of atoms differ.
+        """
+        systems = list(systems)
+        if not systems:
+            raise JentmaxError("systems is empty; give at least one system to stack")
+        counts = sorted({system.n_atoms for system in systems})
+        if len(counts) > 1 or any(system.replicas for system in systems):
+            raise JentmaxError(
+                f"systems have {', '.join(map(str, counts))} atoms"
+                + (", and some hold replicas already" * any(s.replicas for s in systems))
+                + "; only single systems of one number of atoms can stand side by side"
+            )
+        return jax.tree.map(lambda *arrays: jnp.stack(arrays, axis=-1), *systems)
+
+    @classmethod
+    def from_ase(cls, atoms: Atoms | Sequence[Atoms], dtype: Any = None) -> System:
+        """A system from ASE atoms, or systems side by side from a list of them.
+
+        Args:
+            atoms: of one number of atoms.
+            dtype: floating-point type; JAX's default if absent. float64 needs x64, which
+                ``jax.enable_x64(True)`` switches on.
+
+        Raises:
+            JentmaxError: the numbers of atoms differ, a number is not finite, a cell is flat, or
+                float64 is asked for without x64.
+        """
+        dtype = _float_type(dtype)
+        if not hasattr(atoms, "positions"):
+            return cls.stack([cls.from_ase(one, dtype) for one in atoms])
+        cell, positions = np.asarray(atoms.cell.array, float), np.asarray(atoms.positions, float)
+        for name, values in (("positions", positions), ("cell", cell)):
+            if not np.isfinite(values).all():
+                raise JentmaxError(f"atoms.{name} holds numbers that are not finite; correct them")
+        if abs(np.linalg.det(cell)) < 1e-12:
+            raise JentmaxError(
+                f"atoms.cell = {cell.tolist()} has no volume; give three independent lattice "
+                "vectors, for example with atoms.center(vacuum=...)"
+            )
+        return cls(
+            numbers=jnp.asarray(atoms.numbers, jnp.int32),
+            positions=jnp.asarray(positions, dtype),
+            cell=jnp.asarray(cell, dtype),
+            pbc=jnp.asarray(atoms.pbc, bool),
+            masses=jnp.asarray(atoms.get_masses(), dtype),
+        )
+
+    def to_ase(self) -> Atoms | list[Atoms]:
+        """ASE atoms, positions as they are; a list of them if there are replicas."""
+        from ase import Atoms
+
+        if self.replicas:
+            host = jax.tree.map(np.asarray, self)
+            return [jax.tree.map(lambda a: a[..., k], host).to_ase() for k in range(len(self))]
+        return Atoms(
+            np.asarray(self.numbers),
+            np.asarray(self.positions, float),
+            cell=np.asarray(self.cell, float),
+            pbc=np.asarray(self.pbc),
+            masses=np.asarray(self.masses, float),
+        )
+
+    @classmethod
+    def random(
+        cls,
+        key: Key[Array, ""],
+        formula: str,
+        *,
+        density: float,
+        aspect_ratio: float = 1.0,
+        replicas: int | None = None,
+        least_distance: float = 2.0,
+        dtype: Any = None,
+    ) -> System:
+        """Atoms at random places of an ``a x a x c`` cell, none too near to another.
+
+        Args:
+            key: random key.
+            formula: what is in the cell, such as "W39" or "Ni20Al20".
+            density: in atoms/Å^3.
+            aspect_ratio: c/a.
+            replicas: how many systems stand side by side; None for a single one.
+            least_distance: between two atoms, in Å.
+            dtype: floating-point type; JAX's default if absent. float64 needs x64.
+
+        Raises:
+            JentmaxError: an argument is not allowed, or the atoms do not fit.
+
+        >>> import jax
+        >>> system = System.random(jax.random.key(0), "W39", density=0.03, aspect_ratio=1.5)
+        >>> system.positions.shape
+        (39, 3)
+        """
+        dtype = _float_type(dtype)
+        for name, value in (("density", density), ("aspect_ratio", aspect_ratio)):
+            if not value > 0 or not np.isfinite(value):
+                raise JentmaxError(f"{name} = {value} is not allowed; give a number above 0")
+        if replicas is not None and replicas < 1:
+            raise JentmaxError(f"replicas = {replicas} is not allowed; give at least 1")
+        numbers = atomic_numbers_of(formula)
+        cell = tetragonal_cell(len(numbers), density, aspect_ratio)
+        words = np.asarray(jax.random.key_data(random_key(key)))
+        systems = []
+        for replica in range(replicas or 1):
+            rng = np.random.default_rng([*words.tolist(), replica])
+            own = rng.permutation(numbers)
+            positions = random_positions(rng, len(numbers), cell, least_distance)
+            systems.append(host_system(own, positions, cell, dtype))
+        together = systems[0] if replicas is None else stack_host(systems)
+        return jax.tree.map(jnp.asarray, together)
+
+
+def host_system(
+    numbers: np.ndarray,
+    positions: np.ndarray,
+    cell: np.ndarray,
+    dtype: Any,
+    masses: dict[str, float] | None = None,
+) -> System:
+    """A periodic system of numpy arrays, with standard atomic masses where none are given."""
+    from ase.data import atomic_masses, atomic_numbers
+
+    table = np.array(atomic_masses)
+    for symbol, mass in (masses or {}).items():
+        table[atomic_numbers[symbol]] = mass
+    system: Any = System  # numpy's arrays become JAX's on the device
+    return system(
+        numbers=np.asarray(numbers, np.int32),
+        positions=np.asarray(positions, dtype),
+        cell=np.asarray(cell, dtype),
+        pbc=np.ones(3, bool),
+        masses=np.asarray(table[numbers], dtype),
+    )
+
+
+def stack_host(systems: Sequence[System]) -> System:
+    """Systems of numpy arrays side by side; nothing is compiled."""
+    return jax.tree.map(lambda *arrays: np.stack(arrays, axis=-1), *systems)
+
+
+def random_key(key: Any) -> Key[Array, "*shape"]:
+    """A key of the generator that the package always uses, threefry2x32, from any key.
+
+    Raises:
+        JentmaxError: it is no key of JAX.
+    """
+    dtype = getattr(key, "dtype", None)
+    if dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        if str(jax.random.key_impl(key)) == "threefry2x32":
+            return key
+        key = jax.random.key_data(key)[..., -2:]
+    elif dtype != np.uint32 or key.shape[-1:] != (2,):
+        raise JentmaxError(
+            f"key is {type(key).__name__} {np.shape(key) if dtype is not None else key!r}, no "
+            "random key; give one such as jax.random.key(0)"
+        )
+    return jax.random.wrap_key_data(jnp.asarray(key), impl="threefry2x32")
+
+
+def atomic_numbers_of(formula: str) -> np.ndarray:
+    """Atomic numbers of a formula's atoms, in its order.
+
+    Raises:
+        JentmaxError: it is no formula, or has no atoms.
+
+    >>> atomic_numbers_of("Ni2Al").tolist()
+    [28, 28, 13]
+    """
+    from ase.data import atomic_numbers
+    from ase.symbols import string2symbols
+
+    try:
+        symbols = string2symbols(formula)
+        numbers = [atomic_numbers[symbol] for symbol in symbols]
+    except Exception:  # ASE raises whatever it stumbles over
+        numbers = []
+    if not numbers or 0 in numbers:
+        raise JentmaxError(
+            f"formula = {formula!r} is not allowed; give the elements and numbers of the atoms in "
+            "the cell, such as W39 or Ni20Al20"
+        )
+    return np.array(numbers)
 
 
 def tetragonal_cell(n_atoms: int, density: float, aspect_ratio: float) -> np.ndarray:
@@ -55,26 +288,6 @@ def cell_heights(cells: np.ndarray) -> np.ndarray:
         Heights along the three lattice vectors, in Å, shape (..., 3).
     """
     return 1.0 / np.linalg.norm(np.linalg.inv(np.asarray(cells, float)), axis=-2)
-
-
-def composition(n_atoms: int, fractions: Sequence[float]) -> np.ndarray:
-    """Species indices whose counts come nearest to given fractions (largest remainders).
-
-    Args:
-        n_atoms: atoms to distribute.
-        fractions: one per species, summing to 1.
-
-    Returns:
-        Sorted species indices, shape (n_atoms,).
-
-    >>> composition(5, [0.5, 0.5]).tolist()
-    [0, 0, 0, 1, 1]
-    """
-    ideal = n_atoms * np.asarray(fractions, float)
-    counts = np.floor(ideal).astype(int)
-    for kind in np.argsort(counts - ideal, kind="stable")[: n_atoms - counts.sum()]:
-        counts[kind] += 1
-    return np.repeat(np.arange(len(counts)), counts)
 
 
 def random_positions(
@@ -108,8 +321,8 @@ def random_positions(
     own = np.linalg.norm(images[np.any(images != 0, axis=1)] @ cell, axis=1)
     if own.size and own.min() < least_distance:
         raise JentmaxError(
-            f"system.start_distance: {least_distance:g} Å is more than the cell's own period of "
-            f"{own.min():.3g} Å; give a smaller start_distance or more atoms"
+            f"least_distance = {least_distance:g} Å is more than the cell's own period of "
+            f"{own.min():.3g} Å; give a smaller least_distance or more atoms"
         )
     if np.all(cell_heights(cell) >= 2 * least_distance):
         images = np.zeros((1, 3))  # the nearest is enough
@@ -128,8 +341,23 @@ def random_positions(
                 break
         else:
             raise JentmaxError(
-                f"system.start_distance: {least_distance:g} Å leaves room for {atom} of "
+                f"least_distance = {least_distance:g} Å leaves room for {atom} of "
                 f"{n_atoms} atoms in a cell of {abs(np.linalg.det(cell)):.4g} Å^3; "
-                "give a smaller start_distance or density"
+                "give a smaller least_distance or density"
             )
     return fractional @ cell
+
+
+def _float_type(dtype: Any) -> np.dtype:
+    """A floating-point type, JAX's default if None is given.
+
+    Raises:
+        JentmaxError: float64 without x64.
+    """
+    wanted = np.dtype(jnp.result_type(float) if dtype is None else dtype)
+    if wanted == np.float64 and not jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
+        raise JentmaxError(
+            "dtype = float64 needs 64-bit numbers in JAX; switch them on with "
+            'jax.config.update("jax_enable_x64", True), or use float32'
+        )
+    return wanted

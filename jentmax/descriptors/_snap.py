@@ -23,16 +23,31 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import Annotated
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from annotated_types import Ge, Gt, Le
+from ase.data import atomic_numbers, chemical_symbols
 from jaxtyping import Array, Float
 from numpy.polynomial import Chebyshev, Polynomial
+from typing_extensions import Doc
 
-from jentmax._materialize import materialized
+from jentmax.component import Component
 from jentmax.descriptors._sphere import densities_at, moments, triple_averages
+from jentmax.errors import JentmaxError
+from jentmax.fields import (
+    Allowed,
+    Count,
+    Elements,
+    Frozen,
+    NotNegative,
+    PerElement,
+    PositivePerElement,
+)
+from jentmax.materialize import materialized
 from jentmax.neighbors import Environments
 
 
@@ -51,52 +66,103 @@ def bispectrum_indices(twojmax: int) -> list[tuple[int, int, int]]:
     ]
 
 
-class Snap(eqx.Module):
+class Snap(Component):
     """SNAP bispectrum components, equal to LAMMPS's ``compute sna/atom``.
 
-    Attributes:
-        cutoff: of a pair, in Å, times the sum of its two radii (LAMMPS's rcutfac).
-        twojmax: twice the largest spin.
-        components: how many of the first components to give; None for all of them.
-        rfac0: share of the half circle that the distance 0 to cutoff is mapped to.
-        rmin0: distance that is mapped to angle 0, in Å.
-        switching: whether neighbours fade out smoothly towards the cutoff.
-        self_weight: weight of the central atom (LAMMPS's wself).
-        bzero: whether to subtract the components of an isolated atom (LAMMPS's bzeroflag).
-        weights: of the neighbours' species.
-        radii: of the species, dimensionless.
-        chemflag: whether each species has a density of its own; gives n_species^3 times the
-            components, for species (a, b, c) of j1, j2, j in this order, c fastest.
-        bnormflag: whether to divide each component by j + 1.
-        wselfallflag: with ``chemflag``, whether the central atom counts in all species' densities.
+    Radii are dimensionless: the cutoff of a pair is ``cutoff`` times the sum of its two radii.
+    With ``chemflag`` there are n_elements^3 times the components, for elements (a, b, c) of
+    j1, j2, j in this order, c fastest.
+
+    >>> Snap(cutoff=4.0, components=6).n_features
+    6
     """
 
-    cutoff: float = eqx.field(static=True)
-    twojmax: int = eqx.field(static=True, default=3)
-    components: int | None = eqx.field(static=True, default=None)
-    rfac0: float = eqx.field(static=True, default=0.99363)
-    rmin0: float = eqx.field(static=True, default=0.0)
-    switching: bool = eqx.field(static=True, default=True)
-    self_weight: float = eqx.field(static=True, default=1.0)
-    bzero: bool = eqx.field(static=True, default=False)
-    weights: tuple[float, ...] = eqx.field(static=True, default=(1.0,))
-    radii: tuple[float, ...] = eqx.field(static=True, default=(0.5,))
-    chemflag: bool = eqx.field(static=True, default=False)
-    bnormflag: bool = eqx.field(static=True, default=False)
-    wselfallflag: bool = eqx.field(static=True, default=False)
+    cutoff: Annotated[float, Gt(0), Doc("Å, times the sum of a pair's two radii (rcutfac)")] = (
+        eqx.field(static=True)
+    )
+    twojmax: Annotated[int, Ge(1), Le(14), Doc("twice the largest angular momentum, 1 to 14")] = (
+        eqx.field(static=True, default=3)
+    )
+    components: Annotated[
+        Count | None,
+        Allowed('a whole number of at least 1, or "all" (None in Python)'),
+        Doc("how many components, from the first on"),
+    ] = eqx.field(static=True, default=None)
+    rfac0: Annotated[
+        float, Gt(0), Le(1), Doc("share of the angle pi that distances up to the cutoff span")
+    ] = eqx.field(static=True, default=0.99363)
+    rmin0: Annotated[NotNegative, Doc("Å, distance that maps to the angle 0")] = eqx.field(
+        static=True, default=0.0
+    )
+    switching: Annotated[bool, Doc("fade neighbours out towards the cutoff")] = eqx.field(
+        static=True, default=True
+    )
+    self_weight: Annotated[NotNegative, Doc("weight of the central atom (wself)")] = eqx.field(
+        static=True, default=1.0
+    )
+    bzero: Annotated[bool, Doc("subtract the components of an isolated atom (bzeroflag)")] = (
+        eqx.field(static=True, default=False)
+    )
+    weights: Annotated[PerElement, Doc("weight of each element as a neighbour, default 1")] = (
+        eqx.field(static=True, default_factory=lambda: Frozen({}))
+    )
+    radii: Annotated[PositivePerElement, Doc("radius of each element over cutoff, default 0.5")] = (
+        eqx.field(static=True, default_factory=lambda: Frozen({}))
+    )
+    chemflag: Annotated[bool, Doc("components for every triple of elements")] = eqx.field(
+        static=True, default=False
+    )
+    elements: Annotated[
+        Elements, Doc("all that there may be, in the order of their densities; for chemflag")
+    ] = eqx.field(static=True, default=())
+    bnormflag: Annotated[bool, Doc("divide each component by 2j + 1")] = eqx.field(
+        static=True, default=False
+    )
+    wselfallflag: Annotated[bool, Doc("with chemflag: self weight in all elements' densities")] = (
+        eqx.field(static=True, default=False)
+    )
+
+    def __check_init__(self) -> None:
+        """Refuse fields that do not go together."""
+        if self.chemflag and not self.elements:
+            raise JentmaxError(
+                "Snap.elements is empty with chemflag; give the elements in the order of their "
+                'densities, such as ["Ni", "Al"]'
+            )
+        least = self.cutoff * (self._least_radius + self._least_radius)
+        if self.rmin0 >= least:
+            raise JentmaxError(
+                f"Snap.rmin0 = {self.rmin0:g} Å is not below the least pair cutoff, {least:g} Å; "
+                "give a smaller rmin0 or a larger cutoff"
+            )
+        available = len(bispectrum_indices(self.twojmax)) * self._n_densities**3
+        if self.components is not None and self.components > available:
+            triples = " and every triple of elements" if self.chemflag else ""
+            raise JentmaxError(
+                f"Snap.components = {self.components} is more than the {available} that "
+                f"twojmax = {self.twojmax}{triples} has; give 1 to {available}, or a larger twojmax"
+            )
 
     @property
     def largest_cutoff(self) -> float:
-        """Distance beyond which no pair of species sees each other, in Å."""
-        return self.cutoff * 2 * max(self.radii)
+        """Distance beyond which no pair of atoms sees each other, in Å."""
+        others = [] if self.elements and set(self.elements) <= set(self.radii) else [0.5]
+        return self.cutoff * 2 * max([*self.radii.values(), *others])
+
+    @property
+    def _least_radius(self) -> float:
+        return min([*self.radii.values(), 0.5])
+
+    @property
+    def _n_densities(self) -> int:
+        return len(self.elements) if self.chemflag else 1
 
     @property
     def labels(self) -> list[tuple[int, ...]]:
-        """Of each feature (j1, j2, j), behind its three species where ``chemflag`` is set."""
-        densities = range(len(self.weights) if self.chemflag else 1)
+        """Of each feature (j1, j2, j), after its three elements' places if ``chemflag`` is set."""
         labels = [
-            ((*species, *spins) if self.chemflag else spins)
-            for species in itertools.product(densities, repeat=3)
+            ((*elements, *spins) if self.chemflag else spins)
+            for elements in itertools.product(range(self._n_densities), repeat=3)
             for spins in bispectrum_indices(self.twojmax)
         ]
         return labels[: self.components]
@@ -111,12 +177,12 @@ class Snap(eqx.Module):
         labels = [label if self.chemflag else (0, 0, 0, *label) for label in self.labels]
         grid = max(sum(label[3:]) for label in labels)
         spins = sorted({j for label in labels for j in label[3:]})
-        species = environments.species.reshape(-1)
-        densities = self._densities(environments, species, spins, grid)
+        elements = self._places(environments.numbers.reshape(-1))
+        densities = self._densities(environments, elements, spins, grid)
         place = {name: number for number, name in enumerate(densities)}
         triples = tuple((place[a, j1], place[b, j2], place[c, j]) for a, b, c, j1, j2, j in labels)
         together = jnp.concatenate(materialized(list(densities.values())))
-        values = together.reshape(len(densities), -1, species.size)
+        values = together.reshape(len(densities), -1, elements.size)
         averages = triple_averages(values, triples, grid)
         features = []
         for (a, b, c, _, _, j), [average] in zip(
@@ -124,45 +190,61 @@ class Snap(eqx.Module):
         ):
             factor = 1.0 if self.bnormflag else j + 1.0
             if self.bzero:
-                average -= jnp.asarray(self._isolated_atom(species, a, b, c), average.dtype)
+                average -= jnp.asarray(self._isolated_atom(elements, a, b, c), average.dtype)
             features.append(factor * average[None])
         together = jnp.concatenate(materialized(features))
-        return jnp.swapaxes(together.reshape(-1, *environments.species.shape), 0, 1)
+        return jnp.swapaxes(together.reshape(-1, *environments.numbers.shape), 0, 1)
 
     def _densities(
-        self, environments: Environments, species: Array, spins: list[int], grid: int
+        self, environments: Environments, elements: Array, spins: list[int], grid: int
     ) -> dict[tuple[int, int], Float[Array, "n_points n_atoms_and_replicas"]]:
-        """f_j at the points for every (species, j), or (0, j) where the species share one."""
-        weights, vectors, kinds = self._on_sphere(environments)
+        """f_j at the points for every (element, j), or (0, j) if the elements share one."""
+        weights, vectors, neighbors = self._on_sphere(environments)
         densities = {}
-        for kind in range(len(self.weights) if self.chemflag else 1):
-            counted = jnp.where(kinds == kind, weights, 0) if self.chemflag else weights
+        for place in range(self._n_densities):
+            counted = jnp.where(neighbors == place, weights, 0) if self.chemflag else weights
             # The central atom stands at v = (1, 0, 0, 0): it is in the first moment alone.
             central = jnp.broadcast_to(
-                jnp.asarray(self._central_atom(species, kind), weights.dtype), species.shape
+                jnp.asarray(self._central_atom(elements, place), weights.dtype), elements.shape
             )
             lower, upper = moments(counted, vectors, self.twojmax, central)
             of_degree = {self.twojmax - 1: lower, self.twojmax: upper}
             for j in spins:
                 degree = self.twojmax - (self.twojmax - j) % 2
-                densities[kind, j] = densities_at(of_degree[degree], j, degree, grid)
+                densities[place, j] = densities_at(of_degree[degree], j, degree, grid)
         return densities
 
-    def _central_atom(self, species: Array, kind: int) -> Array | float:
-        """Weight of the central atoms in the density of a species."""
+    def _places(self, numbers: Array) -> Array:
+        """Place of each atom's element in ``elements``; -1 for others."""
+        if not self.chemflag:
+            return numbers
+        table = np.full(len(chemical_symbols), -1, np.int32)
+        for place, symbol in enumerate(self.elements):
+            table[atomic_numbers[symbol]] = place
+        return jnp.asarray(table)[numbers]
+
+    def _table(self, values: Frozen, default: float) -> np.ndarray:
+        """Values by atomic number."""
+        table = np.full(len(chemical_symbols), default)
+        for symbol, value in values.items():
+            table[atomic_numbers[symbol]] = value
+        return table
+
+    def _central_atom(self, elements: Array, place: int) -> Array | float:
+        """Weight of the central atoms in the density of an element."""
         if not self.chemflag or self.wselfallflag:
             return self.self_weight
-        return jnp.where(species == kind, self.self_weight, 0.0)
+        return jnp.where(elements == place, self.self_weight, 0.0)
 
-    def _isolated_atom(self, species: Array, a: int, b: int, c: int) -> Array | float:
+    def _isolated_atom(self, elements: Array, a: int, b: int, c: int) -> Array | float:
         """Component of an atom without neighbours, over j + 1."""
         present = 1.0
         if self.chemflag and not self.wselfallflag:
-            present = (species == a) & (species == b) & (species == c)
+            present = (elements == a) & (elements == b) & (elements == c)
         return self.self_weight**3 * present
 
     def _on_sphere(self, environments: Environments) -> tuple[Array, list[Array], Array]:
-        """Weights, coordinates of the unit 4-vectors, and species of the neighbours.
+        """Weights, coordinates of the unit 4-vectors, and elements of the neighbours.
 
         All have shape (n_neighbors, n_atoms * n_replicas): a compiler vectorises over long last
         axes, and sums over neighbours add up whole rows.
@@ -173,30 +255,31 @@ class Snap(eqx.Module):
             return turned.reshape(*turned.shape[: -1 - n_replica_axes], -1)
 
         n_replica_axes = environments.mask.ndim - 2
-        kinds = rows(environments.neighbor_species)
+        numbers = rows(environments.neighbor_numbers)
         displacements = rows(environments.displacements)
         [x], [y], [z] = jax.lax.split(displacements, (1, 1, 1))
         squared = x * x + y * y + z * z
         dtype = squared.dtype
         displacements, [squared] = materialized([displacements, squared[None]])
-        radii = np.asarray(self.radii)
-        if np.ptp(radii) == 0:
+        if not self.radii or set(self.radii.values()) == {0.5}:
             cutoffs = jnp.asarray(self.largest_cutoff, dtype)
         else:
-            pair_cutoffs = jnp.asarray(self.cutoff * (radii[:, None] + radii), dtype)
-            cutoffs = pair_cutoffs[environments.species.reshape(-1), kinds]
+            radii = jnp.asarray(self._table(self.radii, 0.5) * self.cutoff, dtype)
+            cutoffs = radii[environments.numbers.reshape(-1)] + radii[numbers]
         within = rows(environments.mask) & (squared < cutoffs**2)
         if self.rmin0 == 0:
             cosine, sine_over_r, fade = self._polynomials(squared, cutoffs)
         else:
             cosine, sine_over_r, fade = self._trigonometry(squared, cutoffs)
-        weight = jnp.asarray(self.weights, dtype)
-        weight = weight[0] if np.ptp(self.weights) == 0 else weight[kinds]
+        weight = jnp.asarray(1.0, dtype)
+        if any(value != 1.0 for value in self.weights.values()):
+            weight = jnp.asarray(self._table(self.weights, 1.0), dtype)[numbers]
         weights = jnp.where(within, weight * fade if self.switching else weight, 0)
         weights, *vectors = materialized(
             [weights[None], cosine[None], *jax.lax.split(sine_over_r * displacements, (1, 1, 1))]
         )
-        return weights[0], [coordinate[0] for coordinate in vectors], kinds
+        neighbors = self._places(numbers)
+        return weights[0], [coordinate[0] for coordinate in vectors], neighbors
 
     def _polynomials(self, squared: Array, cutoffs: Array) -> tuple[Array, Array, Array]:
         """cos t, sin t / r and the fading, as the polynomials of r^2 which they nearly are.

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from jentmax._materialize import materialized
+from jentmax.materialize import materialized
 
 _FEW_POINTS = 100
 """Up to which one matrix product is cheaper than three."""

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+from typing_extensions import Doc
+
+from jentmax.component import Component
+from jentmax.fields import Positive
 
 
-class Gaussian(eqx.Module):
+class Gaussian(Component):
     """``H = 1/2 ln det( 2 pi e (C + ridge I) )``, C being the features' covariance (over n).
 
     The differential entropy of a normal distribution with that covariance, the largest that any
@@ -17,14 +22,11 @@ class Gaussian(eqx.Module):
     model needs, and does not see whether environments repeat within it. Multiplying all features
     by a adds ``d ln a`` in d = n_features dimensions, to Eq. 2 of doi:10.1063/5.0013059 it adds
     ``ln a``; K is to be smaller accordingly. `jentmax.evaluate` shows ``ln det(C + ridge I)``.
-
-    Attributes:
-        ridge: added to each variance, in units of the scaled features squared; keeps environments
-            finite that have no extent along some direction, as d or fewer of them have not. In
-            float32 a covariance is known to about 1e-6.
     """
 
-    ridge: float = eqx.field(static=True, default=1e-6)
+    ridge: Annotated[
+        Positive, Doc("added to variances, in units of the scaled features squared")
+    ] = eqx.field(static=True, default=1e-6)
 
     def __call__(
         self, features: Float[Array, "n_atoms n_features *replicas"]

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import equinox as eqx
 import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
+from typing_extensions import Doc
 
+from jentmax.component import Component
 from jentmax.entropy._pairs import is_itself, squared_distances
+from jentmax.fields import Positive
 
 
-class KernelDensity(eqx.Module):
+class KernelDensity(Component):
     """``H = -(1/n) sum_j ln p_j``, p_j being a sum of Gaussian kernels at the environments.
 
     Convention "density" estimates the differential entropy. Each environment's density comes from
@@ -34,18 +37,18 @@ class KernelDensity(eqx.Module):
     4.3.2. "adaptive" has kernels wider where environments are rare, ``h_l = h (p_l / g)^(-1/2)``:
     p the density with Silverman's h, the environment itself included, g its geometric mean;
     Abramson, doi:10.1214/aos/1176345986. A bandwidth that is computed takes part in the gradient.
-
-    Attributes:
-        bandwidth: h in units of the scaled features, "silverman" or "adaptive".
-        convention: "density" or "quests".
-        floor: added in quadrature to the spread s, in units of the scaled features.
     """
 
-    bandwidth: float | Literal["silverman", "adaptive"] = eqx.field(
-        static=True, default="silverman"
-    )
-    convention: Literal["density", "quests"] = eqx.field(static=True, default="density")
-    floor: float = eqx.field(static=True, default=1e-4)
+    bandwidth: Annotated[
+        Positive | Literal["silverman", "adaptive"],
+        Doc("in units of the scaled features, or a rule"),
+    ] = eqx.field(static=True, default="silverman")
+    convention: Annotated[
+        Literal["density", "quests"], Doc("differential entropy, or QUESTS' from 0 to ln n")
+    ] = eqx.field(static=True, default="density")
+    floor: Annotated[
+        Positive, Doc("added in quadrature to a rule's spread, in units of the scaled features")
+    ] = eqx.field(static=True, default=1e-4)
 
     def __call__(
         self, features: Float[Array, "n_atoms n_features *replicas"]

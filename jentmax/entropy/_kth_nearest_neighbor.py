@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import digamma
 from jaxtyping import Array, Float, Int
+from typing_extensions import Doc
 
+from jentmax.component import Component
 from jentmax.entropy._first_least import first_least
 from jentmax.entropy._pairs import is_itself, squared_distances
+from jentmax.fields import Count, Positive
 
 
-class KthNearestNeighbor(eqx.Module):
+class KthNearestNeighbor(Component):
     """``H = psi(n) - psi(k) + ln V_d + (d/n) sum_j ln r_k(j)``, Kozachenko and Leonenko's.
 
     ``r_k(j)`` is the Euclidean distance of environment j to its k-th nearest other one, ``V_d =
@@ -30,16 +34,16 @@ class KthNearestNeighbor(eqx.Module):
 
     Distances below ``floor`` count as ``floor`` and exert no force.
 
-    Attributes:
-        k: which neighbour; from 1 to n_atoms - 1.
-        floor: least distance, in units of the scaled features.
-
     Raises:
         ValueError: when called with no more than k environments.
     """
 
-    k: int = eqx.field(static=True, default=4)
-    floor: float = eqx.field(static=True, default=1e-4)
+    k: Annotated[Count, Doc("which neighbour, below the number of atoms")] = eqx.field(
+        static=True, default=4
+    )
+    floor: Annotated[
+        Positive, Doc("least distance between environments, in units of the scaled features")
+    ] = eqx.field(static=True, default=1e-4)
 
     def __call__(
         self, features: Float[Array, "n_atoms n_features *replicas"]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import functools
+from typing import Annotated
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
+from typing_extensions import Doc
 
+from jentmax.component import Component
 from jentmax.entropy._first_least import first_least
+from jentmax.fields import Positive
 
 _GROUP = 8
 """Rows whose least distance is one expression."""
@@ -18,18 +22,17 @@ _BLOCK = 8
 """Groups looked at together."""
 
 
-class NearestNeighbor(eqx.Module):
+class NearestNeighbor(Component):
     """``S = (1/n) sum_j ln( n min_{l != j} |q_j - q_l| )``; doi:10.1063/5.0013059, Eq. 2.
 
     Distances below ``floor`` count as ``floor`` and exert no force, so that equal environments (a
     perfect crystal) have a finite entropy and a finite, vanishing gradient. No gradient with
     respect to a feature exceeds ``2 / (n floor)`` per pair.
-
-    Attributes:
-        floor: least distance, in units of the scaled features.
     """
 
-    floor: float = eqx.field(static=True, default=1e-4)
+    floor: Annotated[
+        Positive, Doc("least distance between environments, in units of the scaled features")
+    ] = eqx.field(static=True, default=1e-4)
 
     def __call__(
         self, features: Float[Array, "n_atoms n_features *replicas"]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import equinox as eqx
 import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
+from typing_extensions import Doc
 
+from jentmax.component import Component
 from jentmax.entropy._pairs import is_itself, squared_distances
+from jentmax.fields import Positive
 
 
-class SoftNearestNeighbor(eqx.Module):
+class SoftNearestNeighbor(Component):
     """``S = (1/n) sum_j ln( n r_j )`` with ``r_j = ( sum_{l != j} |q_j - q_l|^(-1/w) )^(-w)``.
 
     `NearestNeighbor`, doi:10.1063/5.0013059, Eq. 2, with a smooth minimum in place of the least
@@ -23,14 +28,14 @@ class SoftNearestNeighbor(eqx.Module):
 
     A distance r counts as ``sqrt(r^2 + floor^2)``, so that equal environments have a finite
     entropy and the force is smooth there too.
-
-    Attributes:
-        width: w, of the smooth minimum; dimensionless.
-        floor: distance that equal environments count as, in units of the scaled features.
     """
 
-    width: float = eqx.field(static=True, default=0.1)
-    floor: float = eqx.field(static=True, default=1e-4)
+    width: Annotated[Positive, Doc("of the smooth minimum, in ln distance")] = eqx.field(
+        static=True, default=0.1
+    )
+    floor: Annotated[
+        Positive, Doc("distance that equal environments count as, in units of the scaled features")
+    ] = eqx.field(static=True, default=1e-4)
 
     def __call__(
         self, features: Float[Array, "n_atoms n_features *replicas"]

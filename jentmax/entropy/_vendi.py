@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Annotated
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+from typing_extensions import Doc
 
+from jentmax.component import Component
 from jentmax.entropy._pairs import squared_distances
+from jentmax.fields import Positive
 
 
-class Vendi(eqx.Module):
+class Vendi(Component):
     """Logarithm of the Vendi score: ``H_q = ln( tr K^q ) / (1 - q)``, ``-tr K ln K`` for q = 1.
 
     ``K_jl = exp(-|q_j - q_l|^2 / (2 h^2)) / n`` has trace 1: its eigenvalues are shares, and this
@@ -30,14 +34,14 @@ class Vendi(eqx.Module):
 
     Eigenvalues below rounding count as such (16 times the floating-point type's resolution is
     added in logarithms and powers), so that equal environments have finite derivatives.
-
-    Attributes:
-        order: q, above 0; small orders count rare environments, large ones only frequent ones.
-        bandwidth: h, in units of the scaled features.
     """
 
-    order: float = eqx.field(static=True, default=1.0)
-    bandwidth: float = eqx.field(static=True, default=1.0)
+    order: Annotated[Positive, Doc("of the Rényi entropy; 2 is the fastest")] = eqx.field(
+        static=True, default=1.0
+    )
+    bandwidth: Annotated[Positive, Doc("in units of the scaled features")] = eqx.field(
+        static=True, default=1.0
+    )
 
     def __call__(
         self, features: Float[Array, "n_atoms n_features *replicas"]

@@ -27,6 +27,12 @@ class AllPairs(Finder):
     cutoff: float = eqx.field(static=True)
     images: tuple[int, int, int] = eqx.field(static=True, default=(0, 0, 0))
 
+    @property
+    def least_heights(self) -> tuple[float, float, float]:
+        """Heights, in Å, down to which so many images hold every neighbour."""
+        x, y, z = (self.cutoff / (periods + 0.5) for periods in self.images)
+        return x, y, z
+
     def build(
         self,
         positions: Float[Array, "n_atoms 3 *replicas"],
@@ -35,16 +41,22 @@ class AllPairs(Finder):
         """Nothing: there is no list."""
         return None
 
-    def refreshed(
+    def updated(
         self,
-        neighbors: None,
+        table: None,
         positions: Float[Array, "n_atoms 3 *replicas"],
         cell: Float[Array, "3 3 *replicas"],
     ) -> None:
         """Nothing: there is no list."""
         return None
 
-    def overflowed(self, neighbors: None) -> Bool[Array, ""]:
+    def complete(
+        self, table: None, positions: Float[Array, "n_atoms 3 *replicas"]
+    ) -> Bool[Array, "*replicas"]:
+        """Always."""
+        return jnp.ones(positions.shape[2:], bool)
+
+    def overflowed(self, table: None) -> Bool[Array, ""]:
         """Never."""
         return jnp.asarray(False)
 
@@ -56,8 +68,8 @@ class AllPairs(Finder):
         self,
         positions: Float[Array, "n_atoms 3 *replicas"],
         cell: Float[Array, "3 3 *replicas"],
-        species: Int[Array, "n_atoms *replicas"],
-        neighbors: None = None,
+        numbers: Int[Array, "n_atoms *replicas"],
+        table: None = None,
     ) -> Environments:
         """The environments at these positions (Å); ``n_neighbors`` is n_atoms times the images."""
         n_atoms, _, *replicas = positions.shape
@@ -78,6 +90,6 @@ class AllPairs(Finder):
             pairs,
             jnp.asarray(others).reshape(-1, n_atoms, *[1] * len(replicas)),
             self.cutoff,
-            species,
-            jnp.concatenate([species] * (pairs.shape[1] // n_atoms))[:, None],
+            numbers,
+            jnp.concatenate([numbers] * (pairs.shape[1] // n_atoms))[:, None],
         )

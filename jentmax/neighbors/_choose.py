@@ -8,7 +8,7 @@ import numpy as np
 
 from jentmax.neighbors._all_pairs import AllPairs
 from jentmax.neighbors._environments import Finder
-from jentmax.neighbors._list import NeighborList, grid_fits
+from jentmax.neighbors._list import SKIN, NeighborList, grid_fits
 from jentmax.system import cell_heights
 
 ALL_PAIRS_WHERE_A_GRID_FITS = 100**2
@@ -20,7 +20,9 @@ ALL_PAIRS_ELSEWHERE = 500**2
 pairs, times 27 images or more."""
 
 
-def neighbor_finder(cutoff: float, n_atoms: int, cells: np.ndarray) -> Finder:
+def neighbor_finder(
+    cutoff: float, n_atoms: int, cells: np.ndarray, most_neighbors: int = 0
+) -> Finder:
     """The way to find neighbours in cells of given sizes.
 
     Cells whose heights are at least twice the cutoff take the minimum image of every pair; smaller
@@ -31,6 +33,7 @@ def neighbor_finder(cutoff: float, n_atoms: int, cells: np.ndarray) -> Finder:
         n_atoms: atoms in each cell.
         cells: one or more cells, lattice vectors as rows, in Å, shape (..., 3, 3). The finder
             holds for every cell whose heights are no smaller.
+        most_neighbors: that an atom is known to have within cutoff + skin.
 
     Returns:
         The finder; the same choice for the same arguments.
@@ -39,13 +42,12 @@ def neighbor_finder(cutoff: float, n_atoms: int, cells: np.ndarray) -> Finder:
     heights = cell_heights(cells).min(axis=0)
     # An offset between -1/2 and 1/2 plus this many periods reaches the cutoff.
     images = np.floor(cutoff / heights + 0.5 - 1e-9).astype(int)
-    skin = 0.5
-    grid = grid_fits(heights, cutoff + skin)
+    grid = grid_fits(heights, cutoff + SKIN)
     most = ALL_PAIRS_WHERE_A_GRID_FITS if grid else ALL_PAIRS_ELSEWHERE
     if n_atoms**2 * np.prod(2 * images + 1) <= most:
         return AllPairs(cutoff, (int(images[0]), int(images[1]), int(images[2])))
     density = n_atoms / np.abs(np.linalg.det(cells)).min()
-    expected = density * 4 / 3 * math.pi * (cutoff + skin) ** 3
+    expected = density * 4 / 3 * math.pi * (cutoff + SKIN) ** 3
     # Environments fluctuate; a list that overflows all the same is mended, at a cost.
-    capacity = math.ceil(1.5 * expected) + 12
-    return NeighborList(cutoff, tuple(heights.tolist()), capacity, skin)
+    capacity = max(math.ceil(1.5 * expected), math.ceil(1.2 * most_neighbors)) + 12
+    return NeighborList(cutoff, tuple(heights.tolist()), capacity)

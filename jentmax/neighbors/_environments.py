@@ -1,4 +1,4 @@
-"""What a descriptor or a repulsion may see, and the contract of what finds it."""
+"""What a descriptor or a repulsion sees, and the contract of a neighbour finder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jentmax._materialize import materialized
+from jentmax.materialize import materialized
 
 
 class Environments(eqx.Module):
@@ -24,14 +24,14 @@ class Environments(eqx.Module):
     Attributes:
         displacements: from each atom to its neighbours, in Å.
         mask: whether an entry is a neighbour.
-        species: index of each atom's species.
-        neighbor_species: index of each neighbour's species.
+        numbers: atomic number of each atom.
+        neighbor_numbers: atomic number of each neighbour.
     """
 
     displacements: Float[Array, "3 n_atoms n_neighbors *replicas"]
     mask: Bool[Array, "n_atoms n_neighbors *replicas"]
-    species: Int[Array, "n_atoms *replicas"]
-    neighbor_species: Int[Array, "n_atoms n_neighbors *replicas"]
+    numbers: Int[Array, "n_atoms *replicas"]
+    neighbor_numbers: Int[Array, "n_atoms n_neighbors *replicas"]
 
     def squared_distances(self) -> Float[Array, "n_atoms n_neighbors *replicas"]:
         """Squared distances to the neighbours, in Å^2; the cutoff's square at the padding."""
@@ -42,15 +42,31 @@ class Environments(eqx.Module):
         """Least distance between two atoms, in Å; the cutoff where there are no neighbours."""
         return jnp.sqrt(jnp.min(self.squared_distances(), axis=(0, 1)))
 
+    def within(self, cutoff: float) -> Environments:
+        """The neighbours nearer than a smaller cutoff (Å); the others become padding there."""
+        mask = self.mask & (self.squared_distances() < cutoff**2)
+        corner = jnp.asarray([cutoff, 0, 0], self.displacements.dtype)
+        corner = corner.reshape(3, *[1] * (self.displacements.ndim - 1))
+        displacements = jnp.where(mask, self.displacements, corner)
+        return Environments(displacements, mask, self.numbers, self.neighbor_numbers)
+
 
 class Finder(eqx.Module):
     """Finds the neighbours of every atom within ``cutoff`` (Å).
 
-    A finder that keeps a list builds it with `build`, once for many steps; for the others the
-    list is None. Everything here but `grown` is pure.
+    A finder holds no arrays. One that keeps a list builds it with `build`, once for many steps; for
+    the others the list is None. Everything but `grown` is pure.
+
+    Attributes:
+        cutoff: in Å.
     """
 
     cutoff: eqx.AbstractVar[float]
+
+    @property
+    @abc.abstractmethod
+    def least_heights(self) -> tuple[float, float, float]:
+        """Heights, in Å, that a cell must have: in a smaller one neighbours would be missed."""
 
     @abc.abstractmethod
     def build(
@@ -61,16 +77,22 @@ class Finder(eqx.Module):
         """The neighbour list for these positions (Å) and cell (rows, Å)."""
 
     @abc.abstractmethod
-    def refreshed(
+    def updated(
         self,
-        neighbors: Any,
+        table: Any,
         positions: Float[Array, "n_atoms 3 *replicas"],
         cell: Float[Array, "3 3 *replicas"],
     ) -> Any:
         """The list, built again for all replicas if an atom of any has moved too far."""
 
     @abc.abstractmethod
-    def overflowed(self, neighbors: Any) -> Bool[Array, ""]:
+    def complete(
+        self, table: Any, positions: Float[Array, "n_atoms 3 *replicas"]
+    ) -> Bool[Array, "*replicas"]:
+        """Whether the list holds every neighbour at these positions (Å)."""
+
+    @abc.abstractmethod
+    def overflowed(self, table: Any) -> Bool[Array, ""]:
         """Whether the list of any replica lacked room for a neighbour; `grown` has more."""
 
     @abc.abstractmethod
@@ -82,10 +104,69 @@ class Finder(eqx.Module):
         self,
         positions: Float[Array, "n_atoms 3 *replicas"],
         cell: Float[Array, "3 3 *replicas"],
-        species: Int[Array, "n_atoms *replicas"],
-        neighbors: Any,
+        numbers: Int[Array, "n_atoms *replicas"],
+        table: Any,
     ) -> Environments:
-        """The environments at these positions (Å), from a list built or refreshed there."""
+        """The environments at these positions (Å), from a list built or updated there."""
+
+    def fits(self, cell: Float[Array, "3 3 *replicas"]) -> Bool[Array, "*replicas"]:
+        """Whether cells are large enough for the finder, within rounding."""
+        # The columns of the inverse are as long as the inverse heights.
+        inverse_squared = jnp.sum(inverse(cell) ** 2, axis=0)
+        tolerance = 1e-5 if cell.dtype == jnp.float32 else 1e-9
+        most = jnp.asarray(self.least_heights, cell.dtype) ** -2 * (1 + 2 * tolerance)
+        return jnp.all(inverse_squared <= most.reshape(3, *[1] * (cell.ndim - 2)), axis=0)
+
+
+class Neighbors(eqx.Module):
+    """A finder and the list that it keeps; what samplers carry from step to step.
+
+    Attributes:
+        finder: that made the list.
+        table: the list; None for finders that keep none.
+    """
+
+    finder: Finder
+    table: Any
+
+    def updated(
+        self,
+        positions: Float[Array, "n_atoms 3 *replicas"],
+        cell: Float[Array, "3 3 *replicas"],
+    ) -> Neighbors:
+        """For these positions (Å), built again if an atom has moved too far."""
+        return Neighbors(self.finder, self.finder.updated(self.table, positions, cell))
+
+    @property
+    def overflowed(self) -> Bool[Array, ""]:
+        """Whether the list of any replica lacked room for a neighbour."""
+        return self.finder.overflowed(self.table)
+
+    def grown(
+        self,
+        positions: Float[Array, "n_atoms 3 *replicas"],
+        cell: Float[Array, "3 3 *replicas"],
+    ) -> Neighbors:
+        """Built at these positions (Å) with more room."""
+        finder = self.finder.grown()
+        return Neighbors(finder, finder.build(positions, cell))
+
+    def complete(
+        self,
+        positions: Float[Array, "n_atoms 3 *replicas"],
+        cell: Float[Array, "3 3 *replicas"],
+    ) -> Bool[Array, "*replicas"]:
+        """Whether no neighbour is missing at these positions (Å) in these cells."""
+        return self.finder.fits(cell) & self.finder.complete(self.table, positions)
+
+    def environments(
+        self,
+        positions: Float[Array, "n_atoms 3 *replicas"],
+        cell: Float[Array, "3 3 *replicas"],
+        numbers: Int[Array, "n_atoms *replicas"],
+    ) -> Environments:
+        """The environments at these positions (Å)."""
+        return self.finder(positions, cell, numbers, self.table)
 
 
 def combine(matrix: Array, vectors: Array) -> Array:
@@ -117,7 +198,7 @@ def inverse(cell: Float[Array, "3 3 *replicas"]) -> Float[Array, "3 3 *replicas"
 
 
 def masked(
-    displacements: Array, candidates: Array, cutoff: float, species: Array, neighbors: Array
+    displacements: Array, candidates: Array, cutoff: float, numbers: Array, neighbors: Array
 ) -> Environments:
     """Environments of the candidates nearer than the cutoff, the rest made padding.
 
@@ -137,6 +218,6 @@ def masked(
     return Environments(
         displacements=jnp.swapaxes(together, 1, 2),
         mask=jnp.swapaxes(mask, 0, 1),
-        species=species,
-        neighbor_species=jnp.swapaxes(jnp.broadcast_to(neighbors, mask.shape), 0, 1),
+        numbers=numbers,
+        neighbor_numbers=jnp.swapaxes(jnp.broadcast_to(neighbors, mask.shape), 0, 1),
     )

@@ -46,7 +46,7 @@ class HostSearch:
             box=np.asarray(cell, np.float64),
             periodic=periodic,
             quantities="PD",
-            copy=False,  # what comes is gone with the next search
+            copy=False,  # the next search overwrites it
         )
         centers, neighbors = pairs.T.astype(np.intp)
         return np.bincount(centers, minlength=len(positions)), neighbors, displacements.copy()
@@ -55,7 +55,7 @@ class HostSearch:
 def host_environments(
     positions: np.ndarray,
     cell: np.ndarray,
-    species: np.ndarray,
+    numbers: np.ndarray,
     cutoff: float,
     periodic: bool | tuple[bool, bool, bool] = True,
     capacity: int | None = None,
@@ -65,7 +65,7 @@ def host_environments(
     Args:
         positions: in Å, shape (n_atoms, 3).
         cell: lattice vectors as rows, in Å, shape (3, 3).
-        species: index of each atom's species, shape (n_atoms,).
+        numbers: atomic number of each atom, shape (n_atoms,).
         cutoff: in Å.
         periodic: along each lattice vector.
         capacity: neighbours to make room for; by default as many as an atom has at most.
@@ -85,21 +85,21 @@ def host_environments(
         raise JentmaxError(
             f"capacity: {capacity} is too small for the {most} neighbours of an atom"
         )
-    species = np.asarray(species, np.int32)
+    numbers = np.asarray(numbers, np.int32)
     environments = many_environments(
         np.cumsum(counts) - counts,
         counts,
         displacements,
-        species,
-        species[neighbors],
+        numbers,
+        numbers[neighbors],
         cutoff,
         capacity,
     )
     return Environments(
         displacements=np.swapaxes(environments.displacements[:, 0], 1, 2),  # pyright: ignore[reportArgumentType]
         mask=environments.mask[0].T,
-        species=species,  # pyright: ignore[reportArgumentType]
-        neighbor_species=environments.neighbor_species[0].T,
+        numbers=numbers,  # pyright: ignore[reportArgumentType]
+        neighbor_numbers=environments.neighbor_numbers[0].T,
     )
 
 
@@ -107,8 +107,8 @@ def many_environments(
     starts: np.ndarray,
     counts: np.ndarray,
     displacements: np.ndarray,
-    species: np.ndarray,
-    neighbor_species: np.ndarray,
+    numbers: np.ndarray,
+    neighbor_numbers: np.ndarray,
     cutoff: float,
     capacity: int,
 ) -> Environments:
@@ -118,8 +118,8 @@ def many_environments(
         starts: where each atom's neighbours begin in ``displacements``, shape (n_atoms,).
         counts: number of neighbours of each atom, at most ``capacity``, shape (n_atoms,).
         displacements: to the neighbours, in Å, shape (n_pairs, 3).
-        species: index of each atom's species, shape (n_atoms,).
-        neighbor_species: likewise of the neighbours, shape (n_pairs,).
+        numbers: atomic number of each atom, shape (n_atoms,).
+        neighbor_numbers: atomic number of each neighbour, shape (n_pairs,).
         cutoff: in Å; the padding lies there.
         capacity: neighbours to make room for.
 
@@ -133,5 +133,5 @@ def many_environments(
     vectors[0] = cutoff
     vectors[:, mask] = displacements[pairs].T
     kinds = np.zeros(mask.shape, np.int32)
-    kinds[mask] = neighbor_species[pairs]
-    return Environments(vectors[:, None], mask[None], species[None], kinds[None])  # pyright: ignore[reportArgumentType]
+    kinds[mask] = neighbor_numbers[pairs]
+    return Environments(vectors[:, None], mask[None], numbers[None], kinds[None])  # pyright: ignore[reportArgumentType]

@@ -11,8 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from jentmax._materialize import materialized
+from jentmax.materialize import materialized
 from jentmax.neighbors._environments import Environments, Finder, combine, inverse, masked
+
+SKIN = 0.5
+"""Å beyond the cutoff that a list reaches."""
 
 
 class NeighborTable(eqx.Module):
@@ -50,16 +53,26 @@ class NeighborList(Finder):
     _search: Callable = eqx.field(static=True)
 
     def __init__(
-        self, cutoff: float, heights: tuple[float, float, float], capacity: int, skin: float = 0.5
+        self,
+        cutoff: float,
+        heights: tuple[float, float, float],
+        capacity: int,
+        skin: float = SKIN,
     ):
         """Prepares lists for cells of at least these heights (Å)."""
         # Deferred, since importing jax-md takes seconds that only large systems should pay.
         from jentmax.neighbors._search import search_grid, search_images
 
-        self.cutoff, self.skin, self.capacity, self.heights = cutoff, skin, capacity, heights
-        reach = cutoff + skin
-        search = search_grid if grid_fits(np.asarray(heights), reach) else search_images
-        self._search = search(np.asarray(heights), reach, capacity)
+        self.cutoff, self.skin, self.capacity = cutoff, skin, capacity
+        self.heights = heights
+        least, reach = np.asarray(heights), cutoff + skin
+        search = search_grid if grid_fits(least, reach) else search_images
+        self._search = search(least, reach, capacity)
+
+    @property
+    def least_heights(self) -> tuple[float, float, float]:
+        """Heights, in Å, that a cell must have."""
+        return self.heights
 
     def build(
         self,
@@ -83,57 +96,66 @@ class NeighborList(Finder):
             overflow=overflow,
         )
 
-    def refreshed(
+    def updated(
         self,
-        neighbors: NeighborTable,
+        table: NeighborTable,
         positions: Float[Array, "n_atoms 3 *replicas"],
         cell: Float[Array, "3 3 *replicas"],
     ) -> NeighborTable:
-        """The tables, those of the replicas in which an atom has moved half the skin built anew.
+        """The tables, built again for the replicas in which an atom has moved half the skin.
 
-        All are built once any is needed, in one decision: under `jax.vmap` each replica's own
-        would become a selection between both outcomes at every step. The others keep the old one,
-        so that no replica depends on its neighbours, not even when their numbers are not finite.
+        One decision covers all replicas: under `jax.vmap` a decision for each would become a
+        selection between both outcomes at every step. Replicas that need no new table keep the old
+        one, so that no replica depends on the others, not even if their numbers are not finite.
         """
-        moved = jnp.max(jnp.sum((positions - neighbors.reference) ** 2, axis=1), axis=0)
-        outdated = moved > (self.skin / 2) ** 2
+        outdated = self._outdated(table, positions)
 
         def rebuilt() -> NeighborTable:
-            anew = self.build(positions, cell)
-            table = jax.tree.map(lambda new, old: jnp.where(outdated, new, old), anew, neighbors)
-            return eqx.tree_at(
-                lambda table: table.overflow, table, table.overflow | neighbors.overflow
-            )
+            new = self.build(positions, cell)
+            mixed = jax.tree.map(lambda new, old: jnp.where(outdated, new, old), new, table)
+            return eqx.tree_at(lambda t: t.overflow, mixed, mixed.overflow | table.overflow)
 
-        return jax.lax.cond(jnp.any(outdated), rebuilt, lambda: neighbors)
+        return jax.lax.cond(jnp.any(outdated), rebuilt, lambda: table)
 
-    def overflowed(self, neighbors: NeighborTable) -> Bool[Array, ""]:
+    def complete(
+        self, table: NeighborTable, positions: Float[Array, "n_atoms 3 *replicas"]
+    ) -> Bool[Array, "*replicas"]:
+        """Whether there was room for every neighbour, and no atom has moved half the skin since."""
+        return ~table.overflow & ~self._outdated(table, jax.lax.stop_gradient(positions))
+
+    def _outdated(self, table: NeighborTable, positions: Array) -> Bool[Array, "*replicas"]:
+        moved = jnp.max(jnp.sum((positions - table.reference) ** 2, axis=1), axis=0)
+        return moved > (self.skin / 2) ** 2
+
+    def overflowed(self, table: NeighborTable) -> Bool[Array, ""]:
         """Whether there was no room for some neighbour."""
-        return jnp.any(neighbors.overflow)
+        return jnp.any(table.overflow)
 
     def grown(self) -> NeighborList:
         """The same list with half as much room again."""
-        return NeighborList(self.cutoff, self.heights, math.ceil(1.5 * self.capacity), self.skin)
+        return NeighborList(
+            self.cutoff, self.heights, math.ceil(1.5 * self.capacity), self.skin
+        )
 
     def __call__(
         self,
         positions: Float[Array, "n_atoms 3 *replicas"],
         cell: Float[Array, "3 3 *replicas"],
-        species: Int[Array, "n_atoms *replicas"],
-        neighbors: NeighborTable,
+        numbers: Int[Array, "n_atoms *replicas"],
+        table: NeighborTable,
     ) -> Environments:
-        """The environments at these positions (Å) from tables built or refreshed there."""
+        """The environments at these positions (Å) from tables built or updated there."""
         n_atoms, _, *replicas = positions.shape
         n_replicas = math.prod(replicas)
         points = jnp.swapaxes(positions, 0, 1)
         # As one large system of all replicas' atoms, in which a plain gather finds the neighbours.
         replica = jnp.arange(n_replicas).reshape(replicas)
-        indices = neighbors.indices % n_atoms * n_replicas + replica
-        # Materialised, lest each use gather anew.
+        indices = table.indices % n_atoms * n_replicas + replica
+        # Materialised, or each use would gather again.
         others = materialized([along[indices][None] for along in points.reshape(3, -1)])
-        pairs = jnp.concatenate(others) - points[:, None] + combine(cell, neighbors.shifts)
-        kinds = species.reshape(-1)[indices]
-        return masked(pairs, neighbors.indices < n_atoms, self.cutoff, species, kinds)
+        pairs = jnp.concatenate(others) - points[:, None] + combine(cell, table.shifts)
+        kinds = numbers.reshape(-1)[indices]
+        return masked(pairs, table.indices < n_atoms, self.cutoff, numbers, kinds)
 
 
 def grid_fits(heights: np.ndarray, reach: float) -> bool:

@@ -40,7 +40,7 @@ def search_images(heights: np.ndarray, reach: float, capacity: int) -> Search:
         fractional_coordinates=False,
         format=partition.NeighborListFormat.Dense,
     )
-    # A little more, lest a height that is rounded in float32 ask for one image too many.
+    # A little more: a height that is rounded in float32 must not need one image more.
     periods = np.ceil(reach / heights + 1e-4).astype(int)
     shifts = np.array(list(itertools.product(*(range(-r, r + 1) for r in periods))))
 

@@ -1,16 +1,20 @@
 """Samplers: one cycle of one structure, or of many replicas side by side.
 
-Each has ``init(key, system, entropy_weight) -> state`` and ``step(key, state, progress) -> state``,
-``progress`` going from 0 to 1 over the cycle.
+Each has ``init(potential, key, systems, entropy_weight) -> state`` and ``step(potential, key,
+state, progress) -> (state, info)``, with ``progress`` from 0 to 1 over the cycle. `run` takes
+many steps in one compiled loop.
 """
 
 from jentmax.samplers._basin_hopping import BasinHopping as BasinHopping
-from jentmax.samplers._descent import ADAM as ADAM
-from jentmax.samplers._descent import FAST_ADAM as FAST_ADAM
 from jentmax.samplers._descent import Descent as Descent
-from jentmax.samplers._descent import named_optimizer as named_optimizer
 from jentmax.samplers._fire import Fire as Fire
 from jentmax.samplers._langevin import Langevin as Langevin
+from jentmax.samplers._run import Cycle as Cycle
+from jentmax.samplers._run import default_batch_size as default_batch_size
+from jentmax.samplers._run import estimate_memory as estimate_memory
+from jentmax.samplers._run import is_out_of_memory as is_out_of_memory
+from jentmax.samplers._run import pinned as pinned
+from jentmax.samplers._run import run as run
+from jentmax.samplers._state import Info as Info
 from jentmax.samplers._state import Sampler as Sampler
 from jentmax.samplers._state import State as State
-from jentmax.samplers._state import run as run

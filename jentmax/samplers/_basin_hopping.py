@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any, NamedTuple
+from typing import Annotated, Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
+from annotated_types import Ge, Gt
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Int, Key
+from typing_extensions import Doc
 
+from jentmax.fields import AsArray
 from jentmax.potential import Potential
 from jentmax.samplers._descent import Descent
-from jentmax.samplers._state import Sampler, State, energy_and_forces_at, fold_in, moved, normal
-from jentmax.schedules import as_number
+from jentmax.samplers._state import (
+    Info,
+    Sampler,
+    State,
+    begun,
+    fold_in,
+    forces_and_terms,
+    moved,
+    normal,
+    replica_keys,
+    taken,
+    told,
+)
 from jentmax.system import System
 
 
-class _Memory(NamedTuple):
-    """A replica's best minimum so far, and the descent under way."""
+class BasinHoppingState(State):
+    """State of `BasinHopping`.
 
-    positions: Array
-    energy: Array
-    number: Array  # of the descent
-    descent: Any
+    Attributes:
+        best: positions of each replica's lowest minimum so far, in Å.
+        best_energy: V there, in eV.
+        number: of the descent under way.
+        optimizer: state of the optimiser.
+    """
+
+    best: Float[Array, "n_atoms 3 *replicas"]
+    best_energy: Float[Array, "*replicas"]
+    number: Int[Array, ""]
+    optimizer: Any
 
 
 class BasinHopping(Sampler):
@@ -32,72 +51,72 @@ class BasinHopping(Sampler):
 
     The cycle is divided into descents. At the end of each the structure is kept if V is lower than
     ever, and the next descent begins from the lowest so far with all atoms displaced at random.
-
-    Attributes:
-        potential: what to minimise.
-        descents: how many.
-        displacement: standard deviation of a coordinate's displacement between them, in Å.
-        step_length: of the descents' Adam, at their start, in Å.
     """
 
-    potential: Potential
-    descents: Float[ArrayLike, ""] = eqx.field(converter=as_number, default=3)
-    displacement: Float[ArrayLike, ""] = eqx.field(converter=as_number, default=0.3)
-    step_length: Float[ArrayLike, ""] = eqx.field(converter=as_number, default=0.2)
+    descents: Annotated[ArrayLike, AsArray(), Ge(1), Doc("descents in a cycle")] = 3
+    displacement: Annotated[
+        ArrayLike, AsArray(), Gt(0), Doc("Å, random, of a coordinate before each descent")
+    ] = 0.3
+    step_length: Annotated[ArrayLike, AsArray(), Gt(0), Doc("Å, first steps of a descent")] = 0.2
 
     def init(
         self,
+        potential: Potential,
         key: Key[Array, "*replicas"],
-        system: System,
-        entropy_weight: Float[Array, "*replicas"],
-    ) -> State:
-        """The state at the start of the first descent."""
-        state = self._descent().init(key, system, entropy_weight)
-        memory = _Memory(
-            positions=system.positions,
-            energy=jnp.full_like(entropy_weight, jnp.inf),
+        systems: System,
+        entropy_weight: Float[ArrayLike, "*replicas"],
+    ) -> BasinHoppingState:
+        """The state at the start of the first descent; the key is not used."""
+        systems, weight, neighbors = begun(potential, systems, entropy_weight)
+        positions = jnp.asarray(systems.positions)
+        return BasinHoppingState(
+            systems,
+            weight,
+            neighbors,
+            best=jnp.array(positions),  # a copy, since states are donated
+            best_energy=jnp.full(weight.shape, jnp.inf, positions.dtype),
             number=jnp.zeros((), jnp.int32),
-            descent=state.memory,
+            optimizer=self._descent().started(positions),
         )
-        return dataclasses.replace(state, memory=memory)
 
-    def step(self, key: Key[Array, "*replicas"], state: State, progress: Float[Array, ""]) -> State:
+    def step(
+        self,
+        potential: Potential,
+        key: Key[Array, "*replicas"],
+        state: BasinHoppingState,
+        progress: Float[Array, ""],
+    ) -> tuple[BasinHoppingState, Info]:
         """One step of a descent, or the hop to the next one, or at the end back to the best."""
-        system, memory, positions = state.system, state.memory, state.system.positions
-        neighbors = self.potential.finder.refreshed(state.neighbors, positions, system.cell)
-        energy, forces = energy_and_forces_at(
-            self.potential, positions, system, state.entropy_weight, neighbors
-        )
+        system, positions = state.system, state.system.positions
+        progress = jnp.asarray(progress, positions.dtype)
+        key = replica_keys(key, system.replicas)
+        neighbors = state.neighbors.updated(positions, system.cell)
+        forces, terms = forces_and_terms(potential, system, state.entropy_weight, neighbors)
         share = progress * jnp.asarray(self.descents, progress.dtype)
         number = jnp.ceil(share).astype(jnp.int32) - 1
-        hops, ends = number > memory.number, progress >= 1
-        kept = (hops | ends) & (energy < memory.energy)
-        best = jnp.where(kept, positions, memory.positions)
+        hops, ends = number > state.number, progress >= 1
+        lower = (hops | ends) & (terms.energy < state.best_energy)
+        best = jnp.where(lower, positions, state.best)
         descent = self._descent()
-        after = descent.after(
-            key,
-            dataclasses.replace(state, memory=memory.descent),
-            neighbors,
-            forces,
-            share - number.astype(share.dtype),
+        going, optimizer = descent.displaced(
+            key, positions, state.optimizer, forces, share - number.astype(share.dtype)
         )
         random = normal(fold_in(key, 1), positions.shape[:2], positions.dtype)
         displaced = best + jnp.asarray(self.displacement, positions.dtype) * random
-        positions = jnp.where(hops, displaced, after.system.positions)
-        return dataclasses.replace(
-            after,
-            system=moved(state, jnp.where(ends, best, positions)),
-            memory=_Memory(
-                positions=best,
-                energy=jnp.where(kept, energy, memory.energy),
-                number=number,
-                descent=jax.tree.map(
-                    lambda begun, going: jnp.where(hops, begun, going),
-                    descent.start(system.positions),
-                    after.memory,
-                ),
+        after = BasinHoppingState(
+            moved(system, jnp.where(ends, best, jnp.where(hops, displaced, going))),
+            state.entropy_weight,
+            neighbors,
+            best=best,
+            best_energy=jnp.where(lower, terms.energy, state.best_energy),
+            number=number,
+            optimizer=jax.tree.map(
+                lambda begun, going: jnp.where(hops, begun, going),
+                descent.started(positions),
+                optimizer,
             ),
         )
+        return taken(state, after), told(terms, jnp.zeros_like(terms.energy), neighbors)
 
     def _descent(self) -> Descent:
-        return Descent(self.potential, step_length=self.step_length)
+        return Descent(step_length=self.step_length)

@@ -5,26 +5,39 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
+from annotated_types import Ge, Gt
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
+from typing_extensions import Doc
 
 from jentmax.errors import JentmaxError
+from jentmax.fields import Allowed, AsArray, Frozen
 from jentmax.potential import Potential
-from jentmax.samplers._state import Sampler, State, forces_at, moved, normal
-from jentmax.schedules import as_number, as_schedule, evaluate
+from jentmax.samplers import schedules
+from jentmax.samplers._state import (
+    Info,
+    Sampler,
+    State,
+    begun,
+    forces_and_terms,
+    moved,
+    normal,
+    replica_keys,
+    taken,
+    told,
+)
+from jentmax.samplers.schedules import Schedule, factor
 from jentmax.system import System
 
-ADAM = optax.adam(1.0)
-"""With optax's own settings."""
-
-FAST_ADAM = optax.adam(1.0, b1=0.5, b2=0.9)
-"""With a short memory: V's slopes change within a few steps, where a nearest neighbour switches."""
+_SHORT_MEMORY = Frozen({"b1": 0.5, "b2": 0.9})
+"""For Adam: V's slopes change within a few steps, where a nearest neighbour switches."""
 
 
 @functools.cache
@@ -41,7 +54,7 @@ def named_optimizer(
         JentmaxError: if there is no such optimiser, it has no such parameters, or it wants more
             than forces and positions.
     """
-    field, known = f'sampler.optimizer = "{name}"', _optimizers()
+    field, known = f'optimizer = "{name}"', _optimizers()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
@@ -56,7 +69,7 @@ def named_optimizer(
         jax.eval_shape(optimizer.update, place, memory, place)
     except Exception as error:  # whatever optax makes of them
         raise JentmaxError(
-            f"{field} with sampler.options = {dict(options)} cannot be used: {error}; "
+            f"{field} with options = {dict(options)} cannot be used: {error}; "
             f"it takes {', '.join(_parameters(make))}"
         ) from None
     return optimizer
@@ -67,8 +80,22 @@ def _optimizers() -> list[str]:
 
 
 def _parameters(make: Any) -> list[str]:
-    """Names of a function's parameters; none where it is no function."""
+    """Names of a function's parameters; none if it is no function."""
     return list(inspect.signature(make).parameters) if inspect.isfunction(make) else []
+
+
+def _is_optimizer(value: Any) -> bool:
+    return isinstance(value, str | optax.GradientTransformation)
+
+
+class DescentState(State):
+    """State of `Descent`.
+
+    Attributes:
+        optimizer: state of the optimiser, for each replica.
+    """
+
+    optimizer: Any
 
 
 class Descent(Sampler):
@@ -80,84 +107,106 @@ class Descent(Sampler):
     the schedule. From random starts long first steps, or noise that fades away, carry the atoms
     over the ridges.
 
-    Numbers are data: runs that differ in them share one compiled program.
-
-    Attributes:
-        potential: what to minimise.
-        optimizer: of optax, with a learning rate of 1; each replica has its own state.
-        step_length: what the optimiser's steps are multiplied by: of one whose steps are of order
-            1, such as Adam, the displacement of a coordinate, in Å.
-        step_schedule: of the step length; a name in `jentmax.schedules.SCHEDULES`; kept as its
-            number.
-        entropy_schedule: likewise, for K.
-        noise: standard deviation of each coordinate's random displacement in a step, in Å.
-        noise_schedule: by which it is multiplied.
+    An optimiser of optax is named, with its options beside the learning rate, or given with a
+    learning rate of 1. Numbers are data: runs that differ in them share one compiled program.
     """
 
-    potential: Potential
-    optimizer: optax.GradientTransformation = eqx.field(static=True, default=FAST_ADAM)
-    step_length: Float[ArrayLike, ""] = eqx.field(converter=as_number, default=0.2)
-    step_schedule: Int[ArrayLike, ""] = eqx.field(converter=as_schedule, default="cosine-down")
-    entropy_schedule: Int[ArrayLike, ""] = eqx.field(converter=as_schedule, default="constant")
-    noise: Float[ArrayLike, ""] = eqx.field(converter=as_number, default=0.0)
-    noise_schedule: Int[ArrayLike, ""] = eqx.field(converter=as_schedule, default="cosine-down")
+    optimizer: Annotated[
+        Any,
+        Allowed(
+            "the name of an optimiser in optax, or one of its gradient transformations",
+            _is_optimizer,
+        ),
+        Doc("its name in optax"),
+    ] = eqx.field(static=True, default="adam")
+    options: Annotated[
+        Mapping[str, bool | int | float] | None,
+        Allowed("a table of numbers, such as { b1 = 0.5, b2 = 0.9 }"),
+        Doc("of the optimiser, beside its learning rate; adam's default is b1 = 0.5, b2 = 0.9"),
+    ] = eqx.field(static=True, default=None)
+    step_length: Annotated[
+        ArrayLike, AsArray(), Gt(0), Doc("Å, what the optimiser's steps are multiplied by")
+    ] = 0.2
+    step_schedule: Annotated[Schedule, Doc("step length over a cycle")] = schedules.cosine_down
+    entropy_schedule: Annotated[Schedule, Doc("K over a cycle")] = schedules.constant
+    noise: Annotated[
+        ArrayLike, AsArray(), Ge(0), Doc("Å, random displacement of a coordinate in each step")
+    ] = 0.0
+    noise_schedule: Annotated[Schedule, Doc("noise over a cycle")] = schedules.cosine_down
+
+    def __check_init__(self) -> None:
+        """Refuse what optax does not have."""
+        _ = self.transformation
+
+    @property
+    def transformation(self) -> optax.GradientTransformation:
+        """The optimiser, with a learning rate of 1."""
+        if not isinstance(self.optimizer, str):
+            if self.options:
+                raise JentmaxError(
+                    "options belong to an optimiser that is given by its name; leave them out"
+                )
+            return self.optimizer
+        options = self.options
+        if options is None:
+            options = _SHORT_MEMORY if self.optimizer == "adam" else Frozen({})
+        return named_optimizer(self.optimizer, tuple(sorted(options.items())))
 
     def init(
         self,
+        potential: Potential,
         key: Key[Array, "*replicas"],
-        system: System,
-        entropy_weight: Float[Array, "*replicas"],
-    ) -> State:
-        """The state at the start of the descent, at rest."""
-        positions = system.positions
-        return State(
-            system=system,
-            entropy_weight=entropy_weight,
-            neighbors=self.potential.finder.build(positions, system.cell),
-            velocities=jnp.zeros_like(positions),
-            memory=self.start(positions),
-        )
+        systems: System,
+        entropy_weight: Float[ArrayLike, "*replicas"],
+    ) -> DescentState:
+        """The state at the start of the descent; the key is not used."""
+        systems, weight, neighbors = begun(potential, systems, entropy_weight)
+        return DescentState(systems, weight, neighbors, self.started(systems.positions))
 
-    def start(self, positions: Float[Array, "n_atoms 3 *replicas"]) -> Any:
-        """The optimiser's state at the start."""
-        return _for_each_replica(self.optimizer.init, positions)(positions)
-
-    def step(self, key: Key[Array, "*replicas"], state: State, progress: Float[Array, ""]) -> State:
+    def step(
+        self,
+        potential: Potential,
+        key: Key[Array, "*replicas"],
+        state: DescentState,
+        progress: Float[Array, ""],
+    ) -> tuple[DescentState, Info]:
         """One displacement by the optimiser, and a random one."""
-        system, positions = state.system, state.system.positions
-        neighbors = self.potential.finder.refreshed(state.neighbors, positions, system.cell)
-        weight = state.entropy_weight * evaluate(self.entropy_schedule, progress)
-        forces = forces_at(self.potential, positions, system, weight, neighbors)
-        return self.after(key, state, neighbors, forces, progress)
+        system = state.system
+        progress = jnp.asarray(progress, system.positions.dtype)
+        neighbors = state.neighbors.updated(system.positions, system.cell)
+        weight = state.entropy_weight * factor(self.entropy_schedule, progress)
+        forces, terms = forces_and_terms(potential, system, weight, neighbors)
+        key = replica_keys(key, system.replicas)
+        positions, optimizer = self.displaced(
+            key, system.positions, state.optimizer, forces, progress
+        )
+        after = DescentState(moved(system, positions), state.entropy_weight, neighbors, optimizer)
+        return taken(state, after), told(terms, jnp.zeros_like(terms.energy), neighbors)
 
-    def after(
+    def started(self, positions: Float[Array, "n_atoms 3 *replicas"]) -> Any:
+        """The optimiser's state at the start."""
+        return _for_each_replica(self.transformation.init, positions)(positions)
+
+    def displaced(
         self,
         key: Key[Array, "*replicas"],
-        state: State,
-        neighbors: Any,
+        positions: Float[Array, "n_atoms 3 *replicas"],
+        optimizer: Any,
         forces: Float[Array, "n_atoms 3 *replicas"],
         progress: Float[Array, ""],
-    ) -> State:
-        """The state after a step with these forces (eV/Å)."""
-        positions = state.system.positions
-        update = _for_each_replica(self.optimizer.update, positions)
-        direction, memory = update(-forces, state.memory, positions)
+    ) -> tuple[Float[Array, "n_atoms 3 *replicas"], Any]:
+        """Positions (Å) and the optimiser's state after a step with these forces (eV/Å)."""
+        update = _for_each_replica(self.transformation.update, positions)
+        direction, optimizer = update(-forces, optimizer, positions)
         length, noise = (
-            jnp.asarray(scale, positions.dtype) * evaluate(schedule, progress)
+            jnp.asarray(scale, positions.dtype) * factor(schedule, progress)
             for scale, schedule in (
                 (self.step_length, self.step_schedule),
                 (self.noise, self.noise_schedule),
             )
         )
         positions = positions + length * direction
-        positions = positions + noise * normal(key, positions.shape[:2], positions.dtype)
-        return State(
-            system=moved(state, positions),
-            entropy_weight=state.entropy_weight,
-            neighbors=neighbors,
-            velocities=state.velocities,
-            memory=memory,
-        )
+        return positions + noise * normal(key, positions.shape[:2], positions.dtype), optimizer
 
 
 def _for_each_replica(function: Any, positions: Array) -> Any:

@@ -2,100 +2,114 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated
 
-import equinox as eqx
 import jax.numpy as jnp
+from annotated_types import Gt
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Int, Key
+from typing_extensions import Doc
 
+from jentmax.fields import AsArray
 from jentmax.potential import Potential
-from jentmax.samplers._state import Sampler, State, forces_at, moved
-from jentmax.schedules import as_number
+from jentmax.samplers._state import (
+    Info,
+    Sampler,
+    State,
+    begun,
+    forces_and_terms,
+    moved,
+    taken,
+    told,
+)
 from jentmax.system import System
 
 # Of the publication.
 _PATIENCE, _FASTER, _SLOWER, _MIXING, _LESS_MIXING = 5, 1.1, 0.5, 0.1, 0.99
 
 
-class _Memory(NamedTuple):
-    """A replica's own course; masses are 1, so that times are in Å/sqrt(eV)."""
+class FireState(State):
+    """State of `Fire`; masses are 1, so that times are in Å/sqrt(eV).
 
-    velocities: Array
-    timestep: Array
-    mixing: Array
-    downhill: Array  # steps since the last one uphill
+    Attributes:
+        velocities: in sqrt(eV).
+        timestep: of each replica.
+        mixing: share of the velocities that turns towards the forces.
+        downhill: steps since the last one uphill.
+    """
+
+    velocities: Float[Array, "n_atoms 3 *replicas"]
+    timestep: Float[Array, "*replicas"]
+    mixing: Float[Array, "*replicas"]
+    downhill: Int[Array, "*replicas"]
 
 
 class Fire(Sampler):
     """FIRE (Bitzek et al., doi:10.1103/PhysRevLett.97.170201), each replica at its own pace.
 
-    For comparison: where forces jump, it goes uphill at every ridge, stops and starts again.
-
-    Attributes:
-        potential: what to minimise.
-        timestep: the first, in Å/sqrt(eV): masses are 1.
-        largest_timestep: in the same unit.
-        largest_step: displacement of an atom in a step, in Å.
+    It serves as a comparison: where forces jump, it goes uphill at every ridge, stops and starts
+    again. Masses are 1.
     """
 
-    potential: Potential
-    timestep: Float[ArrayLike, ""] = eqx.field(converter=as_number, default=0.02)
-    largest_timestep: Float[ArrayLike, ""] = eqx.field(converter=as_number, default=0.2)
-    largest_step: Float[ArrayLike, ""] = eqx.field(converter=as_number, default=0.2)
+    timestep: Annotated[ArrayLike, AsArray(), Gt(0), Doc("Å/sqrt(eV), the first")] = 0.02
+    largest_timestep: Annotated[ArrayLike, AsArray(), Gt(0), Doc("Å/sqrt(eV)")] = 0.2
+    largest_step: Annotated[ArrayLike, AsArray(), Gt(0), Doc("Å, of an atom in a step")] = 0.2
 
     def init(
         self,
+        potential: Potential,
         key: Key[Array, "*replicas"],
-        system: System,
-        entropy_weight: Float[Array, "*replicas"],
-    ) -> State:
-        """The state at the start of the descent, at rest."""
-        positions, each = system.positions, jnp.ones_like(entropy_weight)
-        timestep = jnp.asarray(self.timestep, positions.dtype)
-        return State(
-            system=system,
-            entropy_weight=entropy_weight,
-            neighbors=self.potential.finder.build(positions, system.cell),
+        systems: System,
+        entropy_weight: Float[ArrayLike, "*replicas"],
+    ) -> FireState:
+        """The state at the start of the descent, at rest; the key is not used."""
+        systems, weight, neighbors = begun(potential, systems, entropy_weight)
+        positions = jnp.asarray(systems.positions)
+        each = jnp.ones(weight.shape, positions.dtype)
+        return FireState(
+            systems,
+            weight,
+            neighbors,
             velocities=jnp.zeros_like(positions),
-            memory=_Memory(
-                velocities=jnp.zeros_like(positions),
-                timestep=timestep * each,
-                mixing=_MIXING * each,
-                downhill=jnp.zeros(each.shape, jnp.int32),
-            ),
+            timestep=jnp.asarray(self.timestep, positions.dtype) * each,
+            mixing=_MIXING * each,
+            downhill=jnp.zeros(each.shape, jnp.int32),
         )
 
-    def step(self, key: Key[Array, "*replicas"], state: State, progress: Float[Array, ""]) -> State:
+    def step(
+        self,
+        potential: Potential,
+        key: Key[Array, "*replicas"],
+        state: FireState,
+        progress: Float[Array, ""],
+    ) -> tuple[FireState, Info]:
         """Turn the velocities towards the forces, or stop where they point uphill; then move."""
-        system, memory = state.system, state.memory
-        positions, dtype = system.positions, system.positions.dtype
-        neighbors = self.potential.finder.refreshed(state.neighbors, positions, system.cell)
-        forces = forces_at(self.potential, positions, system, state.entropy_weight, neighbors)
-        ahead = jnp.sum(forces * memory.velocities, axis=(0, 1)) > 0
-        downhill = jnp.where(ahead, memory.downhill + 1, 0)
+        system, positions, dtype = state.system, state.system.positions, state.velocities.dtype
+        neighbors = state.neighbors.updated(positions, system.cell)
+        forces, terms = forces_and_terms(potential, system, state.entropy_weight, neighbors)
+        ahead = jnp.sum(forces * state.velocities, axis=(0, 1)) > 0
+        downhill = jnp.where(ahead, state.downhill + 1, 0)
         patient = downhill > _PATIENCE
-        turned = memory.mixing * _length(memory.velocities) / _length(forces)
-        velocities = (1 - memory.mixing) * memory.velocities + turned * forces
+        turned = state.mixing * _length(state.velocities) / _length(forces)
+        velocities = (1 - state.mixing) * state.velocities + turned * forces
         longest = jnp.asarray(self.largest_timestep, dtype)
-        faster = jnp.where(
-            patient, jnp.minimum(_FASTER * memory.timestep, longest), memory.timestep
-        )
-        timestep = jnp.where(ahead, faster, _SLOWER * memory.timestep)
-        less = jnp.where(patient, _LESS_MIXING * memory.mixing, memory.mixing)
+        faster = jnp.where(patient, jnp.minimum(_FASTER * state.timestep, longest), state.timestep)
+        timestep = jnp.where(ahead, faster, _SLOWER * state.timestep)
+        less = jnp.where(patient, _LESS_MIXING * state.mixing, state.mixing)
         velocities = jnp.where(ahead, velocities, 0) + timestep * forces
         move = timestep * velocities
         farthest = jnp.sqrt(jnp.maximum(jnp.max(jnp.sum(move**2, axis=1), axis=0), 1e-12))
         shorter = jnp.minimum(1, jnp.asarray(self.largest_step, dtype) / farthest)
-        return State(
-            system=moved(state, positions + shorter * move),
-            entropy_weight=state.entropy_weight,
-            neighbors=neighbors,
-            velocities=state.velocities,
-            memory=_Memory(
-                velocities, timestep, jnp.where(ahead, less, _MIXING).astype(dtype), downhill
-            ),
+        after = FireState(
+            moved(system, positions + shorter * move),
+            state.entropy_weight,
+            neighbors,
+            velocities,
+            timestep,
+            jnp.where(ahead, less, _MIXING).astype(dtype),
+            downhill,
         )
+        return taken(state, after), told(terms, jnp.zeros_like(terms.energy), neighbors)
 
 
 def _length(vectors: Float[Array, "n_atoms 3 *replicas"]) -> Array:

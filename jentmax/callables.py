@@ -1,0 +1,271 @@
+"""Callables of users, written for one structure: mapped over replicas, and tried before use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from jentmax.errors import JentmaxError
+from jentmax.neighbors import Environments
+
+_N_ATOMS, _N_NEIGHBORS = 12, 7
+
+_ROUNDING = 1e-3
+"""Relative difference of two values that float32 may round differently."""
+
+
+class OneStructure(eqx.Module):
+    """A callable for one structure, mapped over the replicas of the last axis.
+
+    Attributes:
+        function: the callable.
+        cutoff: Å, up to which it sees neighbours; None for callables that see none.
+        n_features: that it gives; 0 if it gives a number.
+    """
+
+    function: Callable[[Any], Array]
+    cutoff: float | None = eqx.field(static=True, default=None)
+    n_features: int = eqx.field(static=True, default=0)
+
+    batched: ClassVar[bool] = True
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """The elements that it knows; empty for any."""
+        return tuple(getattr(self.function, "elements", ()))
+
+    @property
+    def labels(self) -> list[tuple[int, ...]]:
+        """The numbers of the features, from 1."""
+        return [(number,) for number in range(1, self.n_features + 1)]
+
+    def __call__(self, given: Any) -> Array:
+        """Environments, or features, of any replicas -> what the callable gives for each."""
+        function, ndim = self.function, given.ndim - 2 if not _sees(given) else given.mask.ndim - 2
+        for _ in range(ndim):
+            function = jax.vmap(function, in_axes=-1, out_axes=-1)
+        return function(given)
+
+    def to_plain(self) -> Any:
+        """As the callable is written in files."""
+        from jentmax.fields import to_plain
+
+        return to_plain(self.function)
+
+
+def cutoff_of(component: Any) -> float | None:
+    """Largest distance at which a component sees a neighbour, in Å; None if it does not say."""
+    return getattr(component, "largest_cutoff", getattr(component, "cutoff", None))
+
+
+def as_descriptor(given: Any, cutoff: float | None) -> Any:
+    """A descriptor: environments -> features.
+
+    Args:
+        given: a descriptor of the package, or a callable for one structure.
+        cutoff: of plain functions, in Å.
+
+    Raises:
+        JentmaxError: it cannot be called, has no cutoff, or fails its trial.
+    """
+    if _is_ready("descriptor", given):
+        return given
+    cutoff = _cutoff("descriptor", given, cutoff)
+    name = _name("descriptor", given)
+    found = _try_on_environments(name, given, cutoff, features=True)
+    return OneStructure(given, cutoff, found.shape[1])
+
+
+def as_repulsion(given: Any, cutoff: float | None) -> Any:
+    """A repulsion: environments -> eV; arguments and errors as for `as_descriptor`."""
+    if _is_ready("repulsion", given):
+        return given
+    cutoff = _cutoff("repulsion", given, cutoff)
+    _try_on_environments(_name("repulsion", given), given, cutoff, features=False)
+    return OneStructure(given, cutoff)
+
+
+def as_entropy(given: Any, n_features: int) -> Any:
+    """An entropy: scaled features -> nats; errors as for `as_descriptor`."""
+    if _is_ready("entropy", given):
+        return given
+    name, shape = _name("entropy", given), (_N_ATOMS, n_features)
+    features = np.random.default_rng(0).normal(size=shape)
+    for what, values in (("", features), ("equal ", np.full(shape, 0.5))):
+        called = f"{name}, called with {what}scaled features of shape {shape},"
+        value, slope = _value_and_slope(called, given, jnp.asarray(values), "a number, shape ()", ())
+        if not what:
+            turned = _or_error(called, jax.jit(given), jnp.asarray(values[::-1]))
+            _refuse_different(called, value, turned, "depends on the order of the atoms")
+    _try_with_replicas(name, given, jnp.asarray(features))
+    return OneStructure(given)
+
+
+def _sees(given: Any) -> bool:
+    return isinstance(given, Environments)
+
+
+def _is_ready(role: str, given: Any) -> bool:
+    if not callable(given):
+        raise JentmaxError(
+            f"{role} = {given!r} cannot be called; give a function or an object with __call__"
+        )
+    if isinstance(given, type):
+        raise JentmaxError(f"{role} = {given.__name__} is a class; give an instance, such as {given.__name__}()")
+    return bool(getattr(given, "batched", False))
+
+
+def _name(role: str, given: Any) -> str:
+    return f"{role} = {getattr(given, '__name__', type(given).__name__)}"
+
+
+def _cutoff(role: str, given: Any, cutoff: float | None) -> float:
+    found = cutoff_of(given)
+    found = cutoff if found is None else found
+    if isinstance(found, bool) or not isinstance(found, int | float) or not 0 < found < np.inf:
+        raise JentmaxError(
+            f"{_name(role, given)} sees neighbours, and its cutoff is {found}; give "
+            "Potential(..., cutoff=) in Å, or give the object an attribute cutoff"
+        )
+    return float(found)
+
+
+def _environments(cutoff: float, elements: tuple[str, ...]) -> Environments:
+    """Neighbours at all distances up to the cutoff; two entries of each atom are padding."""
+    from ase.data import atomic_numbers
+
+    rng = np.random.default_rng(0)
+    directions = rng.normal(size=(3, _N_ATOMS, _N_NEIGHBORS))
+    directions /= np.linalg.norm(directions, axis=0)
+    mask = np.broadcast_to(np.arange(_N_NEIGHBORS) < _N_NEIGHBORS - 2, directions.shape[1:])
+    corner = np.array([cutoff, 0, 0]).reshape(3, 1, 1)
+    distances = cutoff * rng.uniform(0.5, 1, mask.shape)
+    known = np.array([atomic_numbers[symbol] for symbol in elements or ("W",)])
+    return Environments(
+        displacements=jnp.asarray(np.where(mask, distances * directions, corner)),
+        mask=jnp.asarray(mask),
+        numbers=jnp.asarray(known[np.arange(_N_ATOMS) % len(known)], jnp.int32),
+        neighbor_numbers=jnp.asarray(rng.choice(known, mask.shape), jnp.int32),
+    )
+
+
+def _reordered(environments: Environments, atoms: np.ndarray, neighbors: np.ndarray) -> Environments:
+    return Environments(
+        displacements=environments.displacements[:, atoms][:, :, neighbors],
+        mask=environments.mask[atoms][:, neighbors],
+        numbers=environments.numbers[atoms],
+        neighbor_numbers=environments.neighbor_numbers[atoms][:, neighbors],
+    )
+
+
+def _padded(environments: Environments, cutoff: float) -> Environments:
+    """The same with two more entries of padding."""
+
+    def more(array: Array, value: float) -> Array:
+        return jnp.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, 2)], constant_values=value)
+
+    displacements = more(environments.displacements, 0.0).at[0, :, _N_NEIGHBORS:].set(cutoff)
+    return Environments(
+        displacements,
+        more(environments.mask, False),
+        environments.numbers,
+        more(environments.neighbor_numbers, 0),
+    )
+
+
+def _try_on_environments(name: str, function: Any, cutoff: float, features: bool) -> Array:
+    """Raise an error unless a function of environments does what it should."""
+    called = f"{name}, called with environments of {_N_ATOMS} atoms and {_N_NEIGHBORS} neighbours,"
+    given = _environments(cutoff, tuple(getattr(function, "elements", ())))
+    shape, expected = ((), "an energy, shape ()")
+    if features:
+        shape, expected = None, f"features, shape (n_atoms, n_features) = ({_N_ATOMS}, ...)"
+    value, slope = _value_and_slope(called, function, given, expected, shape)
+    padded = _padded(given, cutoff)
+    more, more_slope = _value_and_slope(called, function, padded, expected, shape)
+    padding = "depends on padding, entries whose environments.mask is false; leave them out with "
+    padding += "jnp.where(environments.mask, ..., 0)"
+    _refuse_different(called, value, more, padding)
+    _refuse_different(called, slope, more_slope[:, :, :_N_NEIGHBORS], padding)
+    for own, mask in ((slope, given.mask), (more_slope, padded.mask)):
+        if np.any(np.asarray(own)[:, ~np.asarray(mask)]):
+            raise JentmaxError(f"{called} {padding}")
+    atoms, neighbors = np.arange(_N_ATOMS)[::-1], np.arange(_N_NEIGHBORS)[::-1]
+    turned = _or_error(called, jax.jit(function), _reordered(given, atoms, neighbors))
+    _refuse_different(
+        called,
+        value[atoms] if features else value,
+        turned,
+        "depends on the order of the atoms or of their neighbours",
+    )
+    _try_with_replicas(name, function, given)
+    return value
+
+
+def _value_and_slope(
+    called: str, function: Any, given: Any, expected: str, shape: tuple[int, ...] | None
+) -> tuple[Array, Array]:
+    """Value and gradient of its sum, both finite.
+
+    Args:
+        called: the beginning of messages.
+        function: to try.
+        given: features or environments.
+        expected: the shape in words.
+        shape: of the value; None for features.
+    """
+    found = _or_error(called, jax.eval_shape, function, given)
+    if not isinstance(found, jax.ShapeDtypeStruct):
+        raise JentmaxError(f"{called} gave {type(found).__name__}; give {expected}")
+    right = found.shape == shape
+    if shape is None:
+        right = len(found.shape) == 2 and found.shape[0] == _N_ATOMS and found.shape[1] > 0
+    if not right or not jnp.issubdtype(found.dtype, jnp.floating):
+        raise JentmaxError(f"{called} gave {found.dtype} of shape {found.shape}; give {expected}")
+
+    @jax.jit
+    def both(values: Array) -> tuple[Array, Array]:
+        def total(values: Array) -> tuple[Array, Array]:
+            here = values
+            if _sees(given):
+                here = eqx.tree_at(lambda e: e.displacements, given, values)
+            result = function(here)
+            return jnp.sum(result), result
+
+        (_, result), slope = jax.value_and_grad(total, has_aux=True)(values)
+        return result, slope
+
+    value, slope = _or_error(called, both, given.displacements if _sees(given) else given)
+    for what, array in (("value", value), ("gradient", slope)):
+        if not np.all(np.isfinite(np.asarray(array))):
+            raise JentmaxError(
+                f"{called} has a {what} that is not finite; keep roots and logarithms away from 0"
+            )
+    return value, slope
+
+
+def _refuse_different(called: str, one: Array, other: Array, why: str) -> None:
+    one, other = np.asarray(one, float), np.asarray(other, float)
+    if one.shape != other.shape or np.any(np.abs(one - other) > _ROUNDING * (1 + np.abs(one))):
+        raise JentmaxError(f"{called} {why}")
+
+
+def _try_with_replicas(name: str, function: Any, given: Any) -> None:
+    """Raise an error unless several structures work side by side."""
+    both = jax.tree.map(lambda array: jnp.stack([array, array], axis=-1), given)
+    mapped = jax.vmap(function, in_axes=-1, out_axes=-1)
+    _or_error(f"{name}, mapped over structures with jax.vmap,", jax.eval_shape, mapped, both)
+
+
+def _or_error(called: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return function(*arguments)
+    except Exception as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise JentmaxError(f"{called} raised {type(error).__name__}: {first}") from error

@@ -1,0 +1,42 @@
+"""The base of the package's components: equinox modules whose annotated fields are checked."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, ClassVar
+
+import equinox as eqx
+
+from jentmax.errors import JentmaxError
+from jentmax.fields import check, fields_of
+
+
+class _Checked(type(eqx.Module)):
+    """Checks what a constructor is called with, in the words that settings files get."""
+
+    def __call__(cls, *arguments: Any, **named: Any) -> Any:
+        names = list(fields_of(cls))
+        if len(arguments) > len(names):
+            raise JentmaxError(
+                f"{cls.__name__} takes {len(names)} arguments ({', '.join(names)}), "
+                f"{len(arguments)} were given"
+            )
+        given = dict(zip(names, arguments, strict=False))
+        if twice := sorted(given.keys() & named.keys()):
+            raise JentmaxError(f"{cls.__name__}.{twice[0]} is given twice")
+        return super().__call__(**check(cls.__name__, cls, given | named))
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        signature = inspect.signature(cls.__init__)
+        return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
+class Component(eqx.Module, metaclass=_Checked):
+    """A part that can be swapped, with annotated fields; see `jentmax.fields`.
+
+    The package's own components take replicas as a last axis (``batched``). Callables of users
+    take one structure, and `jentmax.Potential` maps them over replicas.
+    """
+
+    batched: ClassVar[bool] = True

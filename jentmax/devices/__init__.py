@@ -1,0 +1,14 @@
+"""What computes: CPU cores and GPUs, their memory, versions and caches. Importing it loads no JAX."""
+
+from jentmax.devices._host import cache_folder as cache_folder
+from jentmax.devices._host import cpu_hash as cpu_hash
+from jentmax.devices._host import n_cores as n_cores
+from jentmax.devices._host import quieten as quieten
+from jentmax.devices._host import use_cache as use_cache
+from jentmax.devices._memory import memory_bytes as memory_bytes
+from jentmax.devices._versions import device_kind as device_kind
+from jentmax.devices._versions import device_name as device_name
+from jentmax.devices._versions import versions as versions
+from jentmax.devices._workers import compiler_options as compiler_options
+from jentmax.devices._workers import in_threads as in_threads
+from jentmax.devices._workers import workers as workers
