@@ -1,4 +1,4 @@
-"""How far one set of quantities tells another, linearly."""
+"""How well one set of quantities determines another, linearly."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _ROUNDING = 1e-12
 def multiple_correlation(predictors: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Multiple correlation coefficient R of each target with all predictors together.
 
-    That of the target and its least-squares fit by the predictors and a constant: 1 where they
-    determine it linearly, |Pearson's r| for one predictor. Predictors may be constant or depend on
-    each other. Independent ones give about sqrt(n_predictors / n_samples), not 0.
+    R is the correlation of the target and its least-squares fit by the predictors and a constant:
+    1 if they determine it linearly, |Pearson's r| for one predictor. Predictors may be constant or
+    depend on each other. Independent ones give about sqrt(n_predictors / n_samples), not 0.
 
     Args:
         predictors: shape (n_samples, n_predictors).
@@ -31,7 +31,7 @@ def multiple_correlation(predictors: np.ndarray, targets: np.ndarray) -> np.ndar
 
 
 def _standardized(values: np.ndarray) -> np.ndarray:
-    """Columns with mean 0 and variance 1; all 0 where a column is constant."""
+    """Columns with mean 0 and variance 1; all 0 if a column is constant."""
     varies = np.ptp(values, axis=0) > _ROUNDING * np.abs(values).max(axis=0)
     deviations = np.where(varies, values.std(axis=0), 1)
     return np.where(varies, (values - values.mean(axis=0)) / deviations, 0)

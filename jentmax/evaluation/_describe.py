@@ -13,10 +13,10 @@ import math
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 _WORK = 2**17
 """Neighbours, padding included, times features that a device describes in one call: few enough
-for its caches and, where there are many features, for its memory."""
+for its caches and, if there are many features, for its memory."""
 
 _PAIRS_AT_ONCE = 2**18
 """Neighbours that are found before they are described."""
@@ -56,6 +56,8 @@ _MOST_NEIGHBORS = 2000
 
 _FORMAT = 2
 """Of cached descriptions; to be raised whenever the same input gives something else."""
+
+_Item = TypeVar("_Item")
 
 Report = Callable[[int, int], None]
 """Called with the number of atoms described so far, and of all."""
@@ -103,60 +105,31 @@ def describe(
     _check(structures, getattr(batched, "elements", ()), cutoff)
     n_atoms = len(structures.numbers)
     features = np.empty((n_atoms, batched.n_features))
-    neighbors = np.zeros(n_atoms, np.int64)
-    nearest = np.full(n_atoms, np.inf)
+    neighbors, nearest = np.zeros(n_atoms, np.int64), np.full(n_atoms, np.inf)
     capacities: set[int] = set()
-    devices = itertools.cycle(workers())
-    first_call = _FirstCall()
+    devices, first_call = itertools.cycle(workers()), _FirstCall()
 
-    def describe_block(
-        piece: _Piece, starts: np.ndarray, atoms: np.ndarray, capacity: int, device: jax.Device
-    ) -> None:
-        own = np.maximum(atoms, 0)
-        environments = many_environments(
-            starts[own],
-            np.where(atoms < 0, 0, piece.counts[own]),
-            piece.displacements,
-            piece.numbers[own],
-            piece.neighbor_numbers,
-            cutoff,
-            capacity,
-        )
-        with jax.enable_x64(True), first_call(device, capacity):
+    def describe_block(piece: _Piece, atoms: np.ndarray, capacity: int, device: Any) -> None:
+        environments = piece.environments(atoms, cutoff, capacity)
+        with jax.enable_x64(True), first_call((device, capacity)):
             values = np.asarray(_features(batched, environments, device))
         real = atoms[atoms >= 0]
         features[piece.first + real] = values[0, :, : len(real)].T
 
-    with ThreadPoolExecutor(len(workers())) as threads:
-        under_way: list[Future[None]] = []
-        done = 0
-        try:
-            for piece in _ahead(_pieces(structures, cutoff)):
-                starts = np.cumsum(piece.counts) - piece.counts
-                some = np.flatnonzero(piece.counts)
-                squares = np.einsum("pc,pc->p", piece.displacements, piece.displacements)
-                end = piece.first + len(piece.counts)
-                neighbors[piece.first : end] = piece.counts
-                nearest[piece.first + some] = np.minimum.reduceat(np.sqrt(squares), starts[some])
-                before, under_way = (
-                    under_way,
-                    [
-                        threads.submit(
-                            describe_block, piece, starts, atoms, capacity, next(devices)
-                        )
-                        for atoms, capacity in _blocks(piece.counts, features.shape[1], capacities)
-                    ],
-                )
-                if before:
-                    _wait(before)
-                    report(done, n_atoms)
-                done = end
-            if under_way:
-                _wait(under_way)
-                report(done, n_atoms)
-        except BaseException:
-            threads.shutdown(cancel_futures=True)
-            raise
+    def begin(piece: _Piece) -> list[Future[None]]:
+        own = slice(piece.first, piece.first + len(piece.counts))
+        neighbors[own], nearest[own] = piece.counts, piece.nearest()
+        return [
+            threads.submit(describe_block, piece, atoms, capacity, next(devices))
+            for atoms, capacity in _blocks(piece.counts, batched.n_features, capacities)
+        ]
+
+    with _threads(len(workers())) as threads:
+        begun = ((piece, begin(piece)) for piece in _ahead(_pieces(structures, cutoff)))
+        for piece, calls in _one_behind(begun):
+            for call in calls:
+                call.result()
+            report(piece.first + len(piece.counts), n_atoms)
     return Description(features, neighbors, nearest, len(capacities))
 
 
@@ -284,7 +257,7 @@ def _check(structures: Structures, symbols: Sequence[str], cutoff: float) -> Non
             "direction; give three independent lattice vectors, or set pbc false where there is "
             "no period"
         )
-    # Distances of the lattice planes; 0 in their inverse where there is no period.
+    # Distances of the lattice planes; their inverse is 0 along vectors without a period.
     inverse_heights = np.linalg.norm(np.linalg.pinv(periods), axis=1)
     images = np.prod(2 * np.ceil(cutoff * inverse_heights) + 1, axis=1)
     if (images > _MOST_IMAGES).any():
@@ -307,13 +280,38 @@ def _check(structures: Structures, symbols: Sequence[str], cutoff: float) -> Non
 
 
 class _Piece(NamedTuple):
-    """Atoms of some structures and their neighbours, in the form that `many_environments` takes."""
+    """Atoms of some structures and their neighbours, the first atom's neighbours first."""
 
     first: int
     counts: np.ndarray
     displacements: np.ndarray
     numbers: np.ndarray
     neighbor_numbers: np.ndarray
+
+    def starts(self) -> np.ndarray:
+        """Rows at which the atoms' neighbours begin."""
+        return np.cumsum(self.counts) - self.counts
+
+    def nearest(self) -> np.ndarray:
+        """Distance of each atom's nearest neighbour in Å, inf without neighbours."""
+        nearest = np.full(len(self.counts), np.inf)
+        some = np.flatnonzero(self.counts)
+        distances = np.sqrt(np.einsum("pc,pc->p", self.displacements, self.displacements))
+        nearest[some] = np.minimum.reduceat(distances, self.starts()[some])
+        return nearest
+
+    def environments(self, atoms: np.ndarray, cutoff: float, capacity: int) -> Environments:
+        """Environments of some atoms; those numbered -1 have no neighbours."""
+        own = np.maximum(atoms, 0)
+        return many_environments(
+            self.starts()[own],
+            np.where(atoms < 0, 0, self.counts[own]),
+            self.displacements,
+            self.numbers[own],
+            self.neighbor_numbers,
+            cutoff,
+            capacity,
+        )
 
 
 def _pieces(structures: Structures, cutoff: float) -> Iterator[_Piece]:
@@ -364,24 +362,41 @@ def _ahead(pieces: Iterator[_Piece]) -> Iterator[_Piece]:
             yield piece
 
 
+@contextlib.contextmanager
+def _threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that begin nothing more once an exception is raised."""
+    with ThreadPoolExecutor(count) as threads:
+        try:
+            yield threads
+        except BaseException:
+            threads.shutdown(cancel_futures=True)
+            raise
+
+
+def _one_behind(items: Iterable[_Item]) -> Iterator[_Item]:
+    """The same items, each after the next one was taken."""
+    ended = itertools.chain(items, [None])
+    return (before for before, _ in itertools.pairwise(ended))  # pyright: ignore[reportReturnType]
+
+
 class _FirstCall:
     """Lets one thread call a program first: it compiles what the others then find."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._compiled: set[tuple[jax.Device, int]] = set()
+        self._compiled: set[Hashable] = set()
 
     @contextlib.contextmanager
-    def __call__(self, device: jax.Device, capacity: int) -> Iterator[None]:
-        if (device, capacity) in self._compiled:
+    def __call__(self, program: Hashable) -> Iterator[None]:
+        if program in self._compiled:
             yield
             return
         with self._lock:
             yield
-            self._compiled.add((device, capacity))
+            self._compiled.add(program)
 
 
-def _features(descriptor: Descriptor, environments: Environments, device: jax.Device) -> Array:
+def _features(descriptor: Descriptor, environments: Environments, device: Any) -> Array:
     """Features of atoms that are replicas of one atom, shape (1, n_features, n)."""
     return _program(device.platform)(descriptor, jax.device_put(environments, device))
 
@@ -391,12 +406,8 @@ def _program(platform: str) -> Callable[[Descriptor, Environments], Array]:
     def features(descriptor: Descriptor, environments: Environments) -> Array:
         return descriptor(environments)
 
-    return eqx.filter_jit(features, compiler_options=compiler_options(platform))
-
-
-def _wait(futures: list[Future[None]]) -> None:
-    for future in futures:
-        future.result()
+    options: dict[str, Any] = {"compiler_options": compiler_options(platform)}
+    return eqx.filter_jit(features, **options)
 
 
 def _kept(path: Path, descriptor: Descriptor, cache: Path) -> Path | None:

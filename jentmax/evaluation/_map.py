@@ -8,7 +8,7 @@ import numpy as np
 
 
 class PrincipalAxes(NamedTuple):
-    """Where the map's origin lies, its two directions, and how much of the variance it shows.
+    """Origin and two directions of the map, and the share of the variance that it shows.
 
     The map of features is ``(features - center) @ axes.T``.
     """
@@ -27,7 +27,7 @@ def principal_axes(features: np.ndarray) -> PrincipalAxes:
     """The two orthogonal directions along which scaled features vary most.
 
     The component of an axis that is largest in magnitude is positive, so that maps of the same set
-    have the same orientation. The second axis is zero where there is only one feature, or only one
+    have the same orientation. The second axis is zero if there is only one feature, or only one
     row.
 
     Args:

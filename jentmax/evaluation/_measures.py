@@ -62,7 +62,7 @@ def delta_entropy(features: np.ndarray, reference: np.ndarray, bandwidth: float)
     """How far each environment lies outside a reference set, as in QUESTS.
 
     ``dH(y | X) = -ln sum_j exp(-|y - x_j|^2 / (2 h^2))``, doi:10.1038/s41467-025-59232-0. It is at
-    most 0 where the reference set has the environment, and grows as the square of the distance far
+    most 0 if the reference set has the environment, and grows as the square of the distance far
     from it.
 
     Args:

@@ -68,7 +68,7 @@ def most_informative(
 
     An environment y adds ``-ln sum_j exp(-|y - x_j|^2 / 2 h^2)`` nats to environments x_j
     (doi:10.1038/s41467-025-59232-0). Takes, again and again, the structure whose environments add
-    most on average to all that are covered. Where nothing is covered yet, the structure whose own
+    most on average to all that are covered. If nothing is covered yet, the structure whose own
     environments have the greatest entropy comes first. Of equals the first is taken.
 
     Args:
@@ -152,7 +152,7 @@ def _add(log_sums: np.ndarray, features: np.ndarray, new: np.ndarray, bandwidth:
     """Add new environments to logarithms of kernel sums, in place."""
     for block, squares in _squared_distances(features, new):
         exponents = np.multiply(squares, -0.5 / bandwidth**2, out=squares)
-        # The sum itself is 0 in float64 where the nearest is some 40 bandwidths away.
+        # The sum itself is 0 in float64 if the nearest is some 40 bandwidths away.
         largest = exponents.max(axis=0)
         exponents -= largest
         sums = largest + np.log(np.exp(exponents, out=exponents).sum(axis=0))

@@ -18,7 +18,7 @@ def radial_distribution(
 
     ``g = sum_k pairs_k(r) / sum_k n_k rho_k 4 pi/3 (r2^3 - r1^3)``, each pair counted from both
     atoms, all species alike, all periodic images included. It tends to 1 at large r for disordered
-    structures; where a cell holds vacuum, that counts as volume, and g is larger. Structures that
+    structures; vacuum in a cell counts as volume and makes g larger. Structures that
     are not periodic along all three lattice vectors have no density and are left out: those with
     ``structures.pbc.all(axis=1)`` count.
 
@@ -28,7 +28,7 @@ def radial_distribution(
         bins: number of equal intervals from 0 to the cutoff.
 
     Returns:
-        The middles of the intervals in Å and g in each, shape (bins,) both; g is nan where no
+        The middles of the intervals in Å and g in each, shape (bins,) both; g is nan if no
         structure counts.
     """
     # Deferred: only this function needs it.

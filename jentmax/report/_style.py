@@ -90,8 +90,8 @@ def styled(draw: Callable[_Parameters, Figure]) -> Callable[_Parameters, Figure]
     def drawn(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> Figure:
         with _style():
             figure = draw(*args, **kwargs)
-            # Once is not enough where the numbers along an axis change its width. Ticks are made
-            # here too, and take their size from the style.
+            # Once is not enough if the numbers along an axis change its width. Ticks are made here
+            # too, and take their size from the style.
             layout = figure.get_layout_engine()
             assert layout is not None
             for _ in range(2):
