@@ -1,13 +1,19 @@
-"""Settings: TOML files, presets and overrides -> checked settings, and back.
+"""Settings files: TOML -> plain tree -> `jentmax.Recipe`, once; the only room that reads TOML.
 
-Nothing here imports JAX; checking a file takes a fraction of a second.
+A file mirrors the recipe: plain keys are fields of `jentmax.Recipe`, tables are its parts. The
+fields of a table are those of the class that its ``kind`` names. Reading a file imports no JAX;
+making or checking a recipe does.
 """
 
+from jentmax.config._build import complete as complete
+from jentmax.config._build import descriptor_from as descriptor_from
+from jentmax.config._build import recipe_from as recipe_from
+from jentmax.config._commented import commented as commented
+from jentmax.config._elements import scale_to_element as scale_to_element
+from jentmax.config._load import RunOptions as RunOptions
+from jentmax.config._load import label_of as label_of
 from jentmax.config._load import load as load
-from jentmax.config._load import loads as loads
-from jentmax.config._load import parsed as parsed
-from jentmax.config._load import to_toml as to_toml
+from jentmax.config._load import recipe as recipe
 from jentmax.config._presets import preset_text as preset_text
 from jentmax.config._presets import presets as presets
-from jentmax.config.elements import scale_to_element as scale_to_element
-from jentmax.config.settings import Settings as Settings
+from jentmax.config._toml import to_toml as to_toml

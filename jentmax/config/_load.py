@@ -1,116 +1,137 @@
-"""TOML, presets and overrides -> checked settings, and back."""
+"""A preset or a TOML file, with overrides -> a plain tree and the options of a run."""
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from jentmax.config._checking import checked
+from annotated_types import Ge, Le, MinLen
+from typing_extensions import Doc
+
+from jentmax.config._build import places_of, problems_of, recipe_from, refuse
+from jentmax.config._elements import scale_to_element, scaled_output
+from jentmax.config._overrides import put, split
 from jentmax.config._presets import preset_hint, preset_text, presets
-from jentmax.config._section import is_own
-from jentmax.config._toml import toml_document
-from jentmax.config.elements import scale_to_element
-from jentmax.config.settings import Settings
+from jentmax.config._tables import DEFAULT_KINDS, checked_values
+from jentmax.config._toml import parsed
 from jentmax.errors import JentmaxError
+from jentmax.fields import Allowed, Count, fields_of, shown
+
+if TYPE_CHECKING:
+    from jentmax.generation import Recipe
+
+_PRESET = "tungsten"
+"""Where a file does not give a value, this preset's holds."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """The table [run]: what only the command line needs."""
+
+    structures: Annotated[Count, Doc("structures to make")] = 64
+    seed: Annotated[
+        int,
+        Ge(0),
+        Le(2**32 - 1),
+        Allowed("a whole number from 0 to 4294967295"),
+        Doc("of all randomness"),
+    ] = 0
+    output: Annotated[str, MinLen(1), Allowed("text in quotes"), Doc("HDF5 file to write")] = (
+        "tungsten.h5"
+    )
+    devices: Annotated[
+        Count | None,
+        Allowed('a whole number of at least 1, or "all"'),
+        Doc("CPU cores or GPUs to use"),
+    ] = None
+
+
+def recipe(
+    source: str | Path | None = None, overrides: Sequence[str] = (), element: str | None = None
+) -> Recipe:
+    """The recipe of a preset or a TOML file.
+
+    Args:
+        source: name of a preset or path of a TOML file; the preset "tungsten" if absent.
+        overrides: ``key=value`` or ``table.key=value`` each, the value in TOML; text may go
+            without quotes. They come last: they are not scaled to ``element``.
+        element: symbol of the element to scale lengths, times and the mass to.
+
+    Raises:
+        JentmaxError: with a line for each field that is wrong, its value and what is allowed.
+
+    >>> recipe("tungsten-unbiased", ["steps=1000", "sampler.timestep=0.5"]).steps
+    1000
+    """
+    tree, _ = load(source, overrides, element)
+    return recipe_from(tree, own_code=True, label=label_of(source))
 
 
 def load(
     source: str | Path | None = None, overrides: Sequence[str] = (), element: str | None = None
-) -> Settings:
-    """Read and check settings.
+) -> tuple[dict[str, Any], RunOptions]:
+    """The plain tree of a recipe, and the options of a run; arguments and errors as `recipe`.
 
-    Args:
-        source: name of a preset or path of a TOML file; the preset "tungsten" where absent.
-        overrides: ``section.key=value`` each, the value in TOML; text may go without quotes.
-            They come last, so that they are not scaled to ``element``.
-        element: symbol of the element to scale the settings to; see `scale_to_element`.
-
-    Returns:
-        The settings, defaults filled in.
-
-    Raises:
-        JentmaxError: naming every field that is wrong, its value and what is allowed.
-
-    >>> load("tungsten-unbiased", ["sampler.steps=1000"]).sampler.steps
-    1000
+    The tree is what the file and the preset say; `recipe_from` checks it, and the classes'
+    defaults complete it. This function imports no JAX, unless there is an element to scale to or
+    an error to explain.
     """
-    if source is None:
-        source = "tungsten"
-    if isinstance(source, str) and source in presets():
-        return loads(preset_text(source), f'preset "{source}"', overrides, element)
-    return loads(_read(source), str(source), overrides, element, own_code=True)
-
-
-def loads(
-    text: str,
-    label: str,
-    overrides: Sequence[str] = (),
-    element: str | None = None,
-    *,
-    own_code: bool = False,
-) -> Settings:
-    """Check settings that are at hand as TOML, such as those of a data set.
-
-    Args:
-        text: the settings.
-        label: what to call them where something is wrong with them.
-        overrides: as for `load`.
-        element: as for `load`.
-        own_code: whether the settings may name modules to be imported. A data set that somebody
-            else has made is not to run code: by default only the overrides may.
-
-    Raises:
-        JentmaxError: as `load`, or for a kind that names a module where it may not.
-    """
-    data = parsed(text, label)
-    # A new kind first, because it discards the fields of the old one.
-    changes = sorted(map(_override, overrides), key=lambda override: override[0][1:] != ["kind"])
-    if not own_code:
-        _refuse_own_code(data, label, [path for path, _ in changes])
+    label = label_of(source)
+    tree = _tree(source, label)
+    changes = split(overrides)
+    run = tree.pop("run", {})
     if element is not None:
-        data = scale_to_element(checked(data, label), element).model_dump(exclude_none=True)
+        before = tree
+        tree = scale_to_element(tree, element, label=label)
+        if isinstance(run, Mapping):
+            run = scaled_output(run, before, element)
+    tree["run"] = run
     for path, value in changes:
-        _set(data, path, value)
-    return checked(data, label)
+        put(tree, path, value)
+    run = tree.pop("run")
+    options, problems = _options(run, tree)
+    if options is None:
+        refuse(label, [*problems, *problems_of(tree)])
+    return tree, options
 
 
-def _refuse_own_code(data: dict[str, Any], label: str, named: Sequence[list[str]]) -> None:
-    """Refuse kinds that name modules, save where the user names a kind."""
-    for section, fields in data.items():
-        kind = fields.get("kind") if isinstance(fields, dict) else None
-        if is_own(kind) and [section, "kind"] not in named:
-            raise JentmaxError(
-                f'{label}: {section}.kind = "{kind}" is code outside jentmax, which is not run '
-                "because a file says so; if you have it and trust it, name it yourself: "
-                f"--set {section}.kind={kind}"
-            )
+def label_of(source: str | Path | None) -> str:
+    """What to call a source in messages."""
+    source = _PRESET if source is None else source
+    is_preset = isinstance(source, str) and source in presets()
+    return f'preset "{source}"' if is_preset else str(source)
 
 
-def parsed(text: str, label: str) -> dict[str, Any]:
-    """Settings as TOML gives them, not checked.
-
-    Args:
-        text: the settings.
-        label: what to call them where something is wrong with them.
-
-    Raises:
-        JentmaxError: it is not TOML.
-    """
-    try:
-        return tomllib.loads(text)
-    except ValueError as error:  # of which TOML's own is one; another, for very long numbers
-        raise JentmaxError(f"{label}: not TOML: {error}; correct the file there") from None
-    except RecursionError:
-        raise JentmaxError(
-            f"{label}: tables or lists nested too deep; correct the file there"
-        ) from None
+def _tree(source: str | Path | None, label: str) -> dict[str, Any]:
+    source = _PRESET if source is None else source
+    if isinstance(source, str) and source in presets():
+        return parsed(preset_text(source), label)
+    return _merged(parsed(preset_text(_PRESET), label), parsed(_read(source), label))
 
 
-def to_toml(settings: Settings) -> str:
-    """All settings as TOML, defaults filled in; `load` reads the same settings from it."""
-    return toml_document(settings.model_dump(exclude_none=True))
+def _merged(base: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """A file's values over the preset's; another kind discards the preset's table."""
+    merged = dict(base)
+    for name, value in given.items():
+        table = base.get(name)
+        if isinstance(value, dict) and isinstance(table, dict):
+            kind = table.get("kind", DEFAULT_KINDS.get(name))
+            if value.get("kind", kind) == kind:
+                value = table | value
+        merged[name] = value
+    return merged
+
+
+def _options(run: Any, tree: Mapping[str, Any]) -> tuple[RunOptions | None, list[str]]:
+    """The options, or what is wrong with them."""
+    if not isinstance(run, Mapping):
+        return None, [f"run = {shown(run)} is not allowed; give a table [run] with its fields"]
+    values, problems = checked_values(
+        "run", run, fields_of(RunOptions), lambda field: False, places_of(tree)
+    )
+    return (None, problems) if problems else (RunOptions(**values), [])
 
 
 def _read(source: str | Path) -> str:
@@ -130,42 +151,3 @@ def _read(source: str | Path) -> str:
         raise JentmaxError(
             f'settings "{source}": cannot be read ({error.strerror}); give a TOML file that can'
         ) from None
-
-
-def _override(text: str) -> tuple[list[str], Any]:
-    """Split ``section.key=value`` into its path and its value."""
-    name, equals, written = text.partition("=")
-    path = [part.strip() for part in name.split(".")]
-    if not equals or len(path) < 2 or not all(path):
-        raise JentmaxError(
-            f'override "{text}" is not of the form section.key=value; '
-            "give for example sampler.steps=5000"
-        )
-    written = written.strip()
-    try:
-        document = tomllib.loads(f"value = {written}")
-    except (ValueError, RecursionError) as error:
-        if written[:1] in ("[", "{", '"', "'"):
-            raise JentmaxError(
-                f'override "{text}": the value is not TOML: {error}; give a number, true, false, '
-                'text, or a list such as [0.03, 0.06] or ["W"]'
-            ) from None
-        return path, written
-    # More keys than this one came from line breaks in the value.
-    return path, document["value"] if len(document) == 1 else written
-
-
-def _set(data: dict[str, Any], path: list[str], value: Any) -> None:
-    """Put a value at a path of nested tables."""
-    *sections, key = path
-    table = data
-    for depth, section in enumerate(sections, start=1):
-        table = table.setdefault(section, {})
-        if not isinstance(table, dict):
-            raise JentmaxError(
-                f'override "{".".join(path)}": {".".join(sections[:depth])} is no table; '
-                f"give {'.'.join(sections[:depth])}={{ {key} = ... }} instead"
-            )
-    if key == "kind" and table.get("kind", value) != value:
-        table.clear()
-    table[key] = value

@@ -1,20 +1,81 @@
-"""Plain values -> TOML text (the standard library reads TOML but does not write it)."""
+"""Plain values <-> TOML text (the standard library reads TOML but does not write it)."""
 
 from __future__ import annotations
 
 import json
 import re
+import tomllib
 from collections.abc import Mapping
+from typing import Any
+
+from jentmax.errors import JentmaxError
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+NONE = {"components": "all", "batch_size": "auto", "devices": "all", "quench": False}
+"""How files write None, which TOML does not have; None in other fields is left out."""
+
+
+def parsed(text: str, label: str) -> dict[str, Any]:
+    """TOML as plain data.
+
+    Args:
+        text: the TOML.
+        label: what to call it in messages.
+
+    Raises:
+        JentmaxError: it is not TOML.
+    """
+    try:
+        return tomllib.loads(text)
+    except ValueError as error:  # TOML's own is one; very long numbers raise another
+        raise JentmaxError(f"{label}: not TOML: {error}; correct the file there") from None
+    except RecursionError:
+        raise JentmaxError(
+            f"{label}: tables or lists nested too deep; correct the file there"
+        ) from None
+
+
+def to_toml(tree: Mapping[str, Any]) -> str:
+    """A plain tree as TOML: keys first, then a section for each table.
+
+    >>> print(to_toml({"sampler": {"timestep": 1.0}, "steps": 5, "batch_size": None}), end="")
+    steps = 5
+    batch_size = "auto"
+    <BLANKLINE>
+    [sampler]
+    timestep = 1.0
+    """
+    tables = {key: table for key, table in tree.items() if isinstance(table, Mapping)}
+    plain = {key: value for key, value in tree.items() if key not in tables}
+    sections = [f"[{_key(key)}]\n{_lines(table)}" for key, table in tables.items()]
+    return "\n".join([_lines(plain), *sections] if plain else sections)
+
+
+def _lines(fields: Mapping[str, Any]) -> str:
+    lines = [toml_line(key, value) for key, value in fields.items()]
+    return "".join(f"{line}\n" for line in lines if line)
+
+
+def toml_line(key: str, value: Any) -> str:
+    """``key = value``; nothing for None, unless files have a word for it."""
+    value = _without_none(key, value)
+    return "" if value is None else f"{_key(key)} = {toml_value(value)}"
+
+
+def _without_none(key: str, value: Any) -> Any:
+    if value is None:
+        return NONE.get(key)
+    # Plain trees, which JSON holds, have infinity as text.
+    return float(value) if value in ("inf", "-inf") and key != "output" else value
 
 
 def toml_value(value: object) -> str:
     """Write one value as TOML.
 
     Args:
-        value: text, a boolean, a number, a list or tuple, or a mapping (written inline); of any
-            other type, such as a date, what `str` makes of it.
+        value: text, a boolean, a number, a list or tuple, or a mapping (written inline, without
+            None); of any other type, such as a date, what `str` makes of it.
 
     Returns:
         One line of TOML; floats read back to the same bits.
@@ -28,7 +89,11 @@ def toml_value(value: object) -> str:
         # JSON's escapes are TOML's, but JSON leaves the control character DEL as it is.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, Mapping):
-        entries = ", ".join(f"{_key(key)} = {toml_value(entry)}" for key, entry in value.items())
+        entries = ", ".join(
+            f"{_key(key)} = {toml_value(entry)}"
+            for key, entry in value.items()
+            if entry is not None
+        )
         return f"{{ {entries} }}" if entries else "{}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(toml_value, value))}]"
@@ -36,15 +101,6 @@ def toml_value(value: object) -> str:
         return repr(value) if isinstance(value, float) else str(value)
     except ValueError:  # Python writes no number of thousands of digits
         return hex(value) if isinstance(value, int) else repr(type(value))
-
-
-def toml_document(sections: Mapping[str, Mapping[str, object]]) -> str:
-    """Write a TOML document of sections, one field a line."""
-    return "\n".join(
-        f"[{section}]\n"
-        + "".join(f"{_key(key)} = {toml_value(value)}\n" for key, value in fields.items())
-        for section, fields in sections.items()
-    )
 
 
 def _key(key: str) -> str:

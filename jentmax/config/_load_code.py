@@ -1,0 +1,124 @@
+"""``module:name`` -> a class or function, of the package or of a user."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import functools
+import importlib
+import inspect
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from jentmax.errors import JentmaxError
+from jentmax.fields import KINDS
+
+_NAME = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
+_CODE = re.compile(f"{_NAME}:{_NAME}")
+
+
+def is_code(name: object) -> bool:
+    """Whether a name has the form ``module:name``."""
+    return isinstance(name, str) and _CODE.fullmatch(name) is not None
+
+
+def is_own(name: object) -> bool:
+    """Whether a name asks for code outside the package's known parts."""
+    return isinstance(name, str) and ":" in name and name not in KINDS.values()
+
+
+def load_code(name: str, field: str) -> Any:
+    """The class or function that a name stands for.
+
+    The module is looked for in the current folder, then on Python's path.
+
+    Args:
+        name: ``module:name``.
+        field: which names it, for messages.
+
+    Raises:
+        JentmaxError: there is no such module or name, or the module cannot be imported.
+    """
+    path, _, attribute = name.partition(":")
+    called = f'{field} = "{name}"'
+    try:
+        with _current_folder():
+            module = importlib.import_module(path)
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and f"{path}.".startswith(f"{error.name}."):
+            raise JentmaxError(
+                f"{called}: there is no module {error.name}; give one of the current folder, "
+                f"{os.getcwd()}, or of a folder on PYTHONPATH"
+            ) from None
+        raise JentmaxError(
+            f"{called}: importing {path} raised {type(error).__name__}: {error}; correct the module"
+        ) from error
+    target = functools.reduce(
+        lambda place, part: getattr(place, part, None), attribute.split("."), module
+    )
+    if not callable(target):
+        own = [
+            key
+            for key, value in vars(module).items()
+            if callable(value) and getattr(value, "__module__", None) == module.__name__
+        ]
+        near = difflib.get_close_matches(attribute, own, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise JentmaxError(
+            f"{called}: {module.__file__} has no class or function {attribute}; {hint}"
+            f"give one of {', '.join(own) or 'those of another module'}"
+        )
+    return target
+
+
+class Made:
+    """An instance of a user's class that has a hash, and that files can hold with its fields."""
+
+    def __init__(self, instance: Any, plain: Mapping[str, Any]) -> None:
+        """Keep both."""
+        self._instance, self._plain = instance, dict(plain)
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """Call the instance."""
+        return self._instance(*arguments, **named)
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever else the instance has, such as a cutoff."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._instance, name)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Its kind and fields."""
+        return dict(self._plain)
+
+
+def with_fields(function: Callable[..., Any], values: Mapping[str, Any]) -> Callable[..., Any]:
+    """A function with the values of all its parameters but the first."""
+    if not values:
+        return function
+    filled: Any = functools.partial(function, **values)
+    filled.__name__ = getattr(function, "__name__", "function")
+    if "cutoff" in values:
+        filled.cutoff = values["cutoff"]
+    return filled
+
+
+def is_class(target: Any) -> bool:
+    """Whether a target makes instances, or is a function that is used itself."""
+    return inspect.isclass(target)
+
+
+@contextlib.contextmanager
+def _current_folder() -> Iterator[None]:
+    """Let modules of the current folder be imported, as Python does for scripts there."""
+    folder = os.getcwd()
+    sys.path.insert(0, folder)
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)

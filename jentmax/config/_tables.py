@@ -1,0 +1,329 @@
+"""The tables of a settings file, the kinds of each, and checks of one table."""
+
+from __future__ import annotations
+
+import collections.abc
+import dataclasses
+import difflib
+import typing
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+from jentmax.config._load_code import Made, is_class, is_code, is_own, load_code, with_fields
+from jentmax.config._toml import NONE
+from jentmax.errors import JentmaxError
+from jentmax.fields import (
+    KINDS,
+    REQUIRED,
+    Field,
+    coerced,
+    fields_of,
+    not_allowed,
+    shown,
+    to_plain,
+)
+
+DEFAULT_KINDS = {
+    "start": "random",
+    "descriptor": "snap",
+    "repulsion": "clarke-smith",
+    "entropy": "nearest-neighbor",
+    "sampler": "langevin",
+}
+"""The tables that come in kinds, and the kind of a table that names none."""
+
+FIXED = {"scale": "jentmax.generation:FitScale", "quench": "jentmax.generation:Quench"}
+"""The tables of one kind, and their classes."""
+
+_ROOMS = {
+    "start": "jentmax.generation:",
+    "descriptor": "jentmax.descriptors:",
+    "repulsion": "jentmax.repulsion:",
+    "entropy": "jentmax.entropy:",
+    "sampler": "jentmax.samplers:",
+    "schedule": "jentmax.samplers.schedules:",
+}
+"""Where the package's kinds of a table, and its schedules, are."""
+
+_METHODS = {"start": ("draw", "extremes"), "sampler": ("init", "step")}
+"""What an instance must have; those of other tables are called."""
+
+Places = Callable[[str, str, bool], list[str]]
+"""Other places that have a field, by the table's name and the field's; or one of a similar name."""
+
+Trust = Callable[[str], bool]
+"""Whether the field of a dotted name may name code outside the package."""
+
+
+def kinds_of(role: str) -> list[str]:
+    """The package's kinds of a table, or of a "schedule".
+
+    >>> kinds_of("descriptor")
+    ['snap']
+    """
+    return [kind for kind, place in KINDS.items() if place.startswith(_ROOMS[role])]
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A table that has been checked.
+
+    Attributes:
+        target: class or function.
+        fields: of the target.
+        values: that were given, of the types that the fields have.
+        made: the instance, or the function with its values.
+        plain: kind and all fields as plain data, defaults filled in.
+    """
+
+    target: Any
+    fields: dict[str, Field]
+    values: dict[str, Any]
+    made: Any
+    plain: dict[str, Any]
+
+
+class Problems(list[str]):
+    """Lines, one for each problem."""
+
+    def note(self, error: JentmaxError) -> None:
+        """Add an error's lines."""
+        self.extend(str(error).splitlines())
+
+
+def checked_part(name: str, table: Any, trust: Trust, elsewhere: Places) -> Part:
+    """Check a table and make what it describes.
+
+    Args:
+        name: of the table.
+        table: its fields.
+        trust: which fields may name code outside the package.
+        elsewhere: tells which other places have a field.
+
+    Raises:
+        JentmaxError: with a line for each problem.
+    """
+    if not isinstance(table, Mapping):
+        raise JentmaxError(
+            f"{name} = {shown(table)} is not allowed; give a table [{name}] with its fields"
+        )
+    given = dict(table)
+    if name in FIXED:
+        kind, target = None, load_code(FIXED[name], name)
+    else:
+        kind = given.pop("kind", DEFAULT_KINDS[name])
+        target = _target(f"{name}.kind", kind, name, trust)
+    fields = readable_fields(f"{name}.kind", kind, target)
+    values, problems = checked_values(name, given, fields, trust, elsewhere)
+    if problems:
+        raise JentmaxError("\n".join(problems))
+    return _part(name, kind, target, fields, values)
+
+
+def checked_values(
+    name: str,
+    given: Mapping[str, Any],
+    fields: Mapping[str, Field],
+    trust: Trust,
+    elsewhere: Places,
+) -> tuple[dict[str, Any], Problems]:
+    """The values of a table's fields, of the types that these have, and what is wrong with them."""
+    values, problems = {}, Problems()
+    for key, value in given.items():
+        if key not in fields:
+            problems.append(unknown(f"{name}.{key}", value, f"[{name}]", fields, elsewhere))
+            continue
+        try:
+            values[key] = _value(f"{name}.{key}", value, fields[key], trust)
+        except JentmaxError as error:
+            problems.note(error)
+    for key, field in fields.items():
+        if field.default is REQUIRED and key not in given:
+            problems.append(missing(f"{name}.{key}", field))
+    return values, problems
+
+
+def value_of(name: str, value: Any, field: Field) -> Any:
+    """A value of the type that a field has; the words for None become None.
+
+    Raises:
+        JentmaxError: the field does not allow it.
+    """
+    key = name.rpartition(".")[2]
+    if key in NONE and type(value) is type(NONE[key]) and value == NONE[key]:
+        try:
+            return coerced(None, field.annotation)
+        except ValueError:
+            pass
+    try:
+        return coerced(value, field.annotation)
+    except ValueError:
+        raise JentmaxError(not_allowed(name, value, field)) from None
+
+
+def missing(name: str, field: Field) -> str:
+    """The message for a field that has to be given."""
+    meaning = f" ({field.meaning})" if field.meaning else ""
+    return f"{name} is missing; give {field.allowed}{meaning}"
+
+
+def unknown(
+    name: str,
+    value: Any,
+    place: str,
+    fields: Mapping[str, Field],
+    elsewhere: Places,
+) -> str:
+    """The message for a name that nothing has, with the nearest names that there are.
+
+    Args:
+        name: dotted.
+        value: its value.
+        place: what to call the table.
+        fields: that the table has.
+        elsewhere: as for `checked_part`.
+    """
+    table, _, key = name.rpartition(".")
+    own = [f"{table}.{field}".lstrip(".") for field in _near(key, fields)]
+    hints = elsewhere(table, key, False) or own or elsewhere(table, key, True)
+    if isinstance(value, Mapping) and not hints:
+        hints = [place for inner in value for place in elsewhere("", inner, False)][:3]
+    kinds = [kind for kind in kinds_of(table) if key in of_kind(kind)] if table in _ROOMS else []
+    hint = f"did you mean {' or '.join(hints)}? " if hints else ""
+    if kinds:
+        named = " or ".join(f'"{kind}"' for kind in kinds)
+        hint = f"{table}.kind = {named} has it; "
+    takes = f"takes {', '.join(fields)}" if fields else "takes no fields"
+    return f"{name} = {shown(value)} is unknown; {hint}{place} {takes}"
+
+
+def _near(key: str, fields: Mapping[str, Field]) -> list[str]:
+    """The field that another program calls so, or that has a similar name."""
+    same = [name for name, field in fields.items() if f"({key})" in field.meaning]
+    return same or difflib.get_close_matches(key.lower(), fields, n=1)
+
+
+def of_kind(kind: str) -> dict[str, Field]:
+    """The fields of one of the package's kinds."""
+    return fields_of(load_code(KINDS[kind], "kind"))
+
+
+def readable_fields(field: str, kind: Any, target: Any) -> dict[str, Field]:
+    """The parameters of a class or function.
+
+    Raises:
+        JentmaxError: they cannot be read.
+    """
+    try:
+        return fields_of(target)
+    except (TypeError, ValueError):
+        raise JentmaxError(
+            f'{field} = "{kind}": its parameters cannot be read; give a function or class written '
+            "in Python"
+        ) from None
+
+
+def _target(field: str, kind: Any, role: str, trust: Trust) -> Any:
+    """The class or function of a kind or a schedule's name."""
+    kinds = kinds_of(role)
+    if isinstance(kind, str) and kind in kinds:
+        return load_code(KINDS[kind], field)
+    if not is_code(kind):
+        own = "module:function" if role == "schedule" else "module:Class"
+        names = ", ".join(f'"{name}"' for name in kinds)
+        raise JentmaxError(
+            f'{field} = {shown(kind)} is not allowed; give {names}, or "{own}" of your own'
+        )
+    if is_own(kind) and not trust(field):
+        raise JentmaxError(
+            f'{field} = "{kind}" is code outside jentmax, which is not run because a file says so; '
+            f"if you have it and trust it, name it yourself: --set {field}={kind}"
+        )
+    return load_code(kind, field)
+
+
+def _value(name: str, value: Any, field: Field, trust: Trust) -> Any:
+    if is_function(field.annotation) and isinstance(value, str | Mapping):
+        return _schedule(name, value, trust)
+    return value_of(name, value, field)
+
+
+def is_function(annotation: Any) -> bool:
+    """Whether a field takes a function, which files name."""
+    while typing.get_origin(annotation) is Annotated:
+        annotation = typing.get_args(annotation)[0]
+    return typing.get_origin(annotation) is collections.abc.Callable
+
+
+def _schedule(name: str, value: str | Mapping[str, Any], trust: Trust) -> Any:
+    """A function by its name, or by a table of its name as kind and its further parameters."""
+    if isinstance(value, str):
+        return _target(name, value, "schedule", trust)
+    given = dict(value)
+    target = _target(name, given.pop("kind", None), "schedule", trust)
+    fields = readable_fields(name, value.get("kind"), target)
+    if foreign := [key for key in given if key not in fields]:
+        key = foreign[0]
+        raise JentmaxError(unknown(f"{name}.{key}", given[key], name, fields, lambda *_: []))
+    own = {key: value_of(f"{name}.{key}", entry, fields[key]) for key, entry in given.items()}
+    return with_fields(target, own)
+
+
+def _part(
+    name: str, kind: Any, target: Any, fields: dict[str, Field], values: dict[str, Any]
+) -> Part:
+    defaults = {
+        key: field.default for key, field in fields.items() if field.default is not REQUIRED
+    }
+    if not is_class(target):
+        complete = defaults | values
+        plain = {"kind": kind} | to_plain(complete)
+        return Part(target, fields, values, with_fields(target, complete), plain)
+    try:
+        made = target(**values)
+    except JentmaxError as error:
+        lines = [_placed(line, name, target, fields) for line in str(error).splitlines()]
+        raise JentmaxError("\n".join(lines)) from None
+    except Exception as error:
+        raise JentmaxError(
+            f'{name}.kind = "{kind}": making it raised {type(error).__name__}: {error}; correct '
+            f"the class, or its fields in [{name}]"
+        ) from error
+    _refuse_unusable(name, kind, made)
+    plain = to_plain(made)
+    if not isinstance(plain, dict):  # an instance of a plain class does not show its fields
+        plain = to_plain(defaults | values)
+    plain = {"kind": kind} | plain | {"kind": kind}
+    if name in FIXED:
+        del plain["kind"]
+    elif is_own(kind) and not _is_module(made):
+        made = Made(made, plain)
+    return Part(target, fields, values, made, plain)
+
+
+def _refuse_unusable(name: str, kind: Any, made: Any) -> None:
+    lacking = [method for method in _METHODS.get(name, ()) if not hasattr(made, method)]
+    if lacking:
+        raise JentmaxError(
+            f'{name}.kind = "{kind}": its instances have no {" and no ".join(lacking)}; give the '
+            "class what it lacks"
+        )
+    if name not in _METHODS and name not in FIXED and not callable(made):
+        raise JentmaxError(
+            f'{name}.kind = "{kind}": its instances cannot be called; give the class a __call__'
+        )
+
+
+def _is_module(made: Any) -> bool:
+    import equinox as eqx
+
+    return isinstance(made, eqx.Module)
+
+
+def _placed(line: str, table: str, target: Any, fields: Mapping[str, Field]) -> str:
+    """A class's own message with the table's name in front of the field's."""
+    first = line.partition(" ")[0]
+    own = first.removeprefix(f"{target.__name__}.")
+    if own != first or own in fields:
+        return f"{table}.{own}{line[len(first) :]}"
+    return line if line.startswith(f"{table}.") else f"{table}: {line}"
