@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import functools
 import hashlib
 import itertools
@@ -205,7 +204,6 @@ def describe_file(
         "shift": values.mean(axis=0).tolist(),
         "versions": versions(),
         "device": device_name(len(workers())),
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
     write_dataset(
         Path(output),
