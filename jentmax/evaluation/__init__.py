@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from jentmax.evaluation._describe import described as described
     from jentmax.evaluation._description import Description as Description
     from jentmax.evaluation._descriptor import Descriptor as Descriptor
+    from jentmax.evaluation._descriptor import plain_descriptor as plain_descriptor
     from jentmax.evaluation._evaluate import Evaluation as Evaluation
     from jentmax.evaluation._evaluate import evaluate as evaluate
     from jentmax.evaluation._higher import Higher as Higher
@@ -61,7 +62,7 @@ _HOMES = {
     ),
     "_describe": ("describe", "describe_file", "described"),
     "_description": ("Description",),
-    "_descriptor": ("Descriptor",),
+    "_descriptor": ("Descriptor", "plain_descriptor"),
     "_evaluate": ("Evaluation", "evaluate"),
     "_higher": ("Higher",),
     "_kernels": ("Kernels", "compare_by_kernels"),

@@ -27,8 +27,7 @@ from jentmax.dataset import Structures, read_structures, refuse_existing, write_
 from jentmax.devices import compiler_options, device_name, versions, workers
 from jentmax.errors import JentmaxError
 from jentmax.evaluation._description import Description, save, saved
-from jentmax.evaluation._descriptor import Descriptor, is_own_code
-from jentmax.fields import to_plain
+from jentmax.evaluation._descriptor import Descriptor, is_own_code, plain_descriptor
 from jentmax.neighbors import Environments, HostSearch, many_environments
 
 if TYPE_CHECKING:
@@ -198,7 +197,7 @@ def describe_file(
     structures, description = described(path, descriptor)
     values = description.features
     header = {
-        "recipe": {"descriptor": to_plain(descriptor)},
+        "recipe": {"descriptor": plain_descriptor(descriptor)},
         "seed": 0,  # nothing is random
         "scale": values.std(axis=0).tolist(),
         "shift": values.mean(axis=0).tolist(),
@@ -425,7 +424,7 @@ def _kept(path: Path, descriptor: Descriptor, cache: Path) -> Path | None:
         "versions": versions(),
         "content": content,
         "name": path.name,  # ASE looks at it to know the format
-        "descriptor": to_plain(descriptor),
+        "descriptor": plain_descriptor(descriptor),
     }
     key = hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
     return cache / "descriptors" / f"{key[:32]}.npz"

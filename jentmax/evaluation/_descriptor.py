@@ -1,7 +1,8 @@
-"""Names of a descriptor's features, and whether descriptions of it can be kept."""
+"""A descriptor's names: those of its features, and its own in files."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -28,7 +29,13 @@ def component_labels(descriptor: Any) -> list[str]:
     ]
 
 
+def plain_descriptor(descriptor: Any) -> dict[str, Any]:
+    """A descriptor as a table of plain data with its ``kind``, as data sets hold it."""
+    plain = to_plain(descriptor)
+    plain = plain if isinstance(plain, dict) else {"kind": plain}
+    return json.loads(json.dumps(plain))
+
+
 def is_own_code(descriptor: Any) -> bool:
     """Whether a descriptor is the user's own: nothing shows when its code has changed."""
-    plain = to_plain(descriptor)
-    return ":" in (plain["kind"] if isinstance(plain, dict) else plain)
+    return ":" in plain_descriptor(descriptor)["kind"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from ase.data import chemical_symbols
 from jentmax.dataset import Dataset, Parts, Structures, export, read_atoms, refuse_output
 from jentmax.errors import JentmaxError
 from jentmax.evaluation._describe import Report, described
-from jentmax.evaluation._descriptor import Descriptor
+from jentmax.evaluation._descriptor import Descriptor, plain_descriptor
 from jentmax.evaluation._measures import silverman_bandwidth
 from jentmax.evaluation._orders import (
     covering_curve,
@@ -24,7 +23,6 @@ from jentmax.evaluation._orders import (
     nearest_distances,
     random_order,
 )
-from jentmax.fields import to_plain
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -196,9 +194,7 @@ def _stored_scale(path: str | os.PathLike[str], descriptor: Descriptor) -> np.nd
     if not _is_dataset(path):
         return None
     with Dataset(path) as dataset:
-        recipe = dataset.recipe
-        stored = recipe.get("descriptor") or recipe.get("potential", {}).get("descriptor")
-        same = stored == json.loads(json.dumps(to_plain(descriptor)))
+        same = dataset.recipe.get("descriptor") == plain_descriptor(descriptor)
         return np.asarray(dataset.scale) if same else None
 
 

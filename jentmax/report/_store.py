@@ -11,8 +11,7 @@ import h5py
 import numpy as np
 
 from jentmax.devices import versions
-from jentmax.evaluation import STATISTICS
-from jentmax.fields import to_plain
+from jentmax.evaluation import STATISTICS, plain_descriptor
 
 if TYPE_CHECKING:
     from jentmax.evaluation import Evaluation
@@ -35,7 +34,7 @@ def store(evaluation: Evaluation, path: Path) -> None:
                 "by": how.by,
                 "components": list(evaluation.labels),
                 "map_shares": evaluation.map_shares,
-                "descriptor": json.dumps(to_plain(evaluation.descriptor)),
+                "descriptor": json.dumps(plain_descriptor(evaluation.descriptor)),
                 "versions": [f"{name} {number}" for name, number in versions().items()],
             }
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from jentmax.dataset import writing
 from jentmax.devices import versions
 from jentmax.errors import JentmaxError
-from jentmax.fields import to_plain
+from jentmax.evaluation import plain_descriptor
 from jentmax.report._evaluation_figures import figures
 from jentmax.report._html import Exemplar, Picture, Section, TextTable, write_report
 from jentmax.report._store import store
@@ -123,9 +123,10 @@ def _fill(folder: Path, evaluation: Evaluation, report: Callable[[str, int, int]
 
 def _facts(evaluation: Evaluation) -> dict[str, str]:
     how, twojmax = evaluation.decompositions, getattr(evaluation.descriptor, "twojmax", None)
+    kind = plain_descriptor(evaluation.descriptor)["kind"]
     return {
         "sets": ", ".join(f"{one.name} ({one.path})" for one in evaluation.sets),
-        "descriptor": f"{_kind(evaluation)}, {len(evaluation.labels)} components"
+        "descriptor": f"{kind}, {len(evaluation.labels)} components"
         + ("" if twojmax is None else f" of twojmax = {twojmax}")
         + f", cutoff {evaluation.cutoff:g} Å",
         "scaling": f"{evaluation.scaling}, by {evaluation.reference}",
@@ -134,11 +135,6 @@ def _facts(evaluation: Evaluation) -> dict[str, str]:
         "made": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC with "
         + ", ".join(f"{name} {number}" for name, number in versions().items()),
     }
-
-
-def _kind(evaluation: Evaluation) -> str:
-    plain = to_plain(evaluation.descriptor)
-    return plain["kind"] if isinstance(plain, dict) else plain
 
 
 def _sections(

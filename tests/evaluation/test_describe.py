@@ -22,8 +22,7 @@ from jentmax.devices import workers
 from jentmax.entropy import NearestNeighbor
 from jentmax.errors import JentmaxError
 from jentmax.evaluation import _describe as room
-from jentmax.evaluation import describe, describe_file, described
-from jentmax.fields import to_plain
+from jentmax.evaluation import describe, describe_file, described, plain_descriptor
 from jentmax.neighbors import Environments
 from jentmax.potential import Potential
 from jentmax.repulsion import ClarkeSmith
@@ -368,7 +367,7 @@ def test_a_file_becomes_a_data_set():
     expected = describe(read, TINY).features
     with Dataset("set.h5") as dataset:
         assert (dataset.kind, dataset.status, len(dataset)) == ("described", "complete", 3)
-        assert dataset.recipe == {"descriptor": to_plain(TINY)}
+        assert dataset.recipe == {"descriptor": plain_descriptor(TINY)}
         assert dataset.index.tolist() == [0, 1, 2]
         # Stored in float32.
         assert np.allclose(dataset.descriptors, expected, rtol=1e-6)

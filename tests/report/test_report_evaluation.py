@@ -14,8 +14,7 @@ import pytest
 
 from jentmax.descriptors import Snap
 from jentmax.errors import JentmaxError
-from jentmax.evaluation import Decompositions, evaluate, open_sets
-from jentmax.fields import to_plain
+from jentmax.evaluation import Decompositions, evaluate, open_sets, plain_descriptor
 from jentmax.report import figures, tables, write_evaluation
 
 SNAP = Snap(cutoff=3.4, twojmax=2, components=5)
@@ -71,7 +70,7 @@ def test_everything_is_written(files):
     assert groups["dense", "environments"] == "10"
     # The same numbers in every place.
     with h5py.File("out/evaluation.h5") as file:
-        assert json.loads(file.attrs["descriptor"]) == to_plain(SNAP)
+        assert json.loads(file.attrs["descriptor"]) == plain_descriptor(SNAP)
         statistics = file["coverage/statistics"][:]
         assert statistics.shape == (3, 2, 2, 4)
         mean = statistics.mean(axis=0)[0, 1, 0]
