@@ -104,7 +104,9 @@ def test_features_count_in_the_candidates_own_deviations(candidates):
 
 def test_a_data_set_has_its_own_scale(candidates):
     """If its descriptor is the same: the deviations of all its atoms, duplicates too."""
-    ase.io.write("ends.extxyz", [*candidates, *200 * [candidates[8]]])
+    again = candidates[8].copy()
+    again.info["duplicate"] = True
+    ase.io.write("ends.extxyz", [*candidates, *200 * [again]])
     describe_file("ends.extxyz", "all.h5", SNAP)
     chosen = select("all.h5", "best.traj", SNAP, 6).chosen
     structures, description = described("ends.extxyz", SNAP)
