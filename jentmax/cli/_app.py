@@ -5,16 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from typer.core import TyperGroup
 
-from jentmax._output import printable
+from jentmax.dataset import printable
 from jentmax.errors import JentmaxError
 
 if TYPE_CHECKING:
-    from jentmax.config import Settings
+    from jentmax.config import RunOptions
 
 
 class _Commands(TyperGroup):
@@ -26,8 +26,8 @@ class _Commands(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             sys.stderr.write("interrupted\n")
-            # CPython remembers if code in an exec was interrupted, dataclasses' say, and would end
-            # by the signal instead of the code; the next exec makes it forget.
+            # CPython remembers if code in an exec was interrupted, such as dataclasses', and would
+            # end by the signal instead of the code; the next exec makes it forget.
             exec("")
             sys.exit(130)
 
@@ -51,13 +51,15 @@ Preset = Annotated[
 ]
 Element = Annotated[
     str | None,
-    typer.Option(help="Scale lengths, mass and species to this element.", show_default=False),
+    typer.Option(
+        help="Scale lengths, times, mass and formula to this element.", show_default=False
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
-        metavar="SECTION.KEY=VALUE",
+        metavar="[TABLE.]KEY=VALUE",
         help="Change a setting; may be repeated.",
         show_default=False,
     ),
@@ -69,6 +71,7 @@ NoCache = Annotated[
         "--no-cache", help="Keep nothing in the cache: programs, batch sizes, descriptors."
     ),
 ]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 SettingsFile = Annotated[
     Path | None, typer.Option(help="TOML file of settings.", show_default=False)
 ]
@@ -84,50 +87,72 @@ def main() -> None:
 
 
 def prepare(no_cache: bool) -> Path | None:
-    """Tell XLA what it has to know before JAX is imported; the cache's folder, None without one."""
-    from jentmax.devices import cache_folder, quieten, use_cache, use_every_core
+    """Call it before JAX is imported; the cache's folder, None without one."""
+    from jentmax import devices
 
-    quieten()
-    use_every_core()
+    devices.quieten()
     if no_cache:
         return None
-    use_cache()
-    return cache_folder()
+    devices.use_cache()
+    return devices.cache_folder()
+
+
+class Settings(NamedTuple):
+    """What a file or preset says.
+
+    Attributes:
+        tree: of the recipe.
+        options: of the run.
+        label: what to call the file or preset in messages.
+    """
+
+    tree: dict[str, Any]
+    options: RunOptions
+    label: str
 
 
 def load_settings(
     source: Path | None, preset: str | None, overrides: Sequence[str], element: str | None
 ) -> Settings:
     """Settings from a file or a preset."""
-    from jentmax.config import load, preset_text
+    from jentmax.config import label_of, load, preset_text
 
     if source is not None and preset is not None:
         raise JentmaxError(
             f"--preset {preset}: a settings file, {source}, is given too; give one of them"
         )
+    given: str | Path | None = source
     if preset is not None:
-        preset_text(preset)  # refuses what is no preset, even where a file has that name
+        preset_text(preset)  # refuses an unknown name, even if a file has it
+        given = preset
     elif source is not None and not source.exists():
-        preset = str(source)
-    return load(source if preset is None else preset, overrides, element)
+        given = str(source)  # a preset's name
+    return Settings(*load(given, overrides, element), label_of(given))
 
 
-def settings_for(
+def descriptor_for(
     files: Sequence[Path],
     source: Path | None,
     preset: str | None,
     overrides: Sequence[str],
     element: str | None,
-) -> Settings:
-    """Settings to describe files with: where none are named, those of the first data set."""
+) -> Any:
+    """The descriptor to describe files with.
+
+    Without settings it is that of the first data set among the files, or else the preset
+    tungsten's. Call `prepare` before.
+    """
+    from jentmax.config import descriptor_from
+
     if source is preset is element is None:
         import h5py
 
-        from jentmax.config import loads
-        from jentmax.dataset import Dataset
+        from jentmax.dataset import Dataset, Parts
 
         for path in files:
-            if path.is_file() and h5py.is_hdf5(path):
+            if (path.is_file() and h5py.is_hdf5(path)) or Parts(path).exists():
                 with Dataset(path) as dataset:
-                    return loads(dataset.settings, f"settings of {path}", overrides)
-    return load_settings(source, preset, overrides, element)
+                    label = f"settings of {path}"
+                    return descriptor_from(dataset.recipe, overrides, label=label)
+    settings = load_settings(source, preset, overrides, element)
+    return descriptor_from(settings.tree, own_code=True, label=settings.label)

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from jentmax._output import refuse_existing, writing
 from jentmax.cli._app import (
     Element,
     Overrides,
@@ -17,7 +16,9 @@ from jentmax.cli._app import (
     SettingsArgument,
     app,
     load_settings,
+    prepare,
 )
+from jentmax.dataset import refuse_existing, writing
 
 config_app = typer.Typer(
     name="config", help="Write and check settings files.", no_args_is_help=True
@@ -31,11 +32,12 @@ def config_init(
     preset: Annotated[str, typer.Option(help="Settings to write.")] = "tungsten",
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a preset as a commented settings file."""
-    from jentmax.config import preset_text
+    """Write a preset as a settings file, each field below its meaning."""
+    from jentmax.config import commented, preset_text
 
-    text = preset_text(preset)
+    preset_text(preset)  # refuses an unknown name at once
     refuse_existing(path, overwrite)
+    text = commented(preset)
     partial = path.with_name(f".{path.name}.partial")
     with writing(path):
         try:
@@ -52,17 +54,12 @@ def config_check(
     element: Element = None,
     overrides: Overrides = None,
 ) -> None:
-    """Check a settings file."""
-    from jentmax.config.settings import OwnCode
+    """Check a settings file, and try what it names."""
+    prepare(no_cache=False)
+    given = load_settings(settings, None, overrides or [], element)
+    from jentmax.config import recipe_from
 
-    checked = load_settings(settings, None, overrides or [], element)
-    if any(isinstance(section, OwnCode) for _, section in checked):
-        import numpy as np
-
-        from jentmax.build import build_potential, n_features
-
-        for n_atoms in checked.system.atom_counts():
-            build_potential(checked, np.ones(n_features(checked)), n_atoms)
+    recipe_from(given.tree, own_code=True, label=given.label)
     typer.echo(f"{settings}: good")
 
 
@@ -74,9 +71,13 @@ def config_show(
     overrides: Overrides = None,
 ) -> None:
     """Print all settings as TOML, defaults filled in."""
-    from jentmax.config import to_toml
+    import dataclasses
 
-    typer.echo(to_toml(load_settings(settings, preset, overrides or [], element)), nl=False)
+    from jentmax.config import complete, to_toml
+
+    given = load_settings(settings, preset, overrides or [], element)
+    tree = complete(given.tree, given.label) | {"run": dataclasses.asdict(given.options)}
+    typer.echo(to_toml(tree), nl=False)
 
 
 @config_app.command("presets")

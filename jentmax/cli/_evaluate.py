@@ -11,18 +11,19 @@ from typing import Annotated, Literal
 import typer
 from typer.core import TyperCommand
 
-from jentmax._output import printable
 from jentmax.cli._app import (
     Element,
     NoCache,
     Overrides,
     Overwrite,
     Preset,
+    Quiet,
     SettingsFile,
     app,
+    descriptor_for,
     prepare,
-    settings_for,
 )
+from jentmax.dataset import Parts, printable
 from jentmax.errors import JentmaxError
 
 _DEFAULT_SIZES = 6000, 3000
@@ -104,7 +105,7 @@ def evaluate(
     overrides: Overrides = None,
     overwrite: Overwrite = False,
     no_cache: NoCache = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Tell how diverse data sets are, and how well each covers the others.
 
@@ -122,24 +123,18 @@ def evaluate(
     _refuse_missing(files)
     place = called.index(reference) if reference else 0
     first = [files[place], *files[:place], *files[place + 1 :]]
-    resolved = settings_for(first, settings, preset, overrides or [], element)
-
     cache = prepare(no_cache)
+    descriptor = descriptor_for(first, settings, preset, overrides or [], element)
 
-    from jentmax.console import Phases, print_tables
-    from jentmax.evaluation import (
-        Decompositions,
-        open_sets,
-        refuse_folder,
-        sizes,
-        tables,
-        write_evaluation,
-    )
+    from jentmax.cli._phases import Phases
+    from jentmax.cli._tables import print_tables
+    from jentmax.evaluation import Decompositions, open_sets, sizes
     from jentmax.evaluation import evaluate as run
+    from jentmax.report import refuse_folder, tables, write_evaluation
 
     refuse_folder(output, overwrite)
     with Phases(quiet=quiet) as phases:
-        sets = open_sets(paths, called, resolved, duplicates, cache, phases.report)
+        sets = open_sets(paths, called, descriptor, duplicates, cache, phases.report)
         counts = {one.name: len(one.description.features) for one in sets}
         compiled = sum(one.description.compilations for one in sets)
         phases.note(
@@ -161,7 +156,7 @@ def evaluate(
                 f"{least} has {counts[least]} to draw{whole}"
             )
         how = Decompositions(n_train, n_test, decompositions, seed, by)
-        evaluation = run(sets, resolved, how, reference, scaling, phases.report)
+        evaluation = run(sets, descriptor, how, reference, scaling, phases.report)
         path = write_evaluation(evaluation, output, overwrite, phases.report)
     if not quiet:
         print_tables(tables(evaluation))
@@ -202,5 +197,5 @@ def _names(paths: Sequence[str], names: Sequence[str] | None) -> tuple[str, ...]
 
 def _refuse_missing(files: list[Path]) -> None:
     for path in files:
-        if not path.exists():
+        if not path.exists() and not Parts(path).exists():
             raise JentmaxError(f"{path}: no such file; give one that ASE reads, or a data set")

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from jentmax._output import refuse_existing
 from jentmax.cli._app import (
     Element,
     NoCache,
@@ -16,25 +15,30 @@ from jentmax.cli._app import (
     Preset,
     SettingsFile,
     app,
+    descriptor_for,
     prepare,
-    settings_for,
 )
+from jentmax.dataset import refuse_existing
 
 
 @app.command()
 def info(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Data set files (HDF5).")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Data sets, finished or under way.")
+    ],
     check: Annotated[
         bool, typer.Option("--check", help="Read all of them, and tell what is damaged.")
     ] = False,
 ) -> None:
     """Show what is in data sets, or whether they are whole."""
-    from jentmax.console import print_checks, print_info
-    from jentmax.dataset import Dataset, set_paths
-
     if check:
-        print_checks([file for path in paths for file in set_paths(path)])
+        from jentmax.cli._checks import print_checks
+
+        print_checks(paths)
         return
+    from jentmax.cli._info import print_info
+    from jentmax.dataset import Dataset
+
     for path in paths:
         with Dataset(path) as dataset:
             print_info(dataset)
@@ -42,7 +46,7 @@ def info(
 
 @app.command()
 def export(
-    path: Annotated[Path, typer.Argument(help="Data set file (HDF5).")],
+    path: Annotated[Path, typer.Argument(help="Data set, finished or under way.")],
     output: Annotated[
         str,
         typer.Argument(
@@ -58,17 +62,17 @@ def export(
     overwrite: Overwrite = False,
 ) -> None:
     """Write structures in any format that ASE writes."""
-    from jentmax.dataset import Dataset, whole_structures_of_set
-    from jentmax.export import export as run
+    from jentmax.dataset import Dataset
+    from jentmax.dataset import export as run
 
     if whole:
-        structures, n_left_out, unreadable = whole_structures_of_set(path)
+        from jentmax.dataset import whole_structures
+
+        structures, n_left_out = whole_structures(path)
         run(structures, output, format, overwrite=overwrite)
         typer.echo(
             f"{len(structures)} structures written to {output}, {n_left_out} left out as damaged"
         )
-        for told in unreadable:
-            typer.echo(f"nothing could be read: {told}", err=True)
         return
     with Dataset(path) as dataset:
         run(dataset, output, format, overwrite=overwrite)
@@ -88,32 +92,12 @@ def describe(
 ) -> None:
     """Compute the descriptors of given structures."""
     refuse_existing(output, overwrite)
-    resolved = settings_for([path], settings, preset, overrides or [], element)
-
     prepare(no_cache)
+    descriptor = descriptor_for([path], settings, preset, overrides or [], element)
 
-    from jentmax.console import print_info
+    from jentmax.cli._info import print_info
     from jentmax.dataset import Dataset
-    from jentmax.describe import describe_file
+    from jentmax.evaluation import describe_file
 
-    with Dataset(describe_file(path, output, resolved, overwrite)) as dataset:
+    with Dataset(describe_file(path, output, descriptor, overwrite)) as dataset:
         print_info(dataset)
-
-
-@app.command()
-def merge(
-    path: Annotated[Path, typer.Argument(help="Data set that several processes have made.")],
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", help="HDF5 file to write; by default in place.", show_default=False
-        ),
-    ] = None,
-    overwrite: Overwrite = False,
-) -> None:
-    """Make one file of a data set that several processes have made."""
-    from jentmax.dataset import Dataset
-    from jentmax.set_files import merge as run
-
-    with Dataset(run(path, output, overwrite=overwrite)) as dataset:
-        typer.echo(f"{dataset.path}: {len(dataset)} structures in one file, {dataset.status}")

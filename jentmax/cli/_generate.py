@@ -12,26 +12,26 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from jentmax._output import refuse_existing
 from jentmax.cli._app import (
     Element,
     NoCache,
     Overrides,
     Overwrite,
     Preset,
+    Quiet,
     SettingsArgument,
     app,
     load_settings,
     prepare,
 )
-from jentmax.cli._processes import Coordinator, Processes, ProcessId, Shard, share_of
 from jentmax.cli._stopping import Stopper
 from jentmax.cli._times import seconds
-from jentmax.errors import JentmaxError
-from jentmax.shares import ALONE
+from jentmax.dataset import refuse_existing
 
 if TYPE_CHECKING:
-    from jentmax.progress import Progress
+    from jentmax.generation import Progress
+
+_PANEL = "Several processes"
 
 
 @app.command()
@@ -41,7 +41,7 @@ def generate(
     element: Element = None,
     overrides: Overrides = None,
     structures: Annotated[
-        int | None, typer.Option(help="Structures to make.", show_default=False)
+        int | None, typer.Option(help="Structures that the set has.", show_default=False)
     ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Seed of all randomness.", show_default=False)
@@ -65,12 +65,6 @@ def generate(
         typer.Option(help="Floating-point type.", show_default=False),
     ] = None,
     overwrite: Overwrite = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an output that is not complete.")
-    ] = False,
-    extend: Annotated[
-        bool, typer.Option("--extend", help="Go on with an output, to more structures.")
-    ] = False,
     max_time: Annotated[
         str | None,
         typer.Option(
@@ -79,60 +73,77 @@ def generate(
             show_default=False,
         ),
     ] = None,
-    shard: Shard = None,
-    coordinator: Coordinator = None,
-    processes: Processes = None,
-    process_id: ProcessId = None,
+    process: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Be process I (from 0) of N that make one set; srun and mpirun say so themselves.",
+            show_default=False,
+            rich_help_panel=_PANEL,
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Let the workers of a Dask scheduler make the structures, such as tcp://host:8786.",
+            show_default=False,
+            rich_help_panel=_PANEL,
+        ),
+    ] = None,
     no_cache: NoCache = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Make structures full of different atomic environments.
 
-    A signal (Ctrl-C, SIGTERM, SIGHUP, SIGUSR1, SIGXCPU) ends the run with all that is done in the
-    file, and exit code 128 + the signal's number; a second one ends it at once. Exit code 75: the
-    time given by --max-time was over. Both print the command that goes on with the run.
+    The same command again goes on where the last one ended, with a larger
+    --structures to more. Any number of processes may make one set.
+
+    A signal (Ctrl-C, SIGTERM, SIGHUP, SIGUSR1, SIGXCPU) ends the run, keeps all
+    that is done, and gives the exit code 128 + the signal's number. A second one
+    ends it at once. Exit code 75: the time given by --max-time was over. Both
+    print the command that goes on with the run.
     """
     with Stopper(None if max_time is None else seconds(max_time), max_time) as stopper:
         flags = {
-            "structures": structures,
-            "seed": seed,
-            "output": None if output is None else str(output),
+            "run.structures": structures,
+            "run.seed": seed,
+            "run.output": None if output is None else str(output),
+            "run.devices": devices,
             "batch_size": batch_size,
-            "devices": devices,
             "precision": precision,
         }
         given = [
-            f"run.{name}={json.dumps(value, ensure_ascii=False)}"  # TOML has no surrogate pairs
+            f"{name}={json.dumps(value, ensure_ascii=False)}"  # TOML has no surrogate pairs
             for name, value in flags.items()
             if value is not None
         ]
-        if overwrite and (resume or extend):
-            raise JentmaxError(
-                "--overwrite replaces the output, --resume and --extend go on with it; give one of "
-                "them"
-            )
-        resolved = load_settings(settings, preset, [*(overrides or []), *given], element)
-        path = Path(resolved.run.output)
-        refuse_existing(path, overwrite=True)
-        share = share_of(shard, coordinator, processes, process_id)
-        goes_on = resume or extend
-        if share == ALONE:  # or else others may have begun
-            refuse_existing(path, overwrite or goes_on)
-
         cache = prepare(no_cache)
-        own = share.path(path)
-        goes_on = goes_on and own.exists()
-        stopper.begin(own, path)
+        tree, options, label = load_settings(
+            settings, preset, [*(overrides or []), *given], element
+        )
+        path = Path(options.output)
+        refuse_existing(path, overwrite=True)
 
-        from jentmax.console import Console, RunLog, print_share
+        # From here on JAX is imported.
+        from jentmax.cli._console import Console
+        from jentmax.cli._log import RunLog
+        from jentmax.config import recipe_from
+        from jentmax.dataset import Parts
+        from jentmax.generation import generate as run
+        from jentmax.generation import process_of, use_own_device
 
-        log = RunLog(own, goes_on)
+        own = process_of(process)
+        if own.count > 1:
+            use_own_device()
+        recipe = recipe_from(tree, own_code=True, label=label)
+        goes_on = not overwrite and (path.exists() or Parts(path).exists())
+        stopper.begin(path)
+        # Processes that a launcher starts share a terminal.
+        silent = quiet or (process is None and own.index > 0)
+        log = RunLog(path, goes_on, own.index)
         stopper.note = log.tell
-        # The launcher's terminal is that of all.
-        others = shard is None and share.index > 0
-        with Console(resolved, quiet=quiet or others) as console:
-            from jentmax.generation import generate as run
-
+        with Console(recipe, options, quiet=silent) as console:
             console.begin()
             log.tell(f"begun: {_here()}")
 
@@ -143,25 +154,27 @@ def generate(
 
             try:
                 run(
-                    resolved,
+                    recipe,
+                    structures=options.structures,
+                    output=path,
+                    seed=options.seed,
                     overwrite=overwrite,
-                    resume=resume,
-                    extend=extend,
-                    share=share,
+                    devices=options.devices,
+                    process=own,
+                    scheduler=scheduler,
                     report=report,
                     cache=cache,
                 )
-            except JentmaxError as error:
-                log.tell(f"error: {error}")
+            except Exception as error:
+                if not stopper.stops:
+                    log.tell(f"error: {error}")
                 raise
         log.tell(f"complete: {console.summary(path)}")
-        if share != ALONE and not quiet:
-            print_share(path, share)
 
 
 def _here() -> str:
     """The command, where and with what it runs."""
-    from jentmax.versions import versions
+    from jentmax.devices import versions
 
     packages = ", ".join(f"{name} {number}" for name, number in versions().items())
     words = shlex.join(["jentmax", *sys.argv[1:]])

@@ -15,8 +15,8 @@ from jentmax.cli._app import (
     Preset,
     SettingsFile,
     app,
+    descriptor_for,
     prepare,
-    settings_for,
 )
 
 
@@ -37,7 +37,7 @@ def select(
     ] = "farthest-point",
     given: Annotated[
         Path | None,
-        typer.Option(help="Structures that one has already.", show_default=False),
+        typer.Option(help="Structures that you have already.", show_default=False),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of random orders.")] = 0,
     bandwidth: Annotated[
@@ -63,25 +63,25 @@ def select(
     no_cache: NoCache = False,
 ) -> None:
     """Choose the structures that cover all others best."""
-    resolved = settings_for([path], settings, preset, overrides or [], element)
-
     cache = prepare(no_cache)
+    descriptor = descriptor_for([path], settings, preset, overrides or [], element)
 
-    from jentmax.console import print_selection
-    from jentmax.selection import select as run
+    from jentmax.cli._selection import print_selection
+    from jentmax.evaluation import select as run
+    from jentmax.report import draw_selection, selection_figure
 
+    drawing = selection_figure(output, figure, overwrite)
     selection = run(
         path,
         output,
-        resolved,
+        descriptor,
         structures,
         method,
         given=given,
         seed=seed,
         bandwidth=bandwidth,
         duplicates=duplicates,
-        figure=figure,
         overwrite=overwrite,
         cache=cache,
     )
-    print_selection(selection, output)
+    print_selection(selection, output, draw_selection(selection, drawing))

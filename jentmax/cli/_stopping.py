@@ -1,4 +1,4 @@
-"""Ending a run early, by a signal or when its time is over, with all that it has given on disk."""
+"""Ending a run early, by a signal or when its time is over, with all that it has made on disk."""
 
 from __future__ import annotations
 
@@ -18,16 +18,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from jentmax import locking
-from jentmax._output import being_written
 from jentmax.cli._times import process_age
+from jentmax.dataset import being_written
 from jentmax.errors import JentmaxError, Stopped
 
 if TYPE_CHECKING:
-    from jentmax.progress import Progress
+    from jentmax.generation import Progress
 
 TIME_IS_OVER = 75
-"""Exit code when --max-time ended the run, EX_TEMPFAIL: run it again with --resume."""
+"""Exit code when --max-time ended the run, EX_TEMPFAIL: give the same command again."""
 
 _SIGNALS = [
     signal.Signals[name]
@@ -36,7 +35,7 @@ _SIGNALS = [
 ]
 
 _UNTIL_REPORT = 3.0
-"""Seconds after which a run that does not report, as it compiles, say, is ended where it is."""
+"""Seconds after which a run that does not report, while it compiles for example, is ended."""
 
 _UNTIL_WRITTEN = 20.0
 """Seconds after which what is being written has had its time; queues kill after 30 or so."""
@@ -49,7 +48,7 @@ _BETWEEN_LOOKS = 0.05
 """Seconds between two looks at what is waited for."""
 
 _N_MEASURED = 3
-"""Latest batches of which the longest tells how long the next one may take."""
+"""Latest waits for structures, of which the longest tells how long the next one may take."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,14 +60,13 @@ class _Reason:
 class Stopper:
     """Ends a run at a signal or after some time; within its context.
 
-    A thread of its own waits for signals, as the main one does not hear them while XLA compiles.
-    It asks the run to end: `report` raises `Stopped` then. A run that does not report soon is
-    ended where it is, once nothing is being written; so is one at a second signal, at once. The
-    file is good whatever happens.
+    A thread of its own waits for signals, because the main one does not hear them while XLA
+    compiles. It asks the run to end: `report` then raises `Stopped`. A run that does not report
+    soon is ended where it is, once nothing is being written; at a second signal it is ended at
+    once. What is on disk is good whatever happens.
 
     Attributes:
-        output: file that the run writes, once `begin` has told.
-        note: called with the line that tells how the run ended.
+        note: called with the line that says how the run ended.
     """
 
     def __init__(self, max_time: float | None, max_time_text: str | None) -> None:
@@ -78,17 +76,14 @@ class Stopper:
             max_time: seconds from the start of the process to the end; None for no end.
             max_time_text: the same as the user gave it.
         """
-        self.output: Path | None = None
         self.note: Callable[[str], None] = lambda line: None
-        self._name: Path | None = None
-        self._at_start: tuple[int, int] | None = None
+        self._output: Path | None = None
         self._deadline = None if max_time is None else time.monotonic() + max_time - process_age()
         self._over = _Reason(f"--max-time {max_time_text}", TIME_IS_OVER)
         self._reason: _Reason | None = None
         self._last: Progress | None = None
-        self._n_before = 0  # structures that were there when the run began
         self._raised = threading.Event()
-        self._harvests: list[float] = []  # when there were new structures
+        self._arrivals: list[float] = []  # when there were new structures
         self._handlers: dict[signal.Signals, object] = {}
         self._receiver, self._sender = socket.socketpair()
         self._thread = threading.Thread(target=self._watch, daemon=True, name="stopper")
@@ -109,7 +104,7 @@ class Stopper:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Tell how to go on with a run that was ended, and exit with its code."""
+        """Say how to go on with a run that was ended, and exit with its code."""
         self._sender.send(b"\0")
         self._thread.join()
         signal.set_wakeup_fd(self._old_fd)
@@ -117,35 +112,38 @@ class Stopper:
             signal.signal(number, handler)  # pyright: ignore[reportArgumentType]
         self._sender.close()
         self._receiver.close()
-        # What else went wrong after the signal comes of it: the terminal is gone, say.
+        # Other errors after the signal are its consequences, such as a terminal that is gone.
         if self._reason and isinstance(error, Exception) and not isinstance(error, JentmaxError):
             line, code = self._told(self._reason)
             self.note(line)
             sys.stderr.write(f"{line}\n")
             raise SystemExit(code) from None
 
-    def begin(self, output: Path, name: Path) -> None:
-        """Say which file the run is about to write, and what to call what it makes."""
-        self.output, self._name, self._at_start = output, name, _identity(output)
+    @property
+    def stops(self) -> bool:
+        """Whether something has asked the run to end."""
+        return self._reason is not None
+
+    def begin(self, output: Path) -> None:
+        """Say which file the run makes."""
+        self._output = output
 
     def report(self, progress: Progress) -> None:
-        """Take note of how far the run has come.
+        """Take note of how far the run is.
 
         Raises:
             Stopped: if it is to end.
         """
-        now, n_harvested = time.monotonic(), len(progress.entropy)
-        if self._last is None:
-            self._n_before = n_harvested
-        elif n_harvested > len(self._last.entropy):
-            self._harvests = [*self._harvests, now][-_N_MEASURED - 1 :]
+        now = time.monotonic()
+        if self._last is not None and progress.made > self._last.made:
+            self._arrivals = [*self._arrivals, now][-_N_MEASURED - 1 :]
         self._last = progress
-        if n_harvested >= progress.structures:
-            return  # all that is left is to say so in the file
+        if _there(progress) >= progress.structures:
+            return  # what is left is to write the finished file
         if self._reason is None and self._deadline is not None:
-            longest = max((b - a for a, b in itertools.pairwise(self._harvests)), default=0.0)
-            ends = self._harvests[-1] + longest if longest else now  # the batch under way
-            if max(now, ends) > self._deadline:
+            longest = max((b - a for a, b in itertools.pairwise(self._arrivals)), default=0.0)
+            next_one = self._arrivals[-1] + longest if longest else now
+            if max(now, next_one) > self._deadline:
                 self._reason = self._over
         if self._reason and not self._raised.is_set():
             self._raised.set()
@@ -198,12 +196,11 @@ class Stopper:
 
     def _has_begun(self) -> bool:
         """Whether any structure of this run is under way."""
-        return self._last is not None and self._last.done > self._n_before
+        return self._last is not None and self._last.done > self._last.before
 
     def _end(self, reason: _Reason) -> None:
         """End the process, without a word to its other threads."""
         line, code = self._told(reason)
-        locking.remove_held()
         self.note(line)
         with contextlib.suppress(OSError):
             if os.isatty(1):
@@ -212,21 +209,28 @@ class Stopper:
         os._exit(code)
 
     def _told(self, reason: _Reason) -> tuple[str, int]:
-        """What the run has come to and how to go on, in a line, and the exit code."""
-        n_harvested = len(self._last.entropy) if self._last else 0
+        """What the run has made and how to go on, in a line, and the exit code."""
+        there, made = (_there(self._last), self._last.made) if self._last else (0, 0)
         code, why = reason.code, reason.why
-        if reason is self._over and n_harvested == self._n_before:
-            # Not the code that asks for another run, which would come to as much.
+        if reason is self._over and not made:
+            # Not the code that asks for another run, which would make as little.
             code, why = (
                 2,
                 f"{why} is over before a batch is done; give more, or a smaller --batch-size",
             )
         words = sys.argv[1:]
-        begun = self.output is not None and _identity(self.output) != self._at_start
-        if self._last is not None and (begun or self._n_before):
-            there = f"{n_harvested} of {self._last.structures} structures are in {self._name}"
-            return f"stopped ({why}): {there}; go on with: {_command(_resuming(words))}", code
-        return f"stopped ({why}): nothing was done yet; begin again with: {_command(words)}", code
+        if self._last is None or not there:
+            return (
+                f"stopped ({why}): nothing was done yet; begin again with: {_command(words)}",
+                code,
+            )
+        told = f"{there} of {self._last.structures} structures are in {self._output}"
+        return f"stopped ({why}): {told}; go on with: {_command(_going_on(words))}", code
+
+
+def _there(progress: Progress) -> int:
+    """Structures that are on disk for certain: earlier ones, and those of this process."""
+    return min(progress.before + progress.made, progress.structures)
 
 
 class _HasEnded(Exception):
@@ -237,22 +241,10 @@ def _by(number: int) -> _Reason:
     return _Reason(signal.Signals(number).name, 128 + number)
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Differs between a file and the one that is put in its place."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _resuming(words: Sequence[str]) -> list[str]:
-    """A command's words that go on with what it began."""
-    kept = [word for word in words if word != "--overwrite"]
-    if "--resume" in kept or "--extend" in kept:
-        return kept
-    end = kept.index("--") if "--" in kept else len(kept)
-    return [*kept[:end], "--resume", *kept[end:]]
+def _going_on(words: Sequence[str]) -> list[str]:
+    """A command's words that go on with what it began: the same, but it replaces nothing."""
+    end = words.index("--") if "--" in words else len(words)
+    return [*(word for word in words[:end] if word != "--overwrite"), *words[end:]]
 
 
 def _command(words: Sequence[str]) -> str:

@@ -227,16 +227,13 @@ def places_of(tree: Mapping[str, Any]) -> Places:
     """What tells which other places of a tree have a field."""
 
     def places(table: str, key: str, similar: bool) -> list[str]:
-        known = {
-            name: _known_fields(name, tree) for name in [*DEFAULT_KINDS, *FIXED] if name != table
-        }
-        if table:
-            known[""] = recipe_fields()
-        if table != "run":
-            known["run"] = RUN
+        known = {"": recipe_fields(), "run": RUN}
+        known |= {name: _known_fields(name, tree) for name in [*DEFAULT_KINDS, *FIXED]}
+        known.pop(table, None)
         dotted = {f"{name}.{own}".lstrip("."): own for name, owns in known.items() for own in owns}
         wanted = difflib.get_close_matches(key, dotted.values(), n=1) if similar else [key]
-        return [place for place, own in dotted.items() if own in wanted]
+        places = [place for place, own in dotted.items() if own in wanted]
+        return places[:1] if similar else places
 
     return places
 

@@ -187,7 +187,7 @@ def unknown(
     own = [f"{table}.{field}".lstrip(".") for field in _near(key, fields)]
     hints = elsewhere(table, key, False) or own or elsewhere(table, key, True)
     if isinstance(value, Mapping) and not hints:
-        hints = [place for inner in value for place in elsewhere("", inner, False)][:3]
+        hints = [place for inner in value for place in elsewhere(key, inner, False)][:3]
     kinds = [kind for kind in kinds_of(table) if key in of_kind(kind)] if table in _ROOMS else []
     hint = f"did you mean {' or '.join(hints)}? " if hints else ""
     if kinds:

@@ -46,5 +46,5 @@ def _trouble(check: Check) -> str:
             f"  jentmax export {check.path} whole.extxyz --whole writes them"
         )
     else:
-        lines.append(f"  none of {check.n_structures} structures is whole; generate it anew")
+        lines.append(f"  none of {check.n_structures} structures is whole; make it again")
     return "\n".join(lines)

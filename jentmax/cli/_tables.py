@@ -11,7 +11,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from jentmax.evaluation import Table
+    from jentmax.report import Table
 
 
 def print_tables(tables: Sequence[Table]) -> None:

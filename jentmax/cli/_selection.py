@@ -8,10 +8,12 @@ from rich.console import Console as RichConsole
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from jentmax.selection import Selection
+    from pathlib import Path
+
+    from jentmax.evaluation import Selection
 
 
-def print_selection(selection: Selection, output: str) -> None:
+def print_selection(selection: Selection, output: str, figure: Path) -> None:
     """Print how well chosen structures cover all candidates."""
     console = RichConsole(highlight=False, soft_wrap=True)
     table = Table(
@@ -35,7 +37,7 @@ def print_selection(selection: Selection, output: str) -> None:
     console.print(table)
     console.print(
         f"{output}: {len(selection.chosen)} of {selection.candidates} structures; "
-        f"their coverage: {selection.figure}",
+        f"their coverage: {figure}",
         markup=False,
     )
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-import numpy as np
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Column
 
-from jentmax.console._figures import Figures
+from jentmax.cli._figures import Figures
 
 if TYPE_CHECKING:
-    from jentmax.config import Settings
-    from jentmax.progress import Progress as RunProgress
+    from jentmax.config import RunOptions
+    from jentmax.generation import Progress as RunProgress
+    from jentmax.generation import Recipe
 
 _SECONDS_BETWEEN_LINES = 5.0
 
@@ -26,9 +25,9 @@ _SECONDS_BETWEEN_LINES = 5.0
 class Console:
     """Shows how a run goes: a live bar in a terminal, plain lines elsewhere, or nothing."""
 
-    def __init__(self, settings: Settings, quiet: bool = False) -> None:
-        """Prepare to show a run of these settings."""
-        self._settings, self._quiet = settings, quiet
+    def __init__(self, recipe: Recipe, options: RunOptions, quiet: bool = False) -> None:
+        """Prepare to show a run."""
+        self._recipe, self._options, self._quiet = recipe, options, quiet
         self._rich = RichConsole(highlight=False, quiet=quiet, soft_wrap=True)
         self._bar: Progress | None = None
         self._began = time.monotonic()
@@ -49,9 +48,7 @@ class Console:
                 console=self._rich,
                 expand=True,
             )
-            self._task = self._bar.add_task(
-                "starting", total=self._settings.run.structures, figures=""
-            )
+            self._task = self._bar.add_task("starting", total=self._options.structures, figures="")
         return self
 
     def __exit__(
@@ -66,17 +63,16 @@ class Console:
 
     def begin(self) -> None:
         """Say what will be done, where, and how."""
-        from jentmax.sharding import n_asked
-        from jentmax.versions import device_name
+        from jentmax.devices import device_name, workers
 
-        run, system, sampler = self._settings.run, self._settings.system, self._settings.sampler
-        atoms = " or ".join(map(str, system.atom_counts()))
-        self._print(f"device     {device_name(n_asked(run.devices))}, {run.precision}")
+        recipe, options = self._recipe, self._options
+        formulas = " or ".join(getattr(recipe.start, "formulas", ["atoms"]))
+        self._print(f"device     {device_name(len(workers(options.devices)))}, {recipe.precision}")
         self._print(
-            f"structures {run.structures} of {atoms} atoms of {', '.join(system.species)}, "
-            f"{sampler.steps} steps each, seed {run.seed}"
+            f"structures {options.structures} of {formulas}, {recipe.steps} steps each, "
+            f"seed {options.seed}"
         )
-        self._print(f"output     {run.output}")
+        self._print(f"output     {options.output}")
         if self._bar is not None:
             self._bar.start()
 
@@ -91,7 +87,7 @@ class Console:
             self._bar.update(
                 self._task,
                 completed=int(progress.done),
-                total=progress.structures,  # of this process, where several share a run
+                total=progress.structures,
                 description=progress.phase,
                 figures=figures,
             )
@@ -108,17 +104,25 @@ class Console:
 
     def summary(self, path: Path) -> str:
         """Say what was made, and return the line that does."""
-        if self._last is None or not self._last.entropy:
-            return ""  # more processes than there are chains
-        entropy, distance = self._last.entropy, self._last.least_distance
-        elapsed = time.monotonic() - self._began
-        n_before = self._figures.n_before
-        new = f", {len(entropy) - n_before} of them made now" if n_before else ""
+        last = self._last
+        if last is None:
+            return ""
+        told = ""
+        if last.made:
+            new = last.structures - last.before
+            if last.made < new:
+                told = f", {last.made} of them made by this process"
+            elif last.before:
+                told = f", {new} of them made now"
         line = (
-            f"{path}: {len(entropy)} structures{new} in {elapsed:.1f} s; S {_mean(entropy)} nats, "
-            f"least distance {_mean(distance)} Å, the smallest {min(distance):.2f} Å"
-            + _discarded(self._last)
+            f"{path}: {last.structures} structures{told} in {time.monotonic() - self._began:.1f} s"
         )
+        if last.made:
+            line += (
+                f"; S {last.entropy:.3f} nats, least distance {last.least_distance:.3f} Å, "
+                f"the smallest {last.smallest_distance:.2f} Å"
+            )
+        line += _discarded(last)
         self._print(line)
         self._print(f"look at it with: jentmax info {path}")
         return line
@@ -129,14 +133,6 @@ class Console:
 
 
 def _discarded(progress: RunProgress) -> str:
-    """What was made anew, and why."""
-    counts = {
-        "were not finite": progress.quarantined,
-        "had atoms too close": progress.rejected,
-    }
-    told = [f"{count} attempts {what}" for what, count in counts.items() if count]
-    return f"; {' and '.join(told)}; these were made anew" if told else ""
-
-
-def _mean(values: Sequence[float]) -> str:
-    return f"{np.mean(values):.3f} +- {np.std(values):.3f}"
+    """How many structures were discarded, and why."""
+    counts = [f"{count} {why}" for why, count in progress.discarded.items() if count]
+    return f"; discarded: {', '.join(counts)}" if counts else ""

@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jentmax.console._figures import Figures
+from jentmax.cli._figures import Figures
 
 if TYPE_CHECKING:
-    from jentmax.progress import Progress
+    from jentmax.generation import Progress
 
 _SECONDS_BETWEEN_COUNTS = 30.0
 
@@ -22,17 +22,20 @@ class RunLog:
     of writing ends the run.
     """
 
-    def __init__(self, output: Path, goes_on: bool) -> None:
+    def __init__(self, output: Path, goes_on: bool, process: int = 0) -> None:
         """Prepare to write beside a data set.
 
         Args:
             output: the data set's file.
             goes_on: whether the run goes on with it, and so with its log; or else replaces both.
+            process: number of the process; each has a log.
         """
-        self._path = output.with_name(f"{output.name}.log")
+        number = f".{process}" if process else ""
+        self._path = output.with_name(f"{output.name}{number}.log")
         self._mode = "a" if goes_on else "w"
         self._waiting: list[str] | None = []  # None once lines go to the file
-        self._figures, self._phases, self._n_told = Figures(), set(), 0
+        self._figures, self._phases = Figures(), set()
+        self._n_told = 0
         self._last_count = 0.0
 
     def tell(self, event: str) -> None:
@@ -46,19 +49,18 @@ class RunLog:
 
     def report(self, progress: Progress) -> None:
         """Write down what is new."""
-        now, n_harvested = time.monotonic(), len(progress.entropy)
+        now, n_there = time.monotonic(), int(progress.done)
         figures = self._figures.told(progress, now)
         if progress.note:
             self.tell(progress.note)
         if progress.phase not in self._phases:
             self._phases.add(progress.phase)
             self.tell(progress.phase)
-        more = n_harvested > self._n_told
         late = now - self._last_count >= _SECONDS_BETWEEN_COUNTS
-        if more and (late or n_harvested == progress.structures):
-            self._n_told, self._last_count = n_harvested, now
-            self.tell(f"{n_harvested}/{progress.structures} structures {figures}")
-        if n_harvested and self._waiting is not None:
+        if n_there > self._n_told and (late or n_there == progress.structures):
+            self._n_told, self._last_count = n_there, now
+            self.tell(f"{n_there}/{progress.structures} structures {figures}".rstrip())
+        if (progress.before or progress.made) and self._waiting is not None:
             waiting, self._waiting = "".join(self._waiting), None
             self._write(waiting)
 

@@ -8,7 +8,8 @@ import numpy as np
 from rich.console import Console as RichConsole
 from rich.table import Table
 
-from jentmax._output import printable
+from jentmax.config import to_toml
+from jentmax.dataset import printable
 
 if TYPE_CHECKING:
     from jentmax.dataset import Dataset
@@ -28,11 +29,11 @@ def print_info(dataset: Dataset) -> None:
         "versions": ", ".join(f"{name} {number}" for name, number in dataset.versions.items()),
         "seed": str(dataset.seed),
     }
-    if dataset.quarantined:
-        facts["quarantined"] = f"{dataset.quarantined} attempts that were not finite"
-    if dataset.rejected:
-        share = dataset.rejected / (len(dataset) + dataset.rejected)
-        facts["rejected"] = f"{dataset.rejected} attempts with atoms too close, {share:.1%} of all"
+    if sum(dataset.discarded.values()):
+        facts["discarded"] = (
+            f"{', '.join(f'{n} {why}' for why, n in dataset.discarded.items() if n)}, "
+            f"{dataset.share_discarded:.1%} of all"
+        )
     for name, value in facts.items():
         console.print(printable(f"{name:12} {value}"), markup=False)
     columns = {
@@ -49,14 +50,15 @@ def print_info(dataset: Dataset) -> None:
     for label, name in columns.items():
         if name in dataset.columns:
             table.add_row(label, *_spread(getattr(dataset, name)))
-    if np.all(dataset.periodic):
+    if np.all(dataset.pbc):
         with np.errstate(all="ignore"):
             density = counts / np.abs(np.linalg.det(dataset.cells))
         table.add_row("density (atoms/Å^3)", *_spread(density))
     if table.rows:
         console.print(table)
     console.print(
-        "settings\n" + "".join(f"    {printable(line)}\n" for line in dataset.settings.split("\n")),
+        "settings\n"
+        + "".join(f"    {printable(line)}\n" for line in to_toml(dataset.recipe).splitlines()),
         markup=False,
     )
 
