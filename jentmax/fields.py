@@ -10,6 +10,7 @@ both refuse the same values in the same words. This module imports no JAX.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import functools
 import inspect
@@ -271,6 +272,8 @@ def _keeps(value: Any, mark: Any) -> bool:
 
 def _as_array(value: Any, infinite: bool) -> Any:
     """A number as a numpy array; arrays and numbers that are being traced stay what they are."""
+    if infinite and value == "inf" and isinstance(value, str):
+        value = math.inf
     if isinstance(value, bool | str) or value is None:
         raise ValueError
     if isinstance(value, numbers.Real):
@@ -470,6 +473,8 @@ def to_plain(value: Any) -> Any:
 
     A component becomes a table of its fields with its ``kind``; a function becomes its name.
     """
+    if isinstance(value, float) and math.isinf(value):
+        return "inf" if value > 0 else "-inf"  # JSON has no infinite numbers
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, np.generic) or hasattr(value, "aval"):
@@ -487,7 +492,7 @@ def to_plain(value: Any) -> Any:
         return value.to_plain()
     if inspect.isroutine(value) or inspect.isclass(value):
         return kind_of(value)
-    if hasattr(value, "__dataclass_fields__"):
-        names = [name for name, own in value.__dataclass_fields__.items() if own.init]
+    if dataclasses.is_dataclass(value):
+        names = [field.name for field in dataclasses.fields(value) if field.init]
         return {"kind": kind_of(value)} | {name: to_plain(getattr(value, name)) for name in names}
     return kind_of(value)

@@ -106,9 +106,7 @@ class Langevin(Sampler):
         positions = positions + timestep / 2 * velocities
         velocities = kept * velocities + thermal * normal(key, positions.shape[:2], dtype)
         positions = positions + timestep / 2 * velocities
-        after = LangevinState(
-            moved(system, positions), state.entropy_weight, neighbors, velocities
-        )
+        after = LangevinState(moved(system, positions), state.entropy_weight, neighbors, velocities)
         info = told(terms, kinetic_temperature(system, state.velocities), neighbors)
         return taken(state, after), info
 

@@ -134,9 +134,7 @@ class Cycle:
         self, keys: Key[Array, " n_replicas"], systems: System, entropy_weight: ArrayLike
     ) -> int:
         """Bytes that the loop takes on its device."""
-        state = eqx.filter_eval_shape(
-            _init, self.potential, self.sampler, keys, systems, entropy_weight
-        )
+        state = self.start(keys, systems, entropy_weight)
         number = jnp.zeros((), jnp.int32)
         fixed = self.potential, self.sampler, keys, number, number
         heat = jnp.zeros(systems.replicas, systems.positions.dtype)
@@ -205,8 +203,12 @@ def run(
     (2, (2,))
     """
     for name, value in (("steps", steps), ("batch_size", batch_size), ("devices", devices)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise JentmaxError(f"{name} = {value!r} is not allowed; give a whole number of at least 1")
+        if value is not None and (
+            isinstance(value, bool) or not isinstance(value, int) or value < 1
+        ):
+            raise JentmaxError(
+                f"{name} = {value!r} is not allowed; give a whole number of at least 1"
+            )
     if not isinstance(systems, System):
         raise JentmaxError(
             f"systems = {type(systems).__name__} is not allowed; give a System, such as "
@@ -257,7 +259,7 @@ def estimate_memory(
 ) -> int:
     """Bytes that a run with all these replicas side by side takes on one device.
 
-    XLA compiles the program to know; nothing is run.
+    XLA compiles the program to tell; no step is taken.
 
     Args:
         potential: V.

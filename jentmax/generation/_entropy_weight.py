@@ -1,0 +1,153 @@
+"""The K that suits a cell: the largest at which atoms keep their distance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from jentmax.dataset import Structures
+from jentmax.devices import in_threads
+from jentmax.errors import JentmaxError
+from jentmax.generation._resolved import NOT_FINITE, Resolved
+
+KEPT = 0.985
+"""Share of the structures that should keep the least distance at the K that is found. The promise is
+0.95; from so many trials the share is known to about 0.015, and the small-sample quantile is biased
+high."""
+
+TRIALS = 32
+"""Chains that are tried at a time; more if the batch size is no divisor of it."""
+
+_CYCLES = 2
+"""Cycles of each, if the chains of the set have as many: later structures are less crowded."""
+
+_FIRST_CHAIN = 2**29
+"""Trial chains are numbered from here, apart from those that give structures."""
+
+_EXTREMES = 0.1, 1e6
+"""Least and largest K that are tried, in eV."""
+
+_HALF_WIDTHS = 0.6, 0.3, *[0.15] * 6
+"""Of the later windows, in ln K. They end with the first of the narrow ones that has its estimate
+in its middle half: the scatter is not the same everywhere, nor is the slope."""
+
+
+def largest_entropy_weight(
+    resolved: Resolved,
+    stream: int,
+    devices: int | None,
+    show: Callable[[str], None] = lambda phase: None,
+) -> float:
+    """The largest K at which 95 % of the structures keep ``min_distance``, in eV.
+
+    Structures are made as those of the set will be, each at a K of its own: first over all orders
+    of magnitude, then ever nearer to where they begin to get too close. There the least distance
+    falls linearly with ln K, and scatters; K is where the line, less the scatter's quantile,
+    crosses the distance that is asked for. It depends on the recipe, the seed and the batch size
+    alone.
+
+    Args:
+        resolved: the recipe; its K is not used.
+        stream: number of the formula; K depends on it.
+        devices: CPU cores or GPUs to use; None for all.
+        show: called with what is being done.
+
+    Raises:
+        JentmaxError: structures get too close at any K, or at none.
+    """
+    asked, own = resolved.recipe.min_distance, resolved.streams[stream]
+    size = own.batch_size
+    n_batches = -(-TRIALS // size)
+    n_used = 0
+
+    def tried(low: float, high: float, n_cycles: int) -> tuple[np.ndarray, np.ndarray]:
+        """Logarithms of K between two, and the least distances that structures then have."""
+        nonlocal n_used
+        logs = np.linspace(low, high, n_batches * size)
+        first = _FIRST_CHAIN + n_used
+        n_used += len(logs)
+
+        def batch(device: object, number: int) -> list[Structures]:
+            rows = slice(number * size, (number + 1) * size)
+            chains = first + np.arange(len(logs))[rows]
+            made: list[Structures] = []
+            for cycle in range(n_cycles):
+                before = made[-1] if made else None
+                weights = np.exp(logs[rows])
+                made.append(resolved.run(stream, chains, cycle, weights, before, device))  # pyright: ignore[reportArgumentType]
+                show(f"finding K for {own.formula}")
+            return made
+
+        batches = in_threads(batch, range(n_batches), devices)
+        distances = [
+            np.where(made.columns["status"] != NOT_FINITE, made.columns["least_distance"], 0.0)
+            for cycle in zip(*batches, strict=True)
+            for made in cycle
+        ]
+        return np.tile(logs, n_cycles), np.concatenate(distances)
+
+    least, most = np.log(_EXTREMES)
+    logs, distances = tried(least, most, 1)
+    middle = _threshold(logs, distances >= asked)
+    if middle is None:
+        reach = "all structures are closer" if distances[0] < asked else "no structure is closer"
+        do = "smaller" if distances[0] < asked else "larger"
+        raise JentmaxError(
+            f'min_distance = {asked:g} Å: {reach} whatever entropy_weight is ("auto" tries '
+            f"{_EXTREMES[0]:g} to {_EXTREMES[1]:g} eV); give a {do} min_distance, or a number as "
+            "the entropy_weight"
+        )
+    n_cycles = min(_CYCLES, resolved.recipe.cycles_per_chain)
+
+    def tried_near(low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
+        return tried(low, high, n_cycles)
+
+    return float(np.exp(_refined(tried_near, middle, asked)))
+
+
+def _threshold(logs: np.ndarray, kept: Bool[np.ndarray, " n"]) -> float | None:
+    """ln K between the trials that keep the distance and those that do not; None if all are alike."""
+    wrong = [np.sum(~kept[:n]) + np.sum(kept[n:]) for n in range(len(logs) + 1)]
+    n = int(np.argmin(wrong))
+    return None if n in (0, len(logs)) else (logs[n - 1] + logs[n]) / 2
+
+
+def _refined(
+    tried: Callable[[float, float], tuple[np.ndarray, np.ndarray]], middle: float, asked: float
+) -> float:
+    """ln K by ever narrower windows, until one holds its estimate."""
+    logs, distances = np.empty(0), np.empty(0)
+    for half_width in _HALF_WIDTHS:
+        found = tried(middle - half_width, middle + half_width)
+        logs, distances = np.append(logs, found[0]), np.append(distances, found[1])
+        near = np.abs(logs - middle) <= 2 * half_width
+        estimate = crossing(logs[near], distances[near], asked)
+        before, middle = middle, float(np.clip(estimate, middle - 0.6, middle + 0.6))
+        if half_width == _HALF_WIDTHS[-1] and abs(middle - before) <= half_width / 2:
+            break
+    return middle
+
+
+def crossing(
+    logs: Float[np.ndarray, " n"], distances: Float[np.ndarray, " n"], asked: float
+) -> float:
+    """ln K at which a share `KEPT` of the structures is at least so far apart.
+
+    Args:
+        logs: ln K of the trials.
+        distances: their least distances, in Å.
+        asked: in Å.
+
+    >>> import numpy as np
+    >>> logs = np.linspace(5, 6, 1000)
+    >>> scatter = np.linspace(-0.05, 0.05, 1000).reshape(10, 100).T.ravel()  # by turns
+    >>> round(crossing(logs, 2.0 - 0.2 * (logs - 5.7) + scatter, asked=2.0), 1)
+    5.5
+    """
+    slope, level = np.polyfit(logs, distances, 1)
+    scatter = distances - (slope * logs + level)
+    if slope >= 0:  # no more than noise
+        return float(np.mean(logs))
+    return float((asked - level - np.quantile(scatter, 1 - KEPT)) / slope)

@@ -1,0 +1,346 @@
+"""A set: the first N accepted structures of a recipe's streams, made chunk by chunk."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jentmax.dataset import (
+    ChunkId,
+    DamagedPart,
+    Dataset,
+    Parts,
+    Structures,
+    refuse_existing,
+    write_set,
+)
+from jentmax.devices import device_name, versions, workers
+from jentmax.errors import JentmaxError
+from jentmax.generation._engines import Engine, dask, threads
+from jentmax.generation._identity import fingerprint, made_otherwise, refuse_others
+from jentmax.generation._plan import FIRST_CHUNKS, Plan
+from jentmax.generation._processes import ALONE, Process
+from jentmax.generation._progress import Progress, Report, ignore
+from jentmax.generation._recipe import Recipe
+from jentmax.generation._resolved import ACCEPTED, Resolved
+
+_SECONDS = 0.1
+"""Between two looks at what is under way."""
+
+_SECONDS_BETWEEN_LISTS = 1.0
+"""Between two looks at what other processes have put into the folder."""
+
+
+def generate(
+    recipe: Recipe,
+    *,
+    structures: int,
+    output: str | os.PathLike[str],
+    seed: int = 0,
+    overwrite: bool = False,
+    devices: int | None = None,
+    process: Process = ALONE,
+    scheduler: Any = None,
+    report: Report = ignore,
+    cache: Path | None = None,
+) -> Path:
+    """Make a set: the first accepted structures of a recipe's stream, in an HDF5 file.
+
+    Structure i depends on the recipe, the seed, i and the batch size alone. While the set is under
+    way, its chunks are files in the folder ``OUTPUT.parts``; a chunk that is there is never made
+    again. The same call goes on where the last one ended, also with more structures, also from a
+    finished file, and any number of processes may make one set.
+
+    Args:
+        recipe: how structures come about.
+        structures: how many the set has.
+        output: path of the file.
+        seed: of all randomness, from 0 to 2^32 - 1.
+        overwrite: whether a set of another recipe may be replaced.
+        devices: CPU cores or GPUs to use; None for all.
+        process: which of several processes this one is; it says where each begins.
+        scheduler: address of a Dask scheduler, or a ``distributed.Client``, whose workers make the
+            chunks.
+        report: called with a `Progress` several times a second, from the thread that calls this.
+        cache: folder that keeps which batch sizes were measured to be the fastest.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        JentmaxError: an argument is not allowed, the output belongs to another recipe, seed or
+            version, it cannot be written, or hardly any structure is accepted.
+
+    >>> import jentmax as jm
+    >>> potential = jm.Potential(
+    ...     jm.Snap(cutoff=4.0, components=6), jm.ClarkeSmith(), jm.NearestNeighbor(),
+    ...     scale=[3.0, 0.4, 0.5, 1.4, 0.5, 1.1])
+    >>> start = jm.RandomStart("W8", density=0.03)
+    >>> recipe = jm.Recipe(potential, jm.Langevin(), start=start, steps=20, entropy_weight=100.0)
+    >>> path = jm.generate(recipe, structures=4, output="few.h5")
+    >>> with jm.Dataset(path) as data:
+    ...     print(len(data), data[0].symbols)
+    4 W8
+    """
+    if isinstance(structures, bool) or not isinstance(structures, int) or structures < 1:
+        raise JentmaxError(
+            f"structures = {structures!r} is not allowed; give a whole number of at least 1"
+        )
+    path = Path(output)
+    refuse_existing(path, overwrite=True)
+    if overwrite and process.count > 1:
+        raise JentmaxError(
+            f"overwrite: several processes cannot agree when to replace {path}; remove it and "
+            f"{Parts(path).folder.name} first, or give another output"
+        )
+    if overwrite:
+        Parts(path).remove_all()
+    while not _Run(recipe, structures, path, seed, overwrite, process, report).make(
+        devices, scheduler, cache
+    ):
+        continue  # another process has finished a smaller set meanwhile
+    return path
+
+
+class _Run:
+    """One attempt at a set, from what is there to the finished file."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        structures: int,
+        path: Path,
+        seed: int,
+        overwrite: bool,
+        process: Process,
+        report: Report,
+    ) -> None:
+        self._recipe, self._structures, self._path = recipe, structures, path
+        self._seed, self._overwrite, self._process = seed, overwrite, process
+        self._report, self._parts = report, Parts(path)
+        self._plan: Plan | None = None
+        self._before = 0
+        self._entropy: list[float] = []
+        self._distance: list[float] = []
+        self._ends: dict[ChunkId, Structures] = {}
+
+    def make(self, devices: int | None, scheduler: Any, cache: Path | None) -> bool:
+        """Make the set; False if it has to be begun again."""
+        with contextlib.ExitStack() as stack:
+            finished = self._finished(stack)
+            if finished is not None and len(finished) >= self._structures:
+                self._tell("complete", done=len(finished))
+                self._parts.remove_all()
+                return True
+            header = self._header(finished, devices, cache)
+            resolved = Resolved.from_header(self._recipe, header)
+            plan = self._plan = Plan(resolved, self._structures, self._process)
+            if finished is not None:
+                for chunk in finished.chunks():
+                    plan.add(chunk, _counts(finished.chunk(chunk)))
+            self._look()
+            self._before = plan.done
+            name = device_name(len(workers(devices)))
+            self._tell("annealing", note=made_otherwise(header, name))
+
+            def get(chunk: ChunkId) -> Structures:
+                if finished is not None and chunk in finished.chunks():
+                    return finished.chunk(chunk)
+                return self._parts.get(chunk)
+
+            engine = stack.enter_context(
+                threads(resolved, devices)
+                if scheduler is None
+                else dask(scheduler, resolved, header)
+            )
+            try:
+                while True:
+                    self._make_chunks(engine, get)
+                    try:
+                        write_set(
+                            self._path,
+                            header,
+                            list(plan.counts),
+                            get,
+                            self._structures,
+                            overwrite=self._overwrite or finished is not None,
+                        )
+                        break
+                    except DamagedPart as damaged:
+                        self._again(damaged)
+            except FileNotFoundError:
+                if self._parts.exists():
+                    raise
+                return False
+            except JentmaxError:
+                if not plan.counts:
+                    self._parts.remove_all()
+                raise
+        self._tell("complete", done=self._structures)
+        self._parts.remove_all()
+        return True
+
+    def _finished(self, stack: contextlib.ExitStack) -> Dataset | None:
+        """The finished file that is there, if it is to be gone on with."""
+        if self._overwrite or not os.path.lexists(self._path):
+            return None
+        finished = stack.enter_context(Dataset(self._path))
+        if finished.kind != "generated":
+            raise JentmaxError(
+                f"{self._path} is a {finished.kind} data set; give another output, or --overwrite"
+            )
+        refuse_others(self._path, finished.header, self._recipe, self._seed)
+        if len(finished) > self._structures:
+            raise JentmaxError(
+                f"structures = {self._structures}: {self._path} has {len(finished)} already; ask "
+                "for as many or more, or give another output"
+            )
+        return finished
+
+    def _header(
+        self, finished: Dataset | None, devices: int | None, cache: Path | None
+    ) -> dict[str, Any]:
+        """The header in place; it is resolved and written if there is none."""
+        header = None if finished is None else dict(finished.header)
+        if (there := self._parts.header()) is not None:
+            refuse_others(self._path, there, self._recipe, self._seed)
+            return there
+        if header is None:
+            resolved = self._recipe.resolve(
+                self._seed,
+                structures=self._structures,
+                devices=devices,
+                cache=cache,
+                report=lambda phase, note: self._tell(phase, note=note),
+            )
+            header = resolved.header() | {
+                "sha256": fingerprint(self._recipe),
+                "versions": versions(),
+                "device": device_name(len(workers(devices))),
+                "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            }
+        return self._parts.begin(header)
+
+    def _make_chunks(self, engine: Engine, get: Callable[[ChunkId], Structures]) -> None:
+        """Make chunks until the set has all its structures."""
+        assert self._plan is not None
+        plan, pending = self._plan, dict[Future[Structures], ChunkId]()
+        looked = 0.0
+        while not plan.complete or pending:
+            while len(pending) < engine.n_workers and not plan.complete:
+                chunk = plan.next()
+                if chunk is None:
+                    break
+                try:
+                    previous = self._previous(chunk, get)
+                except DamagedPart as damaged:
+                    self._again(damaged)
+                    continue
+                plan.under_way.add(chunk)
+                pending[engine.submit(chunk, previous)] = chunk
+            if not pending:
+                continue
+            done, _ = wait(pending, timeout=_SECONDS, return_when=FIRST_COMPLETED)
+            for future in done:
+                chunk = pending.pop(future)
+                plan.under_way.discard(chunk)
+                self._keep(chunk, future.result())
+            looked += _SECONDS
+            if done or looked >= _SECONDS_BETWEEN_LISTS:
+                self._look()
+                looked = 0.0
+            if plan.hopeless:
+                raise JentmaxError(_hopeless(self._recipe, plan))
+            size = float(np.mean(plan.sizes))
+            self._tell("annealing", under_way=engine.under_way() * size)
+            if plan.complete:
+                return  # what is still under way would be surplus
+
+    def _previous(self, chunk: ChunkId, get: Callable[[ChunkId], Structures]) -> Structures | None:
+        if chunk.cycle == 0:
+            return None
+        before = chunk._replace(cycle=chunk.cycle - 1)
+        return self._ends.pop(before, None) or get(before)
+
+    def _keep(self, chunk: ChunkId, made: Structures) -> None:
+        """Put a chunk in place, and count what is in place."""
+        assert self._plan is not None
+        there = self._parts.put(chunk, made)
+        accepted = there.columns["status"] == ACCEPTED
+        self._entropy += there.columns["entropy"][accepted].tolist()
+        self._distance += there.columns["least_distance"][accepted].tolist()
+        if chunk.cycle + 1 < self._recipe.cycles_per_chain:
+            self._ends[chunk] = there
+        self._plan.add(chunk, _counts(there))
+
+    def _look(self) -> None:
+        """Count the chunks that other processes have made."""
+        assert self._plan is not None
+        for chunk in sorted(self._parts.chunks() - self._plan.counts.keys()):
+            try:
+                self._plan.add(chunk, self._parts.counts(chunk))
+            except DamagedPart as damaged:
+                self._again(damaged, chunk)
+            except FileNotFoundError:
+                continue
+
+    def _again(self, damaged: DamagedPart, chunk: ChunkId | None = None) -> None:
+        """Remove a damaged part, so that it is made again."""
+        assert self._plan is not None
+        for one in [chunk] if chunk else sorted(self._parts.chunks()):
+            try:
+                self._parts.get(one)
+            except DamagedPart:
+                self._parts.remove(one)
+                self._plan.remove(one)
+        self._tell("annealing", note=f"{damaged}; it is made again")
+
+    def _tell(
+        self, phase: str, *, under_way: float = 0.0, note: str = "", done: int | None = None
+    ) -> None:
+        plan = self._plan
+        there = (plan.done if plan else 0) if done is None else done
+        self._report(
+            Progress(
+                phase=phase,
+                done=min(there + under_way, self._structures),
+                structures=self._structures,
+                before=self._before,
+                made=len(self._entropy),
+                entropy=float(np.mean(self._entropy)) if self._entropy else np.nan,
+                least_distance=float(np.mean(self._distance)) if self._distance else np.nan,
+                smallest_distance=min(self._distance, default=np.nan),
+                discarded=plan.discarded if plan else {},
+                note=note,
+            )
+        )
+
+
+def _counts(structures: Structures) -> list[int]:
+    return np.bincount(structures.columns["status"], minlength=3).tolist()
+
+
+def _hopeless(recipe: Recipe, plan: Plan) -> str:
+    """What to lower if hardly any structure is accepted."""
+    discarded = plan.discarded
+    total = sum(discarded.values()) + plan.done
+    told = f"{plan.done} of the first {total} structures, in {FIRST_CHUNKS} chunks, were accepted: "
+    if discarded["not finite"] >= discarded["too close"]:
+        names = ("timestep", "force_cap", "step_length", "largest_step")
+        lower = " or ".join(f"sampler.{name}" for name in names if hasattr(recipe.sampler, name))
+        return (
+            f"{told}{discarded['not finite']} were not finite; lower {lower or 'the steps'}, or "
+            "check the repulsion"
+        )
+    return (
+        f"{told}{discarded['too close']} have atoms closer than min_distance = "
+        f"{recipe.min_distance:g} Å; lower it or entropy_weight, or let entropy_weight = "
+        '"auto" find the largest that keeps it'
+    )

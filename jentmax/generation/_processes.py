@@ -1,0 +1,88 @@
+"""Which process of a run this one is, as the launcher or the user says."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from jentmax.errors import JentmaxError
+
+_LAUNCHERS = (
+    ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+    ("PMIX_RANK", "PMIX_SIZE"),
+    ("PMI_RANK", "PMI_SIZE"),
+    ("JOB_COMPLETION_INDEX", "JENTMAX_PROCESSES"),
+)
+"""Number and count of processes: SLURM's srun, Open MPI, PMIx, MPICH and Intel MPI, Kubernetes."""
+
+_ON_NODE = (
+    ("SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE"),  # such as 4(x64)
+    ("OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"),
+    ("MPI_LOCALRANKID", "MPI_LOCALNRANKS"),
+)
+"""Number and count of processes on the same node."""
+
+
+class Process(NamedTuple):
+    """One of the processes that make a set together.
+
+    It says only where each begins. A process that has made its own chunks makes those that are
+    missing, so that processes may end, be killed or join at any time.
+
+    Attributes:
+        index: number of the process, from 0.
+        count: how many processes there are.
+    """
+
+    index: int
+    count: int
+
+    def __str__(self) -> str:
+        """In words."""
+        return f"process {self.index} of {self.count}"
+
+
+ALONE = Process(0, 1)
+
+
+def process_of(text: str | None = None) -> Process:
+    """This process, from words such as "3/8", or else from the launcher's variables.
+
+    Raises:
+        JentmaxError: the words or the variables are no number and count.
+
+    >>> process_of("3/8")
+    Process(index=3, count=8)
+    """
+    if text is not None:
+        index, _, count = text.partition("/")
+        return _checked(f"--process {text}", index, count)
+    for rank, size in _LAUNCHERS:
+        if rank in os.environ and size in os.environ:
+            found = f"{rank}={os.environ[rank]}, {size}={os.environ[size]}"
+            return _checked(found, os.environ[rank], os.environ[size])
+    return ALONE
+
+
+def _checked(told: str, index: str, count: str) -> Process:
+    if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+        raise JentmaxError(
+            f"{told}: give I/N, process I of N, with I from 0 to N - 1, such as --process 0/8; "
+            "--process 0/1 is a run by itself"
+        )
+    return Process(int(index), int(count))
+
+
+def use_own_device() -> None:
+    """Take one GPU if several processes of a node see all; call it before JAX is imported."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    for rank, size in _ON_NODE:
+        n_processes = os.environ.get(size, "").replace(",", "(").partition("(")[0]
+        own = os.environ.get(rank, "")
+        if own.isdecimal() and n_processes.isdecimal() and int(n_processes) > 1:
+            if visible == [""]:  # nobody has chosen: all that there are
+                os.environ["CUDA_VISIBLE_DEVICES"] = own
+            elif len(visible) > 1:
+                os.environ["CUDA_VISIBLE_DEVICES"] = visible[int(own) % len(visible)]
+            return

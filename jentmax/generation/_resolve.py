@@ -1,0 +1,156 @@
+"""What is found before the first structure: batch size, scale, K; programs compile meanwhile."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jentmax.devices import workers
+from jentmax.errors import JentmaxError
+from jentmax.generation._entropy_weight import largest_entropy_weight
+from jentmax.generation._recipe import MOST_NEIGHBORS, Recipe
+from jentmax.generation._resolved import Resolved, Stream
+from jentmax.generation._scale import typical_features
+from jentmax.generation._tuning import chosen_batch_size
+from jentmax.samplers import pinned
+from jentmax.system import atomic_numbers_of, stack_host
+
+_FIRST_CHAIN = 2**30
+"""Chains of the run that finds the scale are numbered from here."""
+
+Report = Callable[[str, str], None]
+
+
+def resolve(
+    recipe: Recipe,
+    seed: int,
+    structures: int | None,
+    devices: int | None,
+    cache: Path | None,
+    report: Report,
+) -> Resolved:
+    """Resolve a recipe; see `Recipe.resolve`."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise JentmaxError(
+            f"seed = {seed!r} is not allowed; give a whole number from 0 to {2**32 - 1}"
+        )
+    check(recipe)
+    features = recipe.potential.descriptor.n_features
+    blank = Resolved(recipe, seed, _streams(recipe, 1), np.ones(features), np.zeros(features))
+    size = _batch_size(blank, structures, devices, cache, report)
+    resolved = dataclasses.replace(blank, streams=_streams(recipe, size))
+    with ThreadPoolExecutor(2) as threads:
+        compiling = [threads.submit(call) for call in resolved.warm(0, workers(devices)[0])]
+        resolved = _scaled(resolved, report, compiling)
+    if recipe.entropy_weight == "auto":
+        resolved = _with_entropy_weights(resolved, devices, report)
+    return resolved
+
+
+def check(recipe: Recipe) -> None:
+    """Refuse a recipe whose V cannot be evaluated, before anything takes long.
+
+    Raises:
+        JentmaxError: an atom would have far too many neighbours, or V raises an error.
+    """
+    potential = recipe.potential
+    for stream, formula in enumerate(recipe.start.formulas):
+        systems = recipe.start.extremes(stream)
+        n_atoms = len(atomic_numbers_of(formula))
+        volumes = np.abs(np.linalg.det(np.moveaxis(systems.cell, -1, 0)))
+        neighbors = n_atoms / volumes.min() * 4 / 3 * np.pi * potential.cutoff**3
+        if neighbors > MOST_NEIGHBORS:
+            most = potential.cutoff * (MOST_NEIGHBORS / neighbors) ** (1 / 3)
+            raise JentmaxError(
+                f"cutoff = {potential.cutoff:g} Å is impossible for start.density: an atom would "
+                f"have about {neighbors:.3g} neighbours, at most {MOST_NEIGHBORS} are allowed; "
+                f"give at most {most:.3g} Å, or a lower density"
+            )
+        with pinned(recipe.precision == "float64"):
+            planned = potential.for_cells(systems)
+            dtype = np.dtype(recipe.precision)
+            one = jax.tree.map(lambda array: np.asarray(array[..., 0]), systems)
+            shapes = (
+                jax.ShapeDtypeStruct(one.positions.shape, dtype),
+                jax.ShapeDtypeStruct((3, 3), dtype),
+                jax.ShapeDtypeStruct(one.numbers.shape, np.int32),
+            )
+            try:
+                jax.eval_shape(planned.energy, *shapes)
+            except JentmaxError:
+                raise
+            except ValueError as error:
+                raise JentmaxError(f'formula = "{formula}": {error}') from error
+
+
+def _streams(recipe: Recipe, batch_size: int) -> tuple[Stream, ...]:
+    weight = 0.0 if recipe.entropy_weight == "auto" else recipe.entropy_weight
+    return tuple(
+        Stream(formula, len(atomic_numbers_of(formula)), 1.0, batch_size, weight)
+        for formula in recipe.start.formulas
+    )
+
+
+def _batch_size(
+    blank: Resolved, structures: int | None, devices: int | None, cache: Path | None, report: Report
+) -> int:
+    n_streams = len(blank.streams)
+    of_stream = -(-(structures or 10**6) // n_streams)
+    n_chains = -(-of_stream // blank.recipe.cycles_per_chain)
+    size, reason = chosen_batch_size(
+        lambda size: dataclasses.replace(blank, streams=_streams(blank.recipe, size)),
+        n_chains,
+        devices,
+        cache,
+        lambda phase: report(phase, ""),
+    )
+    report("starting", f"batch      {size} side by side on each device, {reason}")
+    return size
+
+
+def _scaled(resolved: Resolved, report: Report, compiling: list[Future[Any]]) -> Resolved:
+    """With the potential's scale, or one that a run without entropy finds."""
+    recipe = resolved.recipe
+    given = recipe.potential.scale
+    if given is not None:
+        report("compiling", "")
+        wait(compiling)
+        for program in compiling:
+            program.result()
+        scale = np.asarray(given, float)
+        return dataclasses.replace(resolved, scale=scale, shift=np.zeros(len(scale)))
+    report("compiling and fitting the scale", "")
+    starts = [
+        recipe.start.draw(resolved.seed, 0, _FIRST_CHAIN + replica, 0)
+        for replica in range(recipe.scale.replicas)
+    ]
+    words = np.random.SeedSequence([resolved.seed, _FIRST_CHAIN]).generate_state(2, np.uint32)
+    with pinned(resolved.x64):
+        key = jax.random.wrap_key_data(jnp.asarray(words), impl="threefry2x32")
+        systems = jax.tree.map(
+            lambda array: jnp.asarray(
+                array.astype(resolved.dtype) if np.issubdtype(array.dtype, np.floating) else array
+            ),
+            stack_host(starts),
+        )
+        potential = recipe.potential.for_cells(recipe.start.extremes(0))
+        shift, scale = typical_features(potential, systems, key, recipe.scale)
+    for program in compiling:
+        program.result()
+    return dataclasses.replace(resolved, scale=scale, shift=shift)
+
+
+def _with_entropy_weights(resolved: Resolved, devices: int | None, report: Report) -> Resolved:
+    streams = []
+    for number, stream in enumerate(resolved.streams):
+        weight = largest_entropy_weight(resolved, number, devices, lambda phase: report(phase, ""))
+        report("annealing", f"K          {weight:.4g} eV for {stream.formula}")
+        streams.append(dataclasses.replace(stream, entropy_weight=weight))
+    return dataclasses.replace(resolved, streams=tuple(streams))

@@ -1,0 +1,355 @@
+"""A recipe with all that is found before the first structure, and the chunks that it makes."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.errors import JaxRuntimeError
+from jaxtyping import Array
+
+from jentmax.dataset import Structures
+from jentmax.errors import JentmaxError
+from jentmax.generation._recipe import Recipe
+from jentmax.generation._starts import as_range, chain_rng
+from jentmax.potential import Potential, Terms
+from jentmax.samplers import Cycle, is_out_of_memory, pinned
+from jentmax.system import System, stack_host
+
+ACCEPTED, NOT_FINITE, TOO_CLOSE = 0, 1, 2
+"""Status of a structure of a chunk."""
+
+_FARTHEST = 100
+"""Cell lengths from the origin at which an atom is lost: rounding has taken its place from it."""
+
+_WEIGHT, _KEYS = 3, 4
+"""Last words of a chain's seeds; `jentmax.generation._starts` has the others."""
+
+Callback = Callable[[float], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Stream:
+    """Structures of one formula, numbered from 0.
+
+    Attributes:
+        formula: of its structures.
+        n_atoms: in each.
+        share: of the set.
+        batch_size: chains of a chunk, side by side on a device.
+        entropy_weight: K in eV, or the range that each chain draws its own from.
+    """
+
+    formula: str
+    n_atoms: int
+    share: float
+    batch_size: int
+    entropy_weight: float | tuple[float, float]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Resolved:
+    """What `Recipe.resolve` gives: every structure follows from it, the stream and a number.
+
+    Attributes:
+        recipe: what was resolved.
+        seed: of all randomness.
+        streams: one for each formula.
+        scale: typical value of each feature, shape (n_features,).
+        shift: mean of each feature in the run that found the scale, shape (n_features,).
+    """
+
+    recipe: Recipe
+    seed: int
+    streams: tuple[Stream, ...]
+    scale: np.ndarray
+    shift: np.ndarray
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Floating-point type of the run."""
+        return np.dtype(self.recipe.precision)
+
+    @property
+    def x64(self) -> bool:
+        """Whether the run needs 64-bit numbers."""
+        return self.recipe.precision == "float64"
+
+    def potential(self, stream: int) -> Potential:
+        """V for all cells of a stream; call it with 64-bit numbers switched on if need be."""
+        potential = self.recipe.potential.with_scale(jnp.asarray(self.scale, self.dtype))
+        return potential.for_cells(self.recipe.start.extremes(stream))
+
+    def chunk(
+        self,
+        batch: int,
+        cycle: int,
+        previous: Structures | None = None,
+        *,
+        stream: int = 0,
+        device: jax.Device | None = None,
+        callback: Callback | None = None,
+    ) -> Structures:
+        """The structures of one batch of chains for one cycle.
+
+        A pure function: the same arguments give the same bits on the same kind of device.
+
+        Args:
+            batch: number of the batch.
+            cycle: number of the cycle.
+            previous: the chunk of the cycle before; not needed for cycle 0.
+            stream: number of the formula.
+            device: to run on; JAX's default if absent.
+            callback: called with the share of the chunk that is done.
+
+        Returns:
+            One structure for each chain, accepted or not: column ``status`` is 0 for an accepted
+            one, 1 if its numbers are not finite, 2 if atoms are closer than ``min_distance``.
+
+        Raises:
+            JentmaxError: the previous chunk is missing or does not fit, or one structure alone
+                takes more memory than the device has.
+        """
+        own = self.streams[stream]
+        chains = batch * own.batch_size + np.arange(own.batch_size)
+        if cycle > 0 and (previous is None or len(previous) != own.batch_size):
+            raise JentmaxError(
+                f"previous is missing or of another size; cycle {cycle} of batch {batch} goes on "
+                f"from the chunk of cycle {cycle - 1}, of {own.batch_size} structures"
+            )
+        weights = np.array([self._entropy_weight(stream, int(chain)) for chain in chains])
+        return self.run(stream, chains, cycle, weights, previous, device, callback)
+
+    def run(
+        self,
+        stream: int,
+        chains: Sequence[int] | np.ndarray,
+        cycle: int,
+        weights: np.ndarray,
+        previous: Structures | None = None,
+        device: jax.Device | None = None,
+        callback: Callback | None = None,
+    ) -> Structures:
+        """One cycle of chains side by side, each at its K (eV); otherwise as `chunk`."""
+        systems = [
+            self._start(stream, int(chain), cycle, previous, row)
+            for row, chain in enumerate(chains)
+        ]
+        words = np.array([self._key_words(stream, int(chain), cycle) for chain in chains])
+        with pinned(self.x64), jax.default_device(device or jax.local_devices()[0]):
+            potential = self.potential(stream)
+            made = self._cycle(potential, systems, words, weights, callback or (lambda share: None))
+        return self._structures(made, systems, chains, cycle, weights)
+
+    def warm(self, stream: int, device: jax.Device) -> list[Callable[[], object]]:
+        """Calls that compile the programs of a stream's chunks; they can run side by side."""
+        own = self.streams[stream]
+        systems = [self._start(stream, 0, 0, None, 0)] * own.batch_size
+        words = np.array([self._key_words(stream, 0, 0)] * own.batch_size)
+        weights = np.zeros(own.batch_size)
+
+        def compile(sampler: Any, with_ends: bool) -> None:
+            with pinned(self.x64), jax.default_device(device):
+                cycle = Cycle(self.potential(stream), sampler)
+                keys, _, together, own_weights = self.arrays(systems, words, weights)
+                state = cycle.start(keys, together, own_weights)
+                state, _ = cycle.advance(keys, state, 0, 0, 1)
+                if with_ends:
+                    cycle.ends(state)
+
+        quench = self.recipe.quench
+        calls = [functools.partial(compile, self.recipe.sampler, quench is None)]
+        if quench is not None:
+            calls.append(functools.partial(compile, quench.sampler, True))
+        return calls
+
+    def header(self) -> dict[str, Any]:
+        """What a set's files hold of this, as plain data; `from_header` reads it."""
+        return {
+            "recipe": self.recipe.to_plain(),
+            "seed": self.seed,
+            "precision": self.recipe.precision,
+            "streams": [
+                {
+                    "formula": stream.formula,
+                    "n_atoms": stream.n_atoms,
+                    "share": stream.share,
+                    "batch_size": stream.batch_size,
+                    "cycles": self.recipe.cycles_per_chain,
+                    "entropy_weight": stream.entropy_weight
+                    if isinstance(stream.entropy_weight, float)
+                    else list(stream.entropy_weight),
+                }
+                for stream in self.streams
+            ],
+            "scale": self.scale.tolist(),
+            "shift": self.shift.tolist(),
+        }
+
+    @classmethod
+    def from_header(cls, recipe: Recipe, header: Mapping[str, Any]) -> Resolved:
+        """What a set's files hold, for the recipe that made them."""
+        streams = tuple(
+            Stream(
+                formula=one["formula"],
+                n_atoms=int(one["n_atoms"]),
+                share=float(one["share"]),
+                batch_size=int(one["batch_size"]),
+                entropy_weight=tuple(map(float, one["entropy_weight"]))
+                if isinstance(one["entropy_weight"], list)
+                else float(one["entropy_weight"]),
+            )
+            for one in header["streams"]
+        )
+        scale, shift = (np.asarray(header[name], float) for name in ("scale", "shift"))
+        return cls(recipe, int(header["seed"]), streams, scale, shift)
+
+    def _entropy_weight(self, stream: int, chain: int) -> float:
+        low, high = as_range(self.streams[stream].entropy_weight)
+        return float(chain_rng(self.seed, stream, chain, 0, _WEIGHT).uniform(low, high))
+
+    def _key_words(self, stream: int, chain: int, cycle: int) -> np.ndarray:
+        """Words of the random keys of a chain's cycle, of its quench as well."""
+        seeds = np.random.SeedSequence([self.seed, stream, chain, cycle, _KEYS])
+        return seeds.generate_state(4, np.uint32)
+
+    def _start(
+        self, stream: int, chain: int, cycle: int, previous: Structures | None, row: int
+    ) -> System:
+        """Where a chain starts its cycle: its last structure, or a new random start."""
+        fresh = cycle == 0 or previous is None or previous.columns["status"][row] != ACCEPTED
+        if fresh:
+            return self.recipe.start.draw(self.seed, stream, chain, cycle)
+        start = self.recipe.start.draw(self.seed, stream, chain, 0)
+        own = slice(previous.pointer[row], previous.pointer[row + 1])
+        order = previous.numbers[own]
+        return dataclasses.replace(
+            start,
+            positions=previous.positions[own],
+            cell=previous.cells[row],
+            numbers=order.astype(np.int32),
+            masses=_masses(start, order),
+        )
+
+    def arrays(
+        self, systems: Sequence[System], words: np.ndarray, weights: np.ndarray
+    ) -> tuple[Array, Array, System, Array]:
+        """Keys of the cycle and of the quench, systems and K, on the device."""
+        together = jax.tree.map(self._on_device, stack_host(systems))
+        keys, quench_keys = (
+            jax.random.wrap_key_data(jnp.asarray(own), impl="threefry2x32")
+            for own in (words[:, :2], words[:, 2:])
+        )
+        return keys, quench_keys, together, jnp.asarray(weights, self.dtype)
+
+    def _on_device(self, array: np.ndarray) -> Array:
+        floating = np.issubdtype(array.dtype, np.floating)
+        return jnp.asarray(array.astype(self.dtype) if floating else array)
+
+    def _cycle(
+        self,
+        potential: Potential,
+        systems: Sequence[System],
+        words: np.ndarray,
+        weights: np.ndarray,
+        callback: Callback,
+    ) -> tuple[System, Terms, Array]:
+        """Ends on the host, V there, and temperatures; in halves if the memory is full."""
+        recipe = self.recipe
+        share = recipe.steps / (recipe.steps + (recipe.quench.steps if recipe.quench else 0))
+        try:
+            keys, quench_keys, together, own_weights = self.arrays(systems, words, weights)
+            ends, terms, temperature = Cycle(potential, recipe.sampler).run(
+                keys, keys, together, own_weights, recipe.steps, lambda done: callback(done * share)
+            )
+            if recipe.quench:
+                quench = Cycle(potential, recipe.quench.sampler)
+                ends, terms, _ = quench.run(
+                    quench_keys, quench_keys, ends, own_weights, recipe.quench.steps,
+                    lambda done: callback(share + done * (1 - share)),
+                )  # fmt: skip
+            return jax.tree.map(_replicas_first, (ends, terms, temperature))
+        except JaxRuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(systems) == 1:
+                raise JentmaxError(
+                    f"formula of {systems[0].n_atoms} atoms: one structure alone takes more memory "
+                    "than the device has; give fewer atoms, a smaller descriptor cutoff or "
+                    'twojmax, or precision = "float32"'
+                ) from None
+        half = len(systems) // 2
+        parts = [
+            self._cycle(potential, systems[own], words[own], weights[own], callback)
+            for own in (slice(half), slice(half, None))
+        ]
+        return jax.tree.map(lambda *both: np.concatenate(both), *parts)
+
+    def _structures(
+        self,
+        made: tuple[System, Terms, Any],
+        systems: Sequence[System],
+        chains: Sequence[int] | np.ndarray,
+        cycle: int,
+        weights: np.ndarray,
+    ) -> Structures:
+        """Host columns of what a cycle made."""
+        ends, terms, temperature = made
+        cells = np.stack([np.asarray(system.cell, float) for system in systems])
+        columns = {
+            "energy": terms.energy,
+            "repulsion": terms.repulsion,
+            "entropy": terms.entropy,
+            "least_distance": terms.least_distance,
+            "temperature": temperature,
+        }
+        columns = {name: np.asarray(values, float) for name, values in columns.items()}
+        positions = np.asarray(ends.positions, float)
+        finite = [
+            np.isfinite(array).reshape(len(cells), -1).all(axis=1)
+            for array in (positions, terms.features, *columns.values())
+        ]
+        # floor would warn of numbers that are not finite.
+        fractional = np.where(np.isfinite(positions), positions, 0) @ np.linalg.inv(cells)
+        finite.append(np.abs(fractional).max(axis=(1, 2)) < _FARTHEST)
+        good = np.all(finite, axis=0)
+        close = ~(columns["least_distance"] >= self.recipe.min_distance)
+        status = np.where(good, np.where(close, TOO_CLOSE, ACCEPTED), NOT_FINITE).astype(np.int8)
+        n_atoms = positions.shape[1]
+        return Structures(
+            positions=((fractional - np.floor(fractional)) @ cells).reshape(-1, 3),
+            numbers=np.concatenate([np.asarray(system.numbers, int) for system in systems]),
+            cells=cells,
+            pbc=np.ones((len(cells), 3), bool),
+            pointer=np.arange(len(cells) + 1) * n_atoms,
+            columns={
+                "row": np.arange(len(cells)),
+                "chain": np.asarray(chains, np.int64),
+                "cycle": np.full(len(cells), cycle),
+                "status": status,
+                **columns,
+                "entropy_weight": np.asarray(weights, float),
+            },
+            atom_columns={
+                "descriptors": terms.features.reshape(len(positions) * n_atoms, -1).astype(
+                    self.dtype
+                )
+            },
+        )
+
+
+def _replicas_first(array: Any) -> np.ndarray:
+    return np.moveaxis(np.asarray(array), -1, 0)
+
+
+def _masses(start: System, numbers: np.ndarray) -> np.ndarray:
+    """Masses of a start's elements, for atoms in another order."""
+    table = dict(
+        zip(np.asarray(start.numbers).tolist(), np.asarray(start.masses).tolist(), strict=True)
+    )
+    return np.array([table[number] for number in numbers.tolist()])

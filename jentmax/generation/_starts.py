@@ -1,0 +1,149 @@
+"""Where chains start: random structures, each from the seed and the chain's number alone."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Annotated, Any
+
+import equinox as eqx
+import numpy as np
+from typing_extensions import Doc
+
+from jentmax.component import Component
+from jentmax.errors import JentmaxError
+from jentmax.fields import Allowed, Frozen, NotNegative, PositivePerElement, PositiveRange, shown
+from jentmax.system import (
+    System,
+    atomic_numbers_of,
+    host_system,
+    random_positions,
+    stack_host,
+    tetragonal_cell,
+)
+
+# Random sequential addition ends at 0.38 in large cells; two or three atoms can reach more.
+_LARGEST_PACKING = 0.45
+
+_CELL, _ATOMS = 1, 2
+"""Last words of a chain's seeds, so that its draws are independent."""
+
+
+def as_range(value: float | tuple[float, float]) -> tuple[float, float]:
+    """Low and high end of a number or a range.
+
+    >>> as_range(1.5), as_range((1.0, 2.0))
+    ((1.5, 1.5), (1.0, 2.0))
+    """
+    return value if isinstance(value, tuple) else (value, value)
+
+
+def chain_rng(seed: int, stream: int, chain: int, cycle: int, purpose: int) -> np.random.Generator:
+    """Random numbers of a chain at one of its cycles, for one purpose."""
+    return np.random.default_rng([seed, stream, chain, cycle, purpose])
+
+
+def _has_formulas(value: Any) -> bool:
+    return len(value) > 0
+
+
+class RandomStart(Component):
+    """Atoms at random places of ``a x a x c`` cells, none too near to another.
+
+    Each chain draws its own density and aspect ratio from the ranges. Several formulas are streams
+    of their own, of which a set takes equal shares.
+
+    >>> RandomStart("W39", density=0.03).formulas
+    ('W39',)
+    """
+
+    formula: Annotated[
+        str | tuple[str, ...],
+        Allowed('a formula such as "W39", or a list of formulas', _has_formulas),
+        Doc("elements and numbers of the atoms in a cell"),
+    ] = eqx.field(static=True)
+    density: Annotated[PositiveRange, Doc("atoms/Å^3")] = eqx.field(static=True)
+    aspect_ratio: Annotated[PositiveRange, Doc("c/a")] = eqx.field(static=True, default=1.0)
+    least_distance: Annotated[NotNegative, Doc("Å, between two atoms")] = eqx.field(
+        static=True, default=2.0
+    )
+    masses: Annotated[
+        PositivePerElement, Doc("amu, of elements; standard atomic masses by default")
+    ] = eqx.field(static=True, default_factory=lambda: Frozen({}))
+
+    def __check_init__(self) -> None:
+        """Refuse cells in which random atoms have no room."""
+        if len(set(self.formulas)) < len(self.formulas):
+            raise JentmaxError(f"formula = {shown(self.formula)} repeats one; give each once")
+        for formula in self.formulas:
+            n_atoms = len(atomic_numbers_of(formula))
+            if n_atoms < 2:
+                raise JentmaxError(
+                    f'formula = "{formula}" has one atom; the entropy needs at least 2'
+                )
+            self._check_room(n_atoms)
+
+    @property
+    def formulas(self) -> tuple[str, ...]:
+        """The formulas, one or several."""
+        return (self.formula,) if isinstance(self.formula, str) else self.formula
+
+    def draw(self, seed: int, stream: int, chain: int, cycle: int) -> System:
+        """A chain's start before one of its cycles, in float64 on the host.
+
+        The cell is that of all starts of the chain.
+
+        Args:
+            seed: of the run.
+            stream: number of the formula.
+            chain: number of the chain.
+            cycle: that it starts.
+
+        Raises:
+            JentmaxError: the atoms do not fit.
+        """
+        numbers = atomic_numbers_of(self.formulas[stream])
+        cell_rng = chain_rng(seed, stream, chain, 0, _CELL)
+        density, ratio = (
+            float(cell_rng.uniform(*as_range(value))) for value in (self.density, self.aspect_ratio)
+        )
+        cell = tetragonal_cell(len(numbers), density, ratio)
+        rng = chain_rng(seed, stream, chain, cycle, _ATOMS)
+        numbers = rng.permutation(numbers)
+        positions = random_positions(rng, len(numbers), cell, self.least_distance)
+        return host_system(numbers, positions, cell, np.float64, dict(self.masses))
+
+    def extremes(self, stream: int) -> System:
+        """Systems in the cells of the least and the largest densities and aspect ratios."""
+        numbers = atomic_numbers_of(self.formulas[stream])
+        systems = []
+        for number, ends in enumerate(
+            itertools.product(as_range(self.density), as_range(self.aspect_ratio))
+        ):
+            cell = tetragonal_cell(len(numbers), *ends)
+            positions = np.random.default_rng(number).random((len(numbers), 3)) @ cell
+            systems.append(host_system(numbers, positions, cell, np.float64))
+        return stack_host(systems)
+
+    def _check_room(self, n_atoms: int) -> None:
+        distance, density = self.least_distance, as_range(self.density)[1]
+        sphere = math.pi / 6 * distance * distance * distance  # a power would raise for huge ones
+        packing = density * sphere
+        if packing > _LARGEST_PACKING:
+            most = (_LARGEST_PACKING * 6 / (math.pi * density)) ** (1 / 3)
+            raise JentmaxError(
+                f"density = {shown(self.density)} has no room for atoms least_distance = "
+                f"{distance:g} Å apart: spheres of that diameter would fill {packing:.2f} of the "
+                f"cell, at most {_LARGEST_PACKING} is allowed; give a density of at most "
+                f"{_LARGEST_PACKING / sphere:.3g} atoms/Å^3 or a least_distance of at most "
+                f"{most:.3g} Å"
+            )
+        volume = n_atoms / density
+        flattest, tallest = as_range(self.aspect_ratio)
+        shortest = min((volume / tallest) ** (1 / 3), (volume * flattest * flattest) ** (1 / 3))
+        if distance > shortest:
+            raise JentmaxError(
+                f"least_distance = {distance:g} Å is more than the shortest side of the cell, "
+                f"{shortest:.3g} Å at aspect_ratio = {shown(self.aspect_ratio)} and {n_atoms} "
+                "atoms; give a smaller least_distance, an aspect_ratio nearer to 1 or more atoms"
+            )
