@@ -99,7 +99,9 @@ def as_entropy(given: Any, n_features: int) -> Any:
     features = np.random.default_rng(0).normal(size=shape)
     for what, values in (("", features), ("equal ", np.full(shape, 0.5))):
         called = f"{name}, called with {what}scaled features of shape {shape},"
-        value, slope = _value_and_slope(called, given, jnp.asarray(values), "a number, shape ()", ())
+        value, _ = _value_and_slope(
+            called, given, jnp.asarray(values), "a number, shape ()", ()
+        )
         if not what:
             turned = _or_error(called, jax.jit(given), jnp.asarray(values[::-1]))
             _refuse_different(called, value, turned, "depends on the order of the atoms")
@@ -117,7 +119,9 @@ def _is_ready(role: str, given: Any) -> bool:
             f"{role} = {given!r} cannot be called; give a function or an object with __call__"
         )
     if isinstance(given, type):
-        raise JentmaxError(f"{role} = {given.__name__} is a class; give an instance, such as {given.__name__}()")
+        raise JentmaxError(
+            f"{role} = {given.__name__} is a class; give an instance, such as {given.__name__}()"
+        )
     return bool(getattr(given, "batched", False))
 
 
@@ -155,7 +159,9 @@ def _environments(cutoff: float, elements: tuple[str, ...]) -> Environments:
     )
 
 
-def _reordered(environments: Environments, atoms: np.ndarray, neighbors: np.ndarray) -> Environments:
+def _reordered(
+    environments: Environments, atoms: np.ndarray, neighbors: np.ndarray
+) -> Environments:
     return Environments(
         displacements=environments.displacements[:, atoms][:, :, neighbors],
         mask=environments.mask[atoms][:, neighbors],

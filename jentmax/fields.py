@@ -10,6 +10,7 @@ both refuse the same values in the same words. This module imports no JAX.
 
 from __future__ import annotations
 
+import collections.abc
 import dataclasses
 import difflib
 import functools
@@ -301,11 +302,7 @@ def _of_type(value: Any, kind: Any, infinite: bool) -> Any:
         if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
             raise ValueError
         return Frozen({key: coerced(entry, arguments[1]) for key, entry in value.items()})
-    if (
-        origin is not None
-        and callable(getattr(origin, "__call__", None))
-        and not isinstance(kind, type)
-    ):
+    if origin is collections.abc.Callable:
         if not callable(value):
             raise ValueError
         return value

@@ -99,9 +99,7 @@ class Potential(eqx.Module):
         self.descriptor = as_descriptor(descriptor, cutoff)
         self.repulsion = as_repulsion(repulsion, cutoff)
         self.entropy = as_entropy(entropy, self.descriptor.n_features)
-        self.cutoff = max(
-            cutoff_of(part) or 0.0 for part in (self.descriptor, self.repulsion)
-        )
+        self.cutoff = max(cutoff_of(part) or 0.0 for part in (self.descriptor, self.repulsion))
         if scale is not None:
             scale = jnp.asarray(scale)
             n_features = self.descriptor.n_features
@@ -262,8 +260,8 @@ class Potential(eqx.Module):
             return neighbor_finder(self.cutoff, len(positions), _last_first(cell, 2))
         if not _is_traced(cell) and not bool(jnp.all(self.finder.fits(cell))):
             raise JentmaxError(
-                "cell is smaller than those that potential.for_cells was called with, whose heights "
-                f"are at least {', '.join(f'{h:.4g}' for h in self.finder.least_heights)} Å; call "
+                "cell is smaller than those that potential.for_cells was called with, whose "
+                f"heights are at least {', '.join(f'{h:.4g}' for h in self.finder.least_heights)} Å; call "
                 "it with this cell too"
             )
         return self.finder

@@ -128,15 +128,17 @@ class System(eqx.Module):
         from ase import Atoms
 
         if self.replicas:
-            host = jax.tree.map(np.asarray, self)
-            return [jax.tree.map(lambda a: a[..., k], host).to_ase() for k in range(len(self))]
-        return Atoms(
+            return [system.to_ase() for system in jax.tree.map(np.asarray, self)]
+        atoms = Atoms(
             np.asarray(self.numbers),
             np.asarray(self.positions, float),
             cell=np.asarray(self.cell, float),
             pbc=np.asarray(self.pbc),
-            masses=np.asarray(self.masses, float),
         )
+        masses = np.asarray(self.masses, float)
+        if not np.allclose(masses, atoms.get_masses(), rtol=1e-6):
+            atoms.set_masses(masses)
+        return atoms
 
     @classmethod
     def random(
