@@ -1,0 +1,11 @@
+import jentmax as jm
+from own_entropy import mine
+
+recipe = jm.Recipe(
+    mine,
+    jm.Langevin(),
+    start=jm.RandomStart("W39", density=0.03),
+    steps=3000,
+    entropy_weight=300.0,
+)
+jm.generate(recipe, structures=1000, output="mine.h5", seed=0)
