@@ -12,7 +12,7 @@ import sys
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "tests" / "descriptors"))
 
 from lammps_snap import FILE, Case, run_lammps, save, why_not
 

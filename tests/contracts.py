@@ -1,7 +1,7 @@
-"""What every implementation of a seam must do.
+"""What every implementation of a part must do.
 
-One function per seam, for the package's own implementations and for anybody's: call it with yours
-in a test, and it raises `AssertionError` where the contract is broken. They need float64
+One function per kind of part, for the package's own and for anybody's: call it with yours in a
+test, and it raises `AssertionError` if the contract is broken. They need float64
 (``jax_enable_x64``).
 """
 
@@ -16,13 +16,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ase.data import atomic_numbers
 from jaxtyping import Array
 
 from jentmax.entropy import NearestNeighbor
 from jentmax.neighbors import Environments, Finder, neighbor_finder
 from jentmax.potential import Potential
 from jentmax.repulsion import ClarkeSmith
-from jentmax.samplers import Sampler, State, run
+from jentmax.samplers import run
 from jentmax.system import System, cell_heights
 
 ROUNDING = 1e-11
@@ -33,20 +34,20 @@ def check_descriptor(
     descriptor: Callable[[Environments], Array],
     n_features: int,
     cutoff: float,
-    n_species: int = 1,
+    elements: tuple[str, ...] = ("W",),
 ) -> None:
     """Environments -> features.
 
     Args:
-        descriptor: to be checked.
+        descriptor: to be checked; replicas are the last axis.
         n_features: how many features it gives.
         cutoff: of the environments that it wants, in Å.
-        n_species: species that it knows.
+        elements: that it knows.
     """
-    here, there = (random_environments(seed, cutoff, n_species) for seed in (0, 1))
+    here, there = (random_environments(seed, cutoff, elements) for seed in (0, 1))
     compiled = eqx.filter_jit(descriptor)
     features = compiled(here)
-    assert features.shape == (len(here.species), n_features)
+    assert features.shape == (len(here.numbers), n_features)
     assert compiled(in_float32(here)).dtype == jnp.float32
     assert_close(compiled(padded(here)), features, "more padding")
     assert_close(compiled(reordered(here)), features, "another order of the neighbours")
@@ -108,16 +109,18 @@ def check_estimator(estimator: Callable[[Array], Array]) -> None:
 
 
 def check_repulsion(
-    repulsion: Callable[[Environments], Array], cutoff: float, n_species: int = 1
+    repulsion: Callable[[Environments], Array],
+    cutoff: float,
+    elements: tuple[str, ...] = ("W",),
 ) -> None:
     """Environments -> eV.
 
     Args:
-        repulsion: to be checked.
+        repulsion: to be checked; replicas are the last axis.
         cutoff: distance beyond which atoms do not repel each other, in Å.
-        n_species: species that it knows.
+        elements: that it knows.
     """
-    here, there = (random_environments(seed, 1.5 * cutoff, n_species) for seed in (0, 1))
+    here, there = (random_environments(seed, 1.5 * cutoff, elements) for seed in (0, 1))
     compiled = eqx.filter_jit(repulsion)
     energy = compiled(here)
     assert energy.shape == ()
@@ -132,8 +135,8 @@ def check_repulsion(
 
     def pair(distance: Array | float) -> Array:
         direction = jnp.array([0.6, 0.0, 0.8]).reshape(3, 1, 1)
-        kind = jnp.zeros((1, 1), jnp.int32)
-        return repulsion(Environments(distance * direction, kind == 0, kind[0], kind))
+        number = jnp.full((1, 1), atomic_numbers[elements[0]], jnp.int32)
+        return repulsion(Environments(distance * direction, number > 0, number[0], number))
 
     assert pair(1.0001 * cutoff) == 0, "energy beyond the cutoff"
     assert jax.grad(pair)(0.5 * cutoff) < 0, "atoms that overlap are not pushed apart"
@@ -152,23 +155,23 @@ def check_finder(
     rng = np.random.default_rng(0)
     cells = np.stack([random_cell(rng, least_height * cutoff) for _ in range(n_cells)])
     unwrapped = rng.normal(scale=3 * cutoff, size=(n_cells, n_atoms, 3))
-    species = np.array([0, 1, 1, 0, 2])
+    numbers = np.array([74, 28, 28, 74, 13])
     finder = make_finder(cutoff, n_atoms, cells)
     assert finder.cutoff == cutoff
 
     for positions, cell in zip(unwrapped, cells, strict=True):
-        found = find(finder, positions, cell, species)
-        assert_same_environments(found, positions, cell, species, cutoff)
-        found = find(finder, positions, cell, species, jnp.float32)
+        found = find(finder, positions, cell, numbers)
+        assert_same_environments(found, positions, cell, numbers, cutoff)
+        found = find(finder, positions, cell, numbers, jnp.float32)
         assert found.displacements.dtype == jnp.float32
         # float32 coordinates of 20 Å are rounded by 1e-6 Å.
-        assert_same_environments(found, positions, cell, species, cutoff, tolerance=2e-5)
+        assert_same_environments(found, positions, cell, numbers, cutoff, tolerance=2e-5)
 
     # The distances to an atom's own images do not change as it moves.
-    atoms, others, displacements, _ = ase_neighbors(positions, cell, species, cutoff)
+    atoms, others, displacements, _ = ase_neighbors(positions, cell, numbers, cutoff)
     expected = -2 * displacements[(atoms == 0) & (others != 0)].sum(axis=0)
     assert_close(
-        jax.grad(lambda here: jnp.sum(find(finder, here, cell, species).squared_distances()[0]))(
+        jax.grad(lambda here: jnp.sum(find(finder, here, cell, numbers).squared_distances()[0]))(
             jnp.asarray(positions)
         )[0],
         expected,
@@ -177,121 +180,145 @@ def check_finder(
 
     # Replicas of different cells, after a move, with more room and without.
     stacked, stacked_cells = (np.stack([*arrays], -1) for arrays in (unwrapped, cells))
-    stacked_species = np.stack([species] * n_cells, -1)
+    stacked_numbers = np.stack([numbers] * n_cells, -1)
     after = stacked + rng.normal(scale=0.3, size=stacked.shape)
     for roomy in (finder, finder.grown()):
         found, overflowed = _find_after_move(
-            roomy, *map(jnp.asarray, (stacked, after, stacked_cells, stacked_species))
+            roomy, *map(jnp.asarray, (stacked, after, stacked_cells, stacked_numbers))
         )
         assert not overflowed
         found = jax.tree.map(np.asarray, found)
         for replica, cell in enumerate(cells):
             assert_same_environments(
-                replica_of(found, replica), after[..., replica], cell, species, cutoff
+                replica_of(found, replica), after[..., replica], cell, numbers, cutoff
             )
 
 
-def check_sampler(make_sampler: Callable[[Potential], Sampler]) -> None:
-    """``init`` and ``step``, for one structure and for replicas side by side."""
+def check_sampler(sampler: Any) -> None:
+    """``init`` and ``step``, for one structure and for replicas side by side; in `jentmax.run`.
+
+    Args:
+        sampler: any object with both.
+    """
     traces: list[int] = []
-    n_replicas, n_steps = 3, 10
-    repulsion = ClarkeSmith()
+    n_steps, repulsion = 10, ClarkeSmith()
 
     def counted(environments: Environments) -> Array:
         traces.append(1)
         return repulsion(environments)
 
-    def smooth(environments: Environments) -> Array:
-        squared = environments.squared_distances() / 3.0**2
-        fading = jnp.where(environments.mask, (1 - squared) ** 2, 0)
-        return jnp.stack([jnp.sum(fading * squared**n, axis=1) for n in range(3)], axis=1)
-
     cell = np.diag([6.5, 6.0, 7.0])
-    sampler = make_sampler(
-        Potential(
-            descriptor=smooth,
-            repulsion=counted,
-            estimator=NearestNeighbor(),
-            finder=neighbor_finder(3.0, 8, cell),
-            scale=jnp.ones(3),
-        )
-    )
-    systems = [random_system(seed, 8, cell * (1 + 0.01 * seed)) for seed in range(n_replicas)]
-    keys = jax.random.split(jax.random.key(0), n_replicas)
-    weights = jnp.array([1.0, 2.0, 3.0])
-    init = eqx.filter_jit(sampler.init)
-    start = init(keys, side_by_side(*systems), weights)
+    systems = System.stack([random_system(seed, 8, cell * (1 + 0.01 * seed)) for seed in range(3)])
+    potential = Potential(smooth, counted, NearestNeighbor(), cutoff=3.0).for_cells(systems)
+    keys, weights = jax.random.split(jax.random.key(0), 3), jnp.array([1.0, 2.0, 3.0])
 
+    # In one compiled loop.
     traces.clear()
-    end, temperature = run(sampler, keys, start, 0, n_steps, n_steps)
-    assert len(traces) == 1, "not one trace for all steps"
-    assert temperature.shape == (n_replicas,)
-    assert all(jnp.all(jnp.isfinite(array)) for array in jax.tree.leaves(end))
-    assert jnp.all(end.system.positions != start.system.positions)
-    for fixed in ("cell", "species", "masses"):
-        np.testing.assert_array_equal(getattr(end.system, fixed), getattr(start.system, fixed))
-    np.testing.assert_array_equal(end.entropy_weight, weights)
+    end, info = run(potential, sampler, systems, key=keys, steps=n_steps, entropy_weight=weights)
+    assert len(traces) == 2, "not one trace for all steps and one for the ends"
+    assert all(jnp.all(jnp.isfinite(array)) for array in jax.tree.leaves((end, info)))
+    assert jnp.all(end.positions != systems.positions)
+    for fixed in ("cell", "numbers", "masses", "pbc"):
+        np.testing.assert_array_equal(getattr(end, fixed), getattr(systems, fixed))
+    terms = potential.terms(end.positions, end.cell, end.numbers, weights)
+    for name in ("energy", "repulsion", "entropy", "least_distance"):
+        assert_close(getattr(info, name), getattr(terms, name), f"info of the ends: {name}")
+    assert info.temperature.shape == (3,)
+    traces.clear()
+    again = run(potential, sampler, systems, key=keys, steps=n_steps, entropy_weight=weights)
+    _assert_same_bits(again, (end, info), "run again")
+    run(potential, sampler, systems, key=keys, steps=4, entropy_weight=2 * weights)
+    assert not traces, "traced again for other numbers"
+    others = np.array([0, 2, 1])
+    beside, _ = run(potential, sampler, systems[others], key=keys[others], steps=n_steps,
+                    entropy_weight=weights[others].at[1:].add(1))  # fmt: skip
+    _assert_same_bits(beside[0], end[0], "run beside other replicas")
 
-    again, _ = run(sampler, keys, start, 0, n_steps, n_steps)
-    _assert_same_bits(again, end, "run again")
-    middle, _ = run(sampler, keys, start, 0, 4, n_steps)
-    chunked, _ = run(sampler, keys, middle, 4, n_steps, n_steps)
-    _assert_same_bits(chunked, end, "run in two parts")
-    assert len(traces) == 1, "traced again for other numbers of steps"
+    # By hand, with the keys of `run`.
+    fold_in = jax.vmap(jax.random.fold_in, in_axes=(0, None))
+    init, step = eqx.filter_jit(sampler.init), eqx.filter_jit(sampler.step)
+    state = init(potential, fold_in(keys, 0), systems, weights)
+    traces.clear()
+    for number in range(1, n_steps + 1):
+        before = state.system
+        progress = jnp.asarray(number / n_steps)
+        state, info = step(potential, fold_in(keys, number), state, progress)
+        terms = evaluate(potential, before, weights)
+        for name in ("repulsion", "entropy", "least_distance"):
+            assert_close(getattr(info, name), getattr(terms, name), f"info: {name}", 1e-9)
+        np.testing.assert_array_equal(state.entropy_weight, weights)
+        assert not jnp.any(info.overflow)
+    assert len(traces) == 2, "not one trace for all steps and one for `evaluate`"
+    # Other compile options round otherwise, and rounding errors grow over the steps.
+    assert_close(state.system.positions, end.positions, "steps by hand", 1e-8)
 
-    others = jnp.array([0, 2, 1])
-    beside = init(keys[others], side_by_side(*(systems[i] for i in others)), weights.at[1:].add(1))
-    beside, _ = run(sampler, keys[others], beside, 0, n_steps, n_steps)
-    _assert_same_bits(replica_of(beside, 0), replica_of(end, 0), "run beside other replicas")
+    # One structure, and one key for all replicas.
+    alone = init(potential, fold_in(keys, 0)[0], systems[0], weights[0])
+    for number in range(1, n_steps + 1):
+        progress = jnp.asarray(number / n_steps)
+        alone, info = step(potential, fold_in(keys, number)[0], alone, progress)
+    assert info.energy.shape == ()
+    assert_close(alone.system.positions, end.positions[..., 0], "one structure", 1e-8)
+    step(potential, keys[0], init(potential, keys[0], systems, 1.0), jnp.asarray(0.5))
 
-    alone = init(keys[0], systems[0], weights[0])
-    alone, _ = run(sampler, keys[0], alone, 0, n_steps, n_steps)
-    # Rounding errors grow over the steps.
-    assert_close(alone.system.positions, end.system.positions[..., 0], "run alone", 1e-8)
-
-    single = in_float32(start)
-    progress = jnp.asarray(0.1, jnp.float32)
-    for state in (
-        init(keys, single.system, single.entropy_weight),
-        eqx.filter_jit(sampler.step)(keys, single, progress),
-    ):
-        assert jax.tree.map(_type, state) == jax.tree.map(_type, single), "float32 does not stay"
+    # Types stay.
+    single = in_float32(systems)
+    state = init(potential, keys, single, in_float32(weights))
+    after, info = step(potential, keys, state, jnp.asarray(0.1))
+    assert jax.tree.map(_type, after) == jax.tree.map(_type, state), "types change"
+    floats = [
+        x.dtype for x in jax.tree.leaves((after, info)) if jnp.issubdtype(x.dtype, jnp.floating)
+    ]
+    assert set(floats) == {np.dtype("float32")}, "float32 does not stay"
 
 
-def find(
-    finder: Finder, positions: Any, cell: Any, species: Any, dtype: Any = jnp.float64
-) -> Environments:
-    """The environments of one structure."""
-    return _find(finder, jnp.asarray(positions, dtype), jnp.asarray(cell, dtype), species)
+def smooth(environments: Environments) -> Array:
+    """Three features that are quick to compile; neighbours fade out at 3 Å."""
+    squared = environments.squared_distances() / 3.0**2
+    fading = jnp.where(environments.mask, (1 - squared) ** 2, 0)
+    return jnp.stack([jnp.sum(fading * squared**n, axis=1) for n in range(3)], axis=1)
 
 
 @eqx.filter_jit
-def _find(finder: Finder, positions: Array, cell: Array, species: Any) -> Environments:
-    return finder(positions, cell, jnp.asarray(species), finder.build(positions, cell))
+def evaluate(potential: Potential, systems: System, weight: Any) -> Any:
+    """V and its parts."""
+    return potential.terms(systems.positions, systems.cell, systems.numbers, weight)
+
+
+def find(
+    finder: Finder, positions: Any, cell: Any, numbers: Any, dtype: Any = jnp.float64
+) -> Environments:
+    """The environments of one structure."""
+    return _find(finder, jnp.asarray(positions, dtype), jnp.asarray(cell, dtype), numbers)
+
+
+@eqx.filter_jit
+def _find(finder: Finder, positions: Array, cell: Array, numbers: Any) -> Environments:
+    return finder(positions, cell, jnp.asarray(numbers), finder.build(positions, cell))
 
 
 @eqx.filter_jit
 def _find_after_move(
-    finder: Finder, before: Array, after: Array, cell: Array, species: Array
+    finder: Finder, before: Array, after: Array, cell: Array, numbers: Array
 ) -> tuple[Environments, Array]:
-    table = finder.refreshed(finder.build(before, cell), after, cell)
-    return finder(after, cell, species, table), finder.overflowed(table)
+    table = finder.updated(finder.build(before, cell), after, cell)
+    return finder(after, cell, numbers, table), finder.overflowed(table)
 
 
 def ase_neighbors(
-    positions: np.ndarray, cell: np.ndarray, species: np.ndarray, cutoff: float
+    positions: np.ndarray, cell: np.ndarray, numbers: np.ndarray, cutoff: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Atoms, neighbours, displacements (Å, shape (n, 3)) and neighbours' species, by ASE."""
+    """Atoms, neighbours, displacements (Å, shape (n, 3)) and neighbours' numbers, by ASE."""
     atoms = ase.Atoms(f"H{len(positions)}", np.asarray(positions), cell=cell, pbc=True)
     i, j, displacements = ase.neighborlist.neighbor_list("ijD", atoms, cutoff)
-    return i, j, displacements, np.asarray(species)[j]
+    return i, j, displacements, np.asarray(numbers)[j]
 
 
 def assert_same_environments(
     found: Environments,
     positions: Any,
     cell: np.ndarray,
-    species: np.ndarray,
+    numbers: np.ndarray,
     cutoff: float,
     tolerance: float = 1e-10,
 ) -> None:
@@ -299,10 +326,10 @@ def assert_same_environments(
 
     The tolerance (Å) is that of displacements; pairs that near to the cutoff may be left out.
     """
-    atoms, _, expected, kinds = ase_neighbors(positions, cell, species, cutoff + tolerance)
+    atoms, _, expected, kinds = ase_neighbors(positions, cell, numbers, cutoff + tolerance)
     displacements = np.moveaxis(np.asarray(found.displacements, float), 0, -1)
-    mask, kinds_found = np.asarray(found.mask), np.asarray(found.neighbor_species)
-    np.testing.assert_array_equal(found.species, species)
+    mask, kinds_found = np.asarray(found.mask), np.asarray(found.neighbor_numbers)
+    np.testing.assert_array_equal(found.numbers, numbers)
     assert np.all(displacements[~mask] == [np.float32(cutoff), 0, 0]) or np.all(
         displacements[~mask] == [cutoff, 0, 0]
     ), "padding is not at the cutoff along x"
@@ -338,18 +365,23 @@ def random_system(seed: int, n_atoms: int, cell: np.ndarray) -> System:
     return System(
         positions=jnp.asarray(fractional @ cell),
         cell=jnp.asarray(cell),
-        species=jnp.zeros(n_atoms, jnp.int32),
+        numbers=jnp.full(n_atoms, 74, jnp.int32),
+        pbc=jnp.ones(3, bool),
         masses=jnp.full(n_atoms, 183.84),
     )
 
 
-def random_environments(seed: int, cutoff: float, n_species: int = 1) -> Environments:
+def random_environments(
+    seed: int, cutoff: float, elements: tuple[str, ...] = ("W",)
+) -> Environments:
     """Environments of six atoms in a cell of the cutoff's size, with some padding."""
     rng = np.random.default_rng(seed)
     cell = random_cell(np.random.default_rng(0), cutoff)
     finder = neighbor_finder(cutoff, 6, cell)
     positions = rng.random((6, 3)) @ cell
-    return find(finder, positions, cell, rng.permutation(np.arange(6) % n_species))
+    known = np.array([atomic_numbers[symbol] for symbol in elements])
+    numbers = known[rng.permutation(np.arange(6) % len(known))]
+    return find(finder, positions, cell, numbers)
 
 
 def padded(environments: Environments) -> Environments:
@@ -361,8 +393,8 @@ def padded(environments: Environments) -> Environments:
     return Environments(
         displacements=jnp.concatenate([environments.displacements, wider], axis=2),
         mask=jnp.pad(environments.mask, room),
-        species=environments.species,
-        neighbor_species=jnp.pad(environments.neighbor_species, room),
+        numbers=environments.numbers,
+        neighbor_numbers=jnp.pad(environments.neighbor_numbers, room),
     )
 
 
@@ -371,8 +403,8 @@ def reordered(environments: Environments) -> Environments:
     return Environments(
         displacements=environments.displacements[:, :, ::-1],
         mask=environments.mask[:, ::-1],
-        species=environments.species,
-        neighbor_species=environments.neighbor_species[:, ::-1],
+        numbers=environments.numbers,
+        neighbor_numbers=environments.neighbor_numbers[:, ::-1],
     )
 
 
@@ -433,7 +465,7 @@ def _check_gradient(function: Callable[[Environments], Array], here: Environment
     gradient(in_float32(at_once))
 
 
-def _assert_same_bits(found: State, expected: State, what: str) -> None:
+def _assert_same_bits(found: Any, expected: Any, what: str) -> None:
     for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_array_equal(one, other, err_msg=what)
 

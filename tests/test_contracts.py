@@ -1,7 +1,6 @@
-"""The contract of each seam, for every implementation that the package exports."""
+"""The contract of each kind of part, for every implementation that the package exports."""
 
 import contracts
-import equinox as eqx
 import pytest
 
 import jentmax.descriptors
@@ -9,6 +8,7 @@ import jentmax.entropy
 import jentmax.neighbors
 import jentmax.repulsion
 import jentmax.samplers
+from jentmax.component import Component
 from jentmax.descriptors import Snap
 from jentmax.entropy import (
     Gaussian,
@@ -18,16 +18,25 @@ from jentmax.entropy import (
     SoftNearestNeighbor,
     Vendi,
 )
-from jentmax.neighbors import AllPairs, NeighborList, neighbor_finder
+from jentmax.neighbors import AllPairs, Finder, NeighborList, neighbor_finder
 from jentmax.repulsion import ClarkeSmith
 from jentmax.samplers import BasinHopping, Descent, Fire, Langevin
 from jentmax.system import cell_heights
 
 DESCRIPTORS = {
-    "six components": (Snap(3.0, components=6), 1),
-    "two species": (
-        Snap(3.0, 2, rmin0=0.4, weights=(0.7, 1.2), radii=(0.4, 0.5), chemflag=True, components=20),
-        2,
+    "six components": (Snap(3.0, components=6), ("W",)),
+    "two elements": (
+        Snap(
+            3.0,
+            2,
+            rmin0=0.4,
+            weights={"Ni": 0.7, "Al": 1.2},
+            radii={"Ni": 0.4},
+            chemflag=True,
+            elements=("Ni", "Al"),
+            components=20,
+        ),
+        ("Ni", "Al"),
     ),
 }
 ESTIMATORS = {
@@ -46,14 +55,17 @@ ESTIMATORS = {
     "Vendi of order 12": Vendi(order=12.0),
 }
 REPULSIONS = {
-    "published": (ClarkeSmith(), 1),
-    "two species": (ClarkeSmith(r0=(2.7, 2.2), n=9, m=6, epsilon=0.4, cutoff_ratio=1.1), 2),
+    "published": (ClarkeSmith(), ("W",)),
+    "two elements": (
+        ClarkeSmith(r0={"W": 2.7, "Al": 2.2}, n=9, m=6, epsilon=0.4, cutoff_ratio=1.1),
+        ("W", "Al"),
+    ),
 }
 SAMPLERS = {
-    "langevin": Langevin,
-    "descent": Descent,
-    "fire": Fire,
-    "basin hopping": BasinHopping,
+    "langevin": Langevin(),
+    "descent": Descent(noise=0.01),
+    "fire": Fire(),
+    "basin hopping": BasinHopping(),
 }
 
 
@@ -78,9 +90,9 @@ FINDERS = {
 
 @pytest.mark.parametrize("name", DESCRIPTORS)
 def test_descriptor(name):
-    descriptor, n_species = DESCRIPTORS[name]
+    descriptor, elements = DESCRIPTORS[name]
     contracts.check_descriptor(
-        descriptor, descriptor.n_features, descriptor.largest_cutoff, n_species
+        descriptor, descriptor.n_features, descriptor.largest_cutoff, elements
     )
 
 
@@ -91,8 +103,8 @@ def test_estimator(name):
 
 @pytest.mark.parametrize("name", REPULSIONS)
 def test_repulsion(name):
-    repulsion, n_species = REPULSIONS[name]
-    contracts.check_repulsion(repulsion, repulsion.cutoff, n_species)
+    repulsion, elements = REPULSIONS[name]
+    contracts.check_repulsion(repulsion, repulsion.cutoff, elements)
 
 
 @pytest.mark.parametrize("name", FINDERS)
@@ -106,20 +118,33 @@ def test_sampler(name):
     contracts.check_sampler(SAMPLERS[name])
 
 
-def exported(room):
-    """The modules that can be made which a room exports."""
+def components(room):
+    """The components that a room exports."""
     return {
         value
         for value in vars(room).values()
         if isinstance(value, type)
-        and issubclass(value, eqx.Module)
+        and issubclass(value, Component)
         and not getattr(value, "__abstractmethods__", None)
+        and value is not Component
     }
 
 
 def test_no_implementation_is_left_out():
-    assert exported(jentmax.descriptors) == {Snap}
-    assert exported(jentmax.entropy) == set(map(type, ESTIMATORS.values()))
-    assert exported(jentmax.neighbors) == {AllPairs, NeighborList, jentmax.neighbors.Environments}
-    assert exported(jentmax.repulsion) == {ClarkeSmith, jentmax.repulsion.Environments}
-    assert exported(jentmax.samplers) == {*SAMPLERS.values(), jentmax.samplers.State}
+    assert components(jentmax.descriptors) == {Snap}
+    assert components(jentmax.entropy) == set(map(type, ESTIMATORS.values()))
+    assert components(jentmax.repulsion) == {ClarkeSmith}
+    assert components(jentmax.samplers) == set(map(type, SAMPLERS.values()))
+    finders = {
+        value
+        for value in vars(jentmax.neighbors).values()
+        if isinstance(value, type) and issubclass(value, Finder) and value is not Finder
+    }
+    assert finders == {AllPairs, NeighborList}
+
+
+@pytest.mark.parametrize("role", ["descriptor", "entropy", "repulsion"])
+def test_components_are_batched(role):
+    """They take replicas as the last axis, so `Potential` does not map them."""
+    parts = {"descriptor": DESCRIPTORS, "entropy": ESTIMATORS, "repulsion": REPULSIONS}[role]
+    assert all((part[0] if isinstance(part, tuple) else part).batched for part in parts.values())

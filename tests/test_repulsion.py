@@ -5,27 +5,38 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ase.data import atomic_numbers, chemical_symbols
 from contracts import ase_neighbors, find, random_cell
 
+from jentmax.errors import JentmaxError
 from jentmax.neighbors import Environments, neighbor_finder
 from jentmax.repulsion import ClarkeSmith
 
 REPULSIONS = {
     "published": ClarkeSmith(),
-    "steeper": ClarkeSmith(r0=(2.2,), epsilon=0.3, n=12, m=6, cutoff_ratio=1.6),
-    "odd exponents": ClarkeSmith(r0=(2.2,), epsilon=2.0, n=7.5, m=3, cutoff_ratio=1.2),
-    "two species": ClarkeSmith(r0=(2.7, 1.9), cutoff_ratio=1.3),
+    "steeper": ClarkeSmith(r0=2.2, epsilon=0.3, n=12, m=6, cutoff_ratio=1.6),
+    "odd exponents": ClarkeSmith(r0=2.2, epsilon=2.0, n=7.5, m=3, cutoff_ratio=1.2),
+    "two elements": ClarkeSmith(r0={"W": 2.7, "Al": 1.9}, cutoff_ratio=1.3),
 }
 
 
-def brute_force(repulsion, positions, cell, species):
+def known(repulsion):
+    """Atomic numbers of the elements that it knows; tungsten's if it knows any."""
+    return np.array([atomic_numbers[symbol] for symbol in repulsion.elements or ("W",)])
+
+
+def r0_of(repulsion, number):
+    return repulsion.r0[chemical_symbols[number]] if repulsion.elements else repulsion.r0
+
+
+def brute_force(repulsion, positions, cell, numbers):
     """Eq. 3, pair by pair; both (i, j) and (j, i) are among them."""
-    atoms, _, displacements, kinds = ase_neighbors(positions, cell, species, repulsion.cutoff)
+    atoms, _, displacements, kinds = ase_neighbors(positions, cell, numbers, repulsion.cutoff)
     n, m, energy = repulsion.n, repulsion.m, 0.0
     for atom, displacement, kind in zip(atoms, displacements, kinds, strict=True):
         r, r0 = (
             np.linalg.norm(displacement),
-            0.5 * (repulsion.r0[species[atom]] + repulsion.r0[kind]),
+            0.5 * (r0_of(repulsion, numbers[atom]) + r0_of(repulsion, kind)),
         )
 
         def pair(r, r0=r0):
@@ -44,15 +55,15 @@ def test_brute_force(name):
     for least_height in (4.0, 1.8):
         cell = random_cell(rng, least_height)
         positions = rng.random((12, 3)) @ cell
-        species = rng.integers(len(repulsion.r0), size=12)
+        numbers = rng.choice(known(repulsion), size=12)
         finder = neighbor_finder(4.0, 12, cell)
-        found = repulsion(find(finder, positions, cell, species))
-        expected = brute_force(repulsion, positions, cell, species)
+        found = repulsion(find(finder, positions, cell, numbers))
+        expected = brute_force(repulsion, positions, cell, numbers)
         assert expected != 0
         assert found == pytest.approx(expected, rel=1e-11)
 
 
-def dimer(repulsion, distance, kinds=(0, 0)):
+def dimer(repulsion, distance, kinds=(74, 74)):
     """Energy of two atoms (eV) at a distance (Å)."""
     direction = jnp.array([2.0, -1.0, 2.0]) / 3
     kinds = jnp.asarray(kinds)
@@ -60,8 +71,8 @@ def dimer(repulsion, distance, kinds=(0, 0)):
         Environments(
             displacements=distance * jnp.stack([direction, -direction], axis=1)[:, :, None],
             mask=jnp.ones((2, 1), bool),
-            species=kinds,
-            neighbor_species=kinds[::-1, None],
+            numbers=kinds,
+            neighbor_numbers=kinds[::-1, None],
         )
     )
 
@@ -79,7 +90,7 @@ def test_the_published_parameters():
 @pytest.mark.parametrize("name", REPULSIONS)
 def test_slope(name):
     repulsion = REPULSIONS[name]
-    r0, n, m = repulsion.r0[0], repulsion.n, repulsion.m
+    r0, n, m = r0_of(repulsion, 74), repulsion.n, repulsion.m
     for distance in np.array([0.4, 0.7, 0.95, 1.002]) * r0:
         ratio = r0 / distance
         expected = 2 * repulsion.epsilon * n * m / (n - m) * (ratio**m - ratio**n) / distance
@@ -90,7 +101,7 @@ def test_slope(name):
 @pytest.mark.parametrize("name", REPULSIONS)
 def test_continuous_at_the_cutoff(name):
     repulsion = REPULSIONS[name]
-    cutoff = repulsion.cutoff_ratio * repulsion.r0[0]
+    cutoff = repulsion.cutoff_ratio * r0_of(repulsion, 74)
     step = 1e-6
     slope = abs(float(jax.grad(lambda r: dimer(repulsion, r))(cutoff - step)))
     # It goes to zero as its slope says, and stays there.
@@ -100,11 +111,13 @@ def test_continuous_at_the_cutoff(name):
         assert jax.grad(lambda r: dimer(repulsion, r))(beyond) == 0
 
 
-def test_species():
-    both = ClarkeSmith(r0=(3.0, 2.0), cutoff_ratio=1.1)
+def test_elements():
+    both = ClarkeSmith(r0={"W": 3.0, "Al": 2.0}, cutoff_ratio=1.1)
     assert both.cutoff == pytest.approx(3.3)
-    for kinds, r0 in (((0, 0), 3.0), ((0, 1), 2.5), ((1, 0), 2.5), ((1, 1), 2.0)):
-        alone = ClarkeSmith(r0=(r0,), cutoff_ratio=1.1)
+    assert both.elements == ("W", "Al")
+    for kinds, r0 in (((74, 74), 3.0), ((74, 13), 2.5), ((13, 74), 2.5), ((13, 13), 2.0)):
+        alone = ClarkeSmith(r0=r0, cutoff_ratio=1.1)
+        assert alone.elements == ()
         for distance in (1.8, 2.3, 2.6, 3.1):
             assert dimer(both, distance, kinds) == pytest.approx(
                 float(dimer(alone, distance)), rel=1e-12, abs=1e-14
@@ -122,13 +135,35 @@ def test_atoms_in_one_place(dtype):
     assert jax.grad(lambda r: dimer(published, r))(jnp.asarray(0.0, dtype)) == 0
 
 
-def test_replicas_of_different_species():
-    repulsion = REPULSIONS["two species"]
+def test_replicas_of_different_elements():
+    repulsion = REPULSIONS["two elements"]
     rng = np.random.default_rng(2)
     cell = random_cell(rng, 4.0)
     finder = neighbor_finder(repulsion.cutoff, 6, cell)
     replicas = [
-        find(finder, rng.random((6, 3)) @ cell, cell, rng.integers(2, size=6)) for _ in range(3)
+        find(finder, rng.random((6, 3)) @ cell, cell, rng.choice([74, 13], size=6))
+        for _ in range(3)
     ]
     found = repulsion(contracts.side_by_side(*replicas))
     np.testing.assert_allclose(found, [repulsion(one) for one in replicas], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"r0": 0}, "ClarkeSmith.r0 = 0 is not allowed; give a number above 0, or a table"),
+        ({"r0": {"W": -1}}, 'ClarkeSmith.r0 = {"W": -1} is not allowed'),
+        ({"r0": {}}, "ClarkeSmith.r0 = {} is not allowed"),
+        ({"r0": {"Unobtainium": 2.7}}, "ClarkeSmith.r0 = "),
+        ({"r0": "2.7"}, 'ClarkeSmith.r0 = "2.7" is not allowed'),
+        ({"epsilon": -1}, "ClarkeSmith.epsilon = -1 is not allowed"),
+        ({"n": 4, "m": 8}, "ClarkeSmith.m = 8 is not below n = 4"),
+        ({"m": 0}, "ClarkeSmith.m = 0 is not allowed"),
+        ({"cutoff_ratio": 0.9}, "ClarkeSmith.cutoff_ratio = 0.9 is not allowed"),
+        ({"epsilom": 2.5}, "ClarkeSmith.epsilom = 2.5 is unknown; did you mean epsilon?"),
+    ],
+)
+def test_fields_that_are_not_allowed(given, message):
+    with pytest.raises(JentmaxError) as raised:
+        ClarkeSmith(**given)
+    assert message in str(raised.value)

@@ -1,13 +1,24 @@
-"""Cells, compositions, and random starts against ASE's distances."""
+"""Systems: to and from ASE, side by side, at random; cells and heights."""
 
 import ase
+import ase.build
 import ase.neighborlist
 import contracts
+import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jentmax.errors import JentmaxError
-from jentmax.system import cell_heights, composition, random_positions, tetragonal_cell
+from jentmax.system import (
+    System,
+    atomic_numbers_of,
+    cell_heights,
+    random_key,
+    random_positions,
+    tetragonal_cell,
+)
 
 
 @pytest.mark.parametrize("aspect_ratio", [0.5, 1.0, 1.5])
@@ -42,23 +53,6 @@ def test_heights_of_a_sheared_cell():
     assert heights[2] == pytest.approx(6)
     assert heights[0] < 4
     assert heights[1] < 5
-
-
-@pytest.mark.parametrize(
-    ("n_atoms", "fractions", "counts"),
-    [
-        (39, [1.0], [39]),
-        (10, [0.3, 0.7], [3, 7]),
-        (5, [0.5, 0.5], [3, 2]),
-        (7, [0.2, 0.2, 0.6], [2, 1, 4]),  # ideal 1.4, 1.4, 4.2
-        (2, [0.1, 0.1, 0.8], [0, 0, 2]),  # ideal 0.2, 0.2, 1.6
-        (10, [1 / 3, 1 / 3, 1 / 3], [4, 3, 3]),
-    ],
-)
-def test_composition(n_atoms, fractions, counts):
-    np.testing.assert_array_equal(
-        composition(n_atoms, fractions), np.repeat(np.arange(len(counts)), counts)
-    )
 
 
 def least_distance(positions, cell):
@@ -106,10 +100,171 @@ def test_random_positions_fill_the_cell():
 
 
 def test_atoms_that_do_not_fit():
-    with pytest.raises(JentmaxError, match=r"start_distance: 2.5 Å leaves room for \d+ of 39"):
+    with pytest.raises(JentmaxError, match=r"least_distance = 2.5 Å leaves room for \d+ of 39"):
         random_positions(np.random.default_rng(0), 39, 6 * np.eye(3), 2.5, tries_per_atom=500)
 
 
 def test_an_atom_that_meets_its_own_image():
-    with pytest.raises(JentmaxError, match=r"system.start_distance: 3 Å .* period of 2.5 Å"):
+    with pytest.raises(JentmaxError, match=r"least_distance = 3 Å .* period of 2.5 Å"):
         random_positions(np.random.default_rng(0), 1, np.diag([2.5, 9.0, 9.0]), 3.0)
+
+
+ALLOY = ase.build.bulk("NiAl", "cesiumchloride", a=2.9) * (2, 1, 1)
+
+
+def test_from_and_to_ase():
+    atoms = ALLOY.copy()
+    atoms.pbc = [True, False, True]
+    atoms.set_masses([60.0, 27.0, 58.0, 26.0])
+    atoms.positions += 20.3
+    system = System.from_ase(atoms)
+    assert (system.n_atoms, system.replicas) == (4, ())
+    assert system.numbers.tolist() == [28, 13, 28, 13]
+    assert system.positions.dtype == jnp.float64
+    again = system.to_ase()
+    for name in ("positions", "numbers", "pbc"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(atoms, name))
+    np.testing.assert_array_equal(again.cell.array, atoms.cell.array)
+    np.testing.assert_array_equal(again.get_masses(), atoms.get_masses())
+
+
+def test_many_from_and_to_ase():
+    several = [ALLOY.copy() for _ in range(3)]
+    for number, atoms in enumerate(several):
+        atoms.rattle(0.1, seed=number)
+    systems = System.from_ase(several, dtype=jnp.float32)
+    assert systems.positions.shape == (4, 3, 3)
+    assert systems.positions.dtype == systems.masses.dtype == jnp.float32
+    for again, atoms in zip(systems.to_ase(), several, strict=True):
+        np.testing.assert_array_equal(again.positions, atoms.positions.astype(np.float32))
+
+
+def test_replicas():
+    systems = System.random(jax.random.key(0), "W8", density=0.03, replicas=5)
+    assert len(systems) == 5
+    assert systems[-1].positions.shape == (8, 3)
+    np.testing.assert_array_equal(systems[-1].positions, systems.positions[..., 4])
+    assert len(systems[1:4]) == 3
+    assert len(systems[np.array([4, 0])]) == 2
+    assert len(systems[np.array([True, False, True, False, False])]) == 2
+    listed = list(systems)
+    assert len(listed) == 5
+    same = System.stack(listed)
+    assert all(map(np.array_equal, jax.tree.leaves(same), jax.tree.leaves(systems)))
+    for outside in (5, -6):
+        with pytest.raises(IndexError, match=f"replica {outside}: there are 5"):
+            systems[outside]
+    with pytest.raises(TypeError, match=r"one structure has no length; .* system\.n_atoms"):
+        len(systems[0])
+
+
+def test_a_system_is_a_pytree():
+    system = System.random(jax.random.key(0), "W8", density=0.03)
+    assert len(jax.tree.leaves(system)) == 5
+    moved = eqx.filter_jit(lambda given: jax.tree.map(lambda array: array, given))(system)
+    np.testing.assert_array_equal(moved.positions, system.positions)
+
+
+def test_systems_of_different_sizes_cannot_stand_side_by_side():
+    key = jax.random.key(0)
+    systems = [System.random(key, formula, density=0.03) for formula in ("W8", "W9")]
+    with pytest.raises(JentmaxError, match="systems have 8, 9 atoms; only single systems of one"):
+        System.stack(systems)
+    with pytest.raises(JentmaxError, match="systems have 8, 9 atoms"):
+        System.from_ase([system.to_ase() for system in systems])
+    replicas = System.random(key, "W8", density=0.03, replicas=2)
+    with pytest.raises(JentmaxError, match="some hold replicas already"):
+        System.stack([replicas, replicas])
+    with pytest.raises(JentmaxError, match="systems is empty; give at least one"):
+        System.stack([])
+
+
+def test_random_systems():
+    key = jax.random.key(3)
+    systems = System.random(
+        key, "Ni3Al5", density=0.04, aspect_ratio=1.5, replicas=3, least_distance=1.8
+    )
+    again = System.random(
+        key, "Ni3Al5", density=0.04, aspect_ratio=1.5, replicas=3, least_distance=1.8
+    )
+    np.testing.assert_array_equal(systems.positions, again.positions)
+    orders = set()
+    for system in systems:
+        atoms = system.to_ase()
+        assert atoms.get_chemical_formula() == "Al5Ni3"
+        assert len(atoms) / atoms.get_volume() == pytest.approx(0.04)
+        assert least_distance(atoms.positions, atoms.cell) >= 1.8
+        assert atoms.pbc.all()
+        np.testing.assert_array_equal(system.masses, atoms.get_masses())
+        orders.add(tuple(atoms.numbers))
+    assert len(orders) > 1, "all elements have the same order"
+    assert len(np.unique(systems.positions)) == systems.positions.size
+    # A replica does not depend on how many there are.
+    fewer = System.random(
+        key, "Ni3Al5", density=0.04, aspect_ratio=1.5, replicas=1, least_distance=1.8
+    )
+    np.testing.assert_array_equal(fewer[0].positions, systems[0].positions)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"formula": "W0"}, "formula = 'W0' is not allowed"),
+        ({"formula": "Qq3"}, "formula = 'Qq3' is not allowed; give the elements and numbers"),
+        ({"formula": ""}, "formula = '' is not allowed"),
+        ({"density": 0}, "density = 0 is not allowed; give a number above 0"),
+        ({"density": float("nan")}, "density = nan is not allowed"),
+        ({"aspect_ratio": -1}, "aspect_ratio = -1 is not allowed"),
+        ({"replicas": 0}, "replicas = 0 is not allowed; give at least 1"),
+        ({"density": 1.0}, r"least_distance = 2 Å"),
+        ({"key": 0.5}, "key is float 0.5, no random key; give one such as jax.random.key(0)"),
+        ({"key": 7}, "key is int 7, no random key"),
+        ({"key": jnp.zeros(2)}, r"key is .* \(2,\), no random key"),
+    ],
+)
+def test_random_systems_that_cannot_be_made(given, message):
+    arguments = {"key": jax.random.key(0), "formula": "W8", "density": 0.03} | given
+    key, formula = arguments.pop("key"), arguments.pop("formula")
+    with pytest.raises(JentmaxError, match=message.replace("(0)", r"\(0\)")):
+        System.random(key, formula, **arguments)
+
+
+def test_a_formula_keeps_its_order():
+    assert atomic_numbers_of("AlNi2Al").tolist() == [13, 28, 28, 13]
+
+
+@pytest.mark.parametrize("which", ["positions", "cell"])
+def test_atoms_that_are_not_finite(which):
+    atoms = ALLOY.copy()
+    if which == "cell":
+        atoms.cell[1, 1] = np.inf
+    else:
+        atoms.positions[2, 0] = np.nan
+    with pytest.raises(JentmaxError, match=rf"atoms\.{which} holds numbers that are not finite"):
+        System.from_ase(atoms)
+
+
+def test_atoms_without_a_volume():
+    with pytest.raises(JentmaxError, match=r"atoms\.cell = .* has no volume; .*center\(vacuum"):
+        System.from_ase(ase.build.molecule("H2O"))
+
+
+def test_float64_needs_x64():
+    """One rule: asking for it without x64 is an error, in every way to make a system."""
+    with jax.enable_x64(False):
+        assert System.random(jax.random.key(0), "W8", density=0.03).positions.dtype == jnp.float32
+        for make in (
+            lambda: System.random(jax.random.key(0), "W8", density=0.03, dtype="float64"),
+            lambda: System.from_ase(ALLOY, dtype=np.float64),
+        ):
+            with pytest.raises(JentmaxError, match=r"dtype = float64 needs .*jax_enable_x64"):
+                make()
+
+
+def test_any_key_becomes_one_of_the_package():
+    plain = jax.random.key(5)
+    for key in (plain, jax.random.PRNGKey(5), jax.random.key(5, impl="rbg")):
+        found = random_key(key)
+        assert str(jax.random.key_impl(found)) == "threefry2x32"
+        np.testing.assert_array_equal(jax.random.key_data(found), jax.random.key_data(plain))
+    assert random_key(jax.random.split(plain, 3)).shape == (3,)

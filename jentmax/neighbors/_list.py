@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -60,14 +61,9 @@ class NeighborList(Finder):
         skin: float = SKIN,
     ):
         """Prepares lists for cells of at least these heights (Å)."""
-        # Deferred, since importing jax-md takes seconds that only large systems should pay.
-        from jentmax.neighbors._search import search_grid, search_images
-
         self.cutoff, self.skin, self.capacity = cutoff, skin, capacity
         self.heights = heights
-        least, reach = np.asarray(heights), cutoff + skin
-        search = search_grid if grid_fits(least, reach) else search_images
-        self._search = search(least, reach, capacity)
+        self._search = _search_for(heights, cutoff + skin, capacity)
 
     @property
     def least_heights(self) -> tuple[float, float, float]:
@@ -133,9 +129,7 @@ class NeighborList(Finder):
 
     def grown(self) -> NeighborList:
         """The same list with half as much room again."""
-        return NeighborList(
-            self.cutoff, self.heights, math.ceil(1.5 * self.capacity), self.skin
-        )
+        return NeighborList(self.cutoff, self.heights, math.ceil(1.5 * self.capacity), self.skin)
 
     def __call__(
         self,
@@ -156,6 +150,17 @@ class NeighborList(Finder):
         pairs = jnp.concatenate(others) - points[:, None] + combine(cell, table.shifts)
         kinds = numbers.reshape(-1)[indices]
         return masked(pairs, table.indices < n_atoms, self.cutoff, numbers, kinds)
+
+
+@functools.cache
+def _search_for(heights: tuple[float, float, float], reach: float, capacity: int) -> Callable:
+    """The same search for the same arguments: a program compiled for one list serves the next."""
+    # Deferred, since importing jax-md takes seconds that only large systems should pay.
+    from jentmax.neighbors._search import search_grid, search_images
+
+    least = np.asarray(heights)
+    search = search_grid if grid_fits(least, reach) else search_images
+    return search(least, reach, capacity)
 
 
 def grid_fits(heights: np.ndarray, reach: float) -> bool:

@@ -52,8 +52,6 @@ def test_equal_environments_count_one_by_one():
 def test_too_few_environments():
     with pytest.raises(ValueError, match="k = 4 of 4 environments; give 1 to 3"):
         KthNearestNeighbor()(jnp.ones((4, 2)))
-    with pytest.raises(ValueError, match="k = 0"):
-        KthNearestNeighbor(0)(jnp.ones((4, 2)))
 
 
 def soft_by_hand(points, width, floor=1e-4):

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 import pathlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import ase.data
 import numpy as np
 
-FILE = pathlib.Path(__file__).parent / "data" / "snap_reference.npz"
+from jentmax.descriptors import Snap
+
+FILE = pathlib.Path(__file__).parents[1] / "data" / "snap_reference.npz"
 """Cases with LAMMPS's results, written by scripts/make_snap_reference.py."""
+
+
+ELEMENTS = ("Ni", "Al", "W")
+"""By species; LAMMPS numbers its types in the same order."""
 
 
 class Case(NamedTuple):
@@ -18,8 +25,8 @@ class Case(NamedTuple):
     Attributes:
         positions: in Å, shape (n_atoms, 3).
         cell: lattice vectors as rows, in Å, shape (3, 3); of any orientation and handedness.
-        species: shape (n_atoms,).
-        settings: keyword arguments of `jentmax.descriptors.Snap`.
+        species: index into `ELEMENTS`, shape (n_atoms,).
+        settings: keyword arguments of `jentmax.descriptors.Snap`; weights and radii by species.
     """
 
     positions: np.ndarray
@@ -29,7 +36,7 @@ class Case(NamedTuple):
 
 
 class Bispectrum(NamedTuple):
-    """What LAMMPS or `jentmax.descriptors.Snap` make of a case.
+    """Results of LAMMPS or of `jentmax.descriptors.Snap` for a case.
 
     Attributes:
         values: components of every atom, shape (n_atoms, n_features).
@@ -39,6 +46,22 @@ class Bispectrum(NamedTuple):
 
     values: np.ndarray
     derivatives: np.ndarray
+
+
+def snap(case: Case, **changes: Any) -> Snap:
+    """The descriptor of a case."""
+    settings = case.settings | changes
+    elements = ELEMENTS[: len(settings["weights"])]
+    tables = {
+        name: dict(zip(elements, settings[name], strict=True)) for name in ("weights", "radii")
+    }
+    return Snap(**settings | tables, elements=elements)
+
+
+def atomic_numbers(case: Case) -> np.ndarray:
+    """Of each atom, shape (n_atoms,)."""
+    table = [ase.data.atomic_numbers[symbol] for symbol in ELEMENTS]
+    return np.array(table, np.int32)[case.species]
 
 
 def why_not() -> str | None:

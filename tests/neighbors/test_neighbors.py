@@ -1,7 +1,6 @@
 """All ways to find neighbours against ASE's; when a list is built; which way is chosen."""
 
 import dataclasses
-import functools
 
 import contracts
 import equinox as eqx
@@ -12,16 +11,20 @@ import pytest
 from contracts import assert_same_environments, find, random_cell
 
 from jentmax.errors import JentmaxError
-from jentmax.neighbors import AllPairs, NeighborList, host_environments, neighbor_finder
+from jentmax.neighbors import (
+    AllPairs,
+    NeighborList,
+    Neighbors,
+    host_environments,
+    neighbor_finder,
+)
 from jentmax.system import cell_heights
 
 SKEWED = np.array([[2.6, 0.0, 0.0], [12.0, 2.3, 0.0], [-9.0, 14.0, 2.9]])
 """Its lattice vectors are short only in other combinations."""
 
 
-@functools.cache
 def listed(cutoff, heights, capacity=60, skin=0.5):
-    # One object per choice: what is compiled is kept with it.
     return NeighborList(cutoff, heights, capacity, skin)
 
 
@@ -30,18 +33,18 @@ def list_for(cutoff, cells, **options):
     return listed(cutoff, tuple(map(float, heights)), **options)
 
 
-def all_ways(positions, cell, species, cutoff, capacity=60):
+def all_ways(positions, cell, numbers, cutoff, capacity=60):
     """The environments that each way finds, which must be equal."""
     chosen = neighbor_finder(cutoff, len(positions), cell)
     assert isinstance(chosen, AllPairs)
     table = list_for(cutoff, cell, capacity=capacity)
     return {
-        "all pairs": find(chosen, positions, cell, species),
+        "all pairs": find(chosen, positions, cell, numbers),
         "one image more": find(
-            AllPairs(cutoff, tuple(n + 1 for n in chosen.images)), positions, cell, species
+            AllPairs(cutoff, tuple(n + 1 for n in chosen.images)), positions, cell, numbers
         ),
-        "list": find(table, positions, cell, species),
-        "host": host_environments(positions, cell, species, cutoff),
+        "list": find(table, positions, cell, numbers),
+        "host": host_environments(positions, cell, numbers, cutoff),
     }
 
 
@@ -50,10 +53,10 @@ def test_random_triclinic_cells(seed):
     rng = np.random.default_rng(seed)
     # From several images along every vector to none.
     cell = random_cell(rng, [1.4, 3.0, 6.0][seed])
-    positions, species = rng.random((6, 3)) @ cell, rng.integers(3, size=6)
-    for way, found in all_ways(positions, cell, species, 3.0, capacity=180).items():
+    positions, numbers = rng.random((6, 3)) @ cell, rng.choice([13, 28, 74], size=6)
+    for way, found in all_ways(positions, cell, numbers, 3.0, capacity=180).items():
         print(way)
-        assert_same_environments(found, positions, cell, species, 3.0)
+        assert_same_environments(found, positions, cell, numbers, 3.0)
 
 
 def test_one_atom_in_a_very_skewed_cell():
@@ -94,13 +97,13 @@ def test_a_cell_whose_list_reaches_just_to_the_next_image():
 def test_unwrapped_positions(height):
     rng = np.random.default_rng(3)
     cell = random_cell(rng, height)
-    positions, species = rng.random((6, 3)) @ cell, np.arange(6) % 2
-    expected = host_environments(positions, cell, species, 3.0)
+    positions, numbers = rng.random((6, 3)) @ cell, 13 + np.arange(6) % 2
+    expected = host_environments(positions, cell, numbers, 3.0)
     unwrapped = positions + rng.integers(-4, 5, size=(6, 3)) @ cell
-    for way, found in all_ways(unwrapped, cell, species, 3.0, capacity=120).items():
+    for way, found in all_ways(unwrapped, cell, numbers, 3.0, capacity=120).items():
         print(way)
         # Positions of 50 Å are rounded by 1e-14 Å.
-        assert_same_environments(found, positions, cell, species, 3.0)
+        assert_same_environments(found, positions, cell, numbers, 3.0)
         # The order of a list's neighbours is its own.
         assert found.least_distance() == pytest.approx(
             np.sqrt(np.min(expected.squared_distances())), rel=1e-12
@@ -112,7 +115,7 @@ def test_padding(way):
     rng = np.random.default_rng(0)
     cell = random_cell(rng, 7.0)
     positions = rng.random((5, 3)) @ cell
-    found = all_ways(positions, cell, np.arange(5) % 2, 2.5)[way]
+    found = all_ways(positions, cell, 13 + np.arange(5) % 2, 2.5)[way]
     padding = ~np.asarray(found.mask)
     assert padding.any()
     x, y, z = (np.asarray(component)[padding] for component in found.displacements)
@@ -168,18 +171,18 @@ def test_a_list_in_cells_that_a_grid_divides(n_replicas):
     fractional = rng.uniform(-1, 2, size=(n_replicas, 150, 3))
     positions = jnp.asarray(np.moveaxis(fractional @ cells, 0, -1))
     stacked = jnp.asarray(np.moveaxis(cells, 0, -1))
-    species = jnp.asarray(rng.integers(0, 2, size=(150, n_replicas)), jnp.int32)
+    numbers = jnp.asarray(rng.integers(13, 15, size=(150, n_replicas)), jnp.int32)
     finder = list_for(1.9, cells, capacity=30, skin=0.3)
     assert min(finder.heights) > 3.01 * (1.9 + 0.3), "too small for the grid"
     table = built(finder, positions, stacked)
     assert not finder.overflowed(table)
-    found = environments(finder, positions, stacked, species, table)
+    found = environments(finder, positions, stacked, numbers, table)
     for replica, cell in enumerate(cells):
         assert_same_environments(
             contracts.replica_of(found, replica),
             positions[..., replica],
             cell,
-            species[:, replica],
+            numbers[:, replica],
             1.9,
         )
     # One gas in a corner: more atoms in a grid cell than it has room for.
@@ -201,7 +204,7 @@ def test_the_largest_system_without_a_list():
 
 
 def cluster(n_replicas=2, n_atoms=12, seed=0):
-    """Replicas in cells of their own, replicas last: positions, cells, species."""
+    """Replicas in cells of their own, replicas last: positions, cells, numbers."""
     rng = np.random.default_rng(seed)
     cells = np.stack([random_cell(rng, 3.5) for _ in range(n_replicas)])
     positions = np.stack([rng.random((n_atoms, 3)) @ cell for cell in cells], axis=-1)
@@ -214,17 +217,17 @@ def built(finder, positions, cells):
 
 
 @eqx.filter_jit
-def refreshed(finder, table, positions, cells):
-    return finder.refreshed(table, positions, cells)
+def updated(finder, table, positions, cells):
+    return finder.updated(table, positions, cells)
 
 
 @eqx.filter_jit
-def environments(finder, positions, cells, species, table):
-    return finder(positions, cells, species, table)
+def environments(finder, positions, cells, numbers, table):
+    return finder(positions, cells, numbers, table)
 
 
 def test_overflow_is_flagged_and_mended():
-    positions, cells, species = cluster()
+    positions, cells, numbers = cluster()
     stacked = jnp.asarray(np.moveaxis(cells, 0, -1))
     finder, grown = list_for(3.0, cells, capacity=4), 0
     while finder.overflowed(table := built(finder, positions, stacked)):
@@ -234,13 +237,13 @@ def test_overflow_is_flagged_and_mended():
     assert grown > 1
     # One capacity for all replicas.
     assert table.indices.shape == (finder.capacity, 12, 2)
-    found = environments(finder, positions, stacked, species, table)
+    found = environments(finder, positions, stacked, numbers, table)
     for replica, cell in enumerate(cells):
         assert_same_environments(
             contracts.replica_of(found, replica),
             positions[..., replica],
             cell,
-            species[:, replica],
+            numbers[:, replica],
             3.0,
         )
 
@@ -262,39 +265,107 @@ def test_overflow_on_the_way_is_remembered():
     finder = list_for(3.0, np.asarray(cell), capacity=4)
     table = built(finder, sparse, cell)
     assert not finder.overflowed(table)
-    table = refreshed(finder, table, sparse / 20, cell)
+    table = updated(finder, table, sparse / 20, cell)
     assert finder.overflowed(table)
     # Apart again, there is room; but what was computed in between is wrong.
-    table = refreshed(finder, table, sparse, cell)
+    table = updated(finder, table, sparse, cell)
     assert finder.overflowed(table)
 
 
-def test_a_cell_smaller_than_promised_is_flagged():
+@pytest.mark.parametrize("finder", [AllPairs(3.0), AllPairs(3.0, (1, 2, 3)), "list"])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_cells_that_fit(finder, dtype):
+    """The heights count, not the lengths of the lattice vectors."""
+    if finder == "list":
+        finder = list_for(3.0, 7 * np.eye(3))
+    least = np.array(finder.least_heights)
+    skewed = np.array([[1.0, 0, 0], [7.0, 1.0, 0], [-4.0, 3.0, 1.0]])
+    skewed *= (least / cell_heights(skewed))[:, None]
+    for cell in (np.diag(least), skewed):
+        assert finder.fits(jnp.asarray(cell, dtype))
+        for along in range(3):
+            smaller = cell.copy()
+            smaller[along] *= 0.999
+            assert not finder.fits(jnp.asarray(smaller, dtype))
+    cells = jnp.asarray(np.stack([1.2 * skewed, 0.9 * skewed, skewed], axis=-1), dtype)
+    assert finder.fits(cells).tolist() == [True, False, True]
+
+
+def test_a_flat_cell_does_not_fit():
+    assert not AllPairs(3.0).fits(jnp.diag(jnp.array([8.0, 8.0, 0.0])))
+    assert not AllPairs(3.0).fits(jnp.full((3, 3), jnp.nan))
+
+
+def test_a_cell_smaller_than_planned_overflows_the_list():
     finder = list_for(3.0, 7 * np.eye(3))
     assert finder.overflowed(built(finder, jnp.zeros((1, 3)), 1.2 * jnp.eye(3)))
 
 
-def test_a_list_is_built_anew_once_half_the_skin_is_crossed():
-    positions, cells, species = cluster()
+def test_complete():
+    positions, cells, _ = cluster()
+    stacked = jnp.asarray(np.moveaxis(cells, 0, -1))
+    finder = list_for(3.0, cells, skin=0.6)
+    table = built(finder, positions, stacked)
+    assert finder.complete(table, positions).tolist() == [True, True]
+    for distance, complete in ((0.29, True), (0.31, False)):
+        moved = positions.at[5, :, 1].add(distance * np.array([2.0, -1, 2]) / 3)
+        assert finder.complete(table, moved).tolist() == [True, complete]
+    lacking = built(list_for(3.0, cells, capacity=2), positions, stacked)
+    assert finder.complete(lacking, positions).tolist() == [False, False]
+    assert AllPairs(3.0).complete(None, positions).tolist() == [True, True]
+
+
+def test_neighbours_carry_their_finder():
+    positions, cells, numbers = cluster()
+    stacked = jnp.asarray(np.moveaxis(cells, 0, -1))
+    finder = list_for(3.0, cells, capacity=4)
+    neighbors = Neighbors(finder, built(finder, positions, stacked))
+    assert neighbors.overflowed
+    assert neighbors.complete(positions, stacked).tolist() == [False, True]
+    while neighbors.overflowed:
+        neighbors = neighbors.grown(positions, stacked)
+    assert neighbors.finder.capacity > 4
+    assert jnp.all(neighbors.complete(positions, stacked))
+    assert not jnp.any(neighbors.complete(positions, 0.9 * stacked)), "of a smaller cell"
+    found = neighbors.updated(positions + 0.4, stacked).environments(
+        positions + 0.4, stacked, numbers
+    )
+    assert_same_environments(
+        contracts.replica_of(found, 1), positions[..., 1], cells[1], numbers[:, 1], 3.0
+    )
+
+
+def test_nearer_neighbours():
+    rng = np.random.default_rng(0)
+    cell = random_cell(rng, 6.0)
+    positions, numbers = rng.random((6, 3)) @ cell, rng.choice([13, 28], size=6)
+    far = find(neighbor_finder(3.0, 6, cell), positions, cell, numbers)
+    assert_same_environments(far.within(2.2), positions, cell, numbers, 2.2)
+    both = contracts.side_by_side(far, far).within(2.2)
+    assert_same_environments(contracts.replica_of(both, 1), positions, cell, numbers, 2.2)
+
+
+def test_a_list_is_built_again_once_half_the_skin_is_crossed():
+    positions, cells, numbers = cluster()
     stacked = jnp.asarray(np.moveaxis(cells, 0, -1))
     finder = list_for(3.0, cells, skin=0.6)
     table = built(finder, positions, stacked)
     assert not finder.overflowed(table)
     direction = np.array([2.0, -1, 2]) / 3
-    for distance, anew in ((0.29, False), (0.31, True)):
+    for distance, again in ((0.29, False), (0.31, True)):
         moved = positions.at[5, :, 1].add(distance * direction)
-        after = refreshed(finder, table, moved, stacked)
-        assert bool(jnp.all(after.reference[..., 1] == moved[..., 1])) == anew
+        after = updated(finder, table, moved, stacked)
+        assert bool(jnp.all(after.reference[..., 1] == moved[..., 1])) == again
         # A replica's list depends on its own atoms alone.
         np.testing.assert_array_equal(after.reference[..., 0], positions[..., 0])
         np.testing.assert_array_equal(after.indices[..., 0], table.indices[..., 0])
-        found = environments(finder, moved, stacked, species, after)
+        found = environments(finder, moved, stacked, numbers, after)
         for replica, cell in enumerate(cells):
             assert_same_environments(
                 contracts.replica_of(found, replica),
                 moved[..., replica],
                 cell,
-                species[:, replica],
+                numbers[:, replica],
                 3.0,
             )
 
@@ -305,7 +376,7 @@ def test_the_skin_is_wide_enough_for_two_atoms_that_approach():
     finder = list_for(3.0, np.asarray(cell), skin=0.6)
     table = built(finder, positions, cell)
     moved = jnp.array([[0.299, 0, 0], [3.251, 0, 0]])
-    after = refreshed(finder, table, moved, cell)
+    after = updated(finder, table, moved, cell)
     np.testing.assert_array_equal(after.reference, positions)
     found = environments(finder, moved, cell, jnp.zeros(2, jnp.int32), after)
     assert np.sum(found.mask) == 2
@@ -322,7 +393,7 @@ def test_a_list_follows_atoms_through_the_cell():
     builds = 0
     for _ in range(40):
         positions = positions + jnp.asarray(0.1 * velocities)
-        after = refreshed(finder, table, positions, jnp.asarray(cell))
+        after = updated(finder, table, positions, jnp.asarray(cell))
         builds += int(jnp.any(after.reference != table.reference))
         table = after
         found = environments(finder, positions, jnp.asarray(cell), jnp.zeros(6, jnp.int32), table)
@@ -332,16 +403,16 @@ def test_a_list_follows_atoms_through_the_cell():
 
 
 def test_a_replica_that_is_not_finite_leaves_the_others_alone():
-    positions, cells, species = cluster()
+    positions, cells, numbers = cluster()
     stacked = jnp.asarray(np.moveaxis(cells, 0, -1))
     broken = positions.at[0, 0, 1].set(jnp.nan)
     finders = [list_for(3.0, cells), AllPairs(3.0, (1, 1, 1))]
     for finder in finders:
         table = built(finder, positions, stacked)
-        table = refreshed(finder, table, broken, stacked)
-        found = environments(finder, broken, stacked, species, table)
+        table = updated(finder, table, broken, stacked)
+        found = environments(finder, broken, stacked, numbers, table)
         assert_same_environments(
-            contracts.replica_of(found, 0), positions[..., 0], cells[0], species[:, 0], 3.0
+            contracts.replica_of(found, 0), positions[..., 0], cells[0], numbers[:, 0], 3.0
         )
 
 
@@ -369,7 +440,10 @@ def test_the_host_has_room_for_more():
 
 
 def test_finders_are_equal_when_they_say_the_same():
-    # What is compiled for one serves the other.
+    # A program compiled for one serves the other.
+    for cell in (9 * np.eye(3), 30 * np.eye(3)):
+        assert list_for(3.0, cell) == list_for(3.0, cell)
+        assert list_for(3.0, cell).grown() == list_for(3.0, cell).grown()
     assert AllPairs(3.0, (1, 0, 2)) == dataclasses.replace(AllPairs(3.0), images=(1, 0, 2))
     assert hash(AllPairs(3.0)) == hash(AllPairs(3.0))
     assert jax.tree.leaves(list_for(3.0, 9 * np.eye(3))) == []

@@ -16,14 +16,17 @@ from scipy.spatial.transform import Rotation
 
 from jentmax.descriptors import Snap
 from jentmax.descriptors._sphere import character_matrix, chebyshev, moments, quadrature
+from jentmax.errors import JentmaxError
 from jentmax.neighbors import AllPairs, Environments, neighbor_finder
 from jentmax.system import random_positions
 
-TWO = {"weights": (0.8, 1.3), "radii": (0.5, 0.42)}
+ELEMENTS = ("Ni", "Al")
+TWO = {"weights": {"Ni": 0.8, "Al": 1.3}, "radii": {"Al": 0.42}}
+CHEM = {**TWO, "chemflag": True, "elements": ELEMENTS}
 SNAPS = {
     "default": Snap(cutoff=4.0),
-    "two-species": Snap(cutoff=4.0, **TWO),
-    "chem": Snap(cutoff=4.0, twojmax=2, chemflag=True, bzero=True, **TWO),
+    "two-elements": Snap(cutoff=4.0, **TWO),
+    "chem": Snap(cutoff=4.0, twojmax=2, bzero=True, **CHEM),
     "rmin0": Snap(cutoff=4.0, rmin0=2.2),
     "no-switching": Snap(cutoff=4.0, switching=False),
 }
@@ -51,17 +54,22 @@ def assert_close(actual, expected, tolerance=ROUNDING):
     )
 
 
+def numbers_of(places):
+    """Atomic numbers of nickel (0) and aluminium (1)."""
+    return np.array([28, 13])[np.asarray(places)]
+
+
 def structure(seed=0, n_atoms=14):
-    """Random positions, a triclinic cell whose atoms see some images twice, two species."""
+    """Random positions, a triclinic cell whose atoms see some images twice, two elements."""
     rng = np.random.default_rng(seed)
     cell = np.array([[6.1, 0.3, -0.2], [1.1, 6.6, 0.4], [-0.9, 0.8, 7.0]])
     positions = random_positions(rng, n_atoms, cell, 1.7)
-    return positions, cell, np.arange(n_atoms) % 2
+    return positions, cell, numbers_of(np.arange(n_atoms) % 2)
 
 
 @eqx.filter_jit
-def find(finder, positions, cell, species):
-    return finder(positions, cell, species, None)
+def find(finder, positions, cell, numbers):
+    return finder(positions, cell, numbers, None)
 
 
 @eqx.filter_jit
@@ -69,9 +77,9 @@ def compiled(snap, environments):
     return snap(environments)
 
 
-def environments_of(snap, positions, cell, species):
+def environments_of(snap, positions, cell, numbers):
     finder = neighbor_finder(snap.largest_cutoff, len(positions), cell)
-    return find(finder, jnp.asarray(positions), jnp.asarray(cell), jnp.asarray(species, jnp.int32))
+    return find(finder, jnp.asarray(positions), jnp.asarray(cell), jnp.asarray(numbers, jnp.int32))
 
 
 def features(snap, *structure):
@@ -86,8 +94,8 @@ def one_neighbor(distance, cutoff):
     return Environments(
         displacements=jnp.asarray(displacements),
         mask=jnp.asarray([[True, False, False, False]]),
-        species=jnp.zeros(1, jnp.int32),
-        neighbor_species=jnp.zeros((1, 4), jnp.int32),
+        numbers=jnp.full(1, 28, jnp.int32),
+        neighbor_numbers=jnp.full((1, 4), 28, jnp.int32),
     )
 
 
@@ -100,7 +108,7 @@ def one_neighbor(distance, cutoff):
 def test_power_spectrum_of_one_neighbor(distance, rmin0, self_weight):
     """B_j0j = (s + w) (s^2 + w^2 + 2 s w U_j(cos t) / (j + 1)) (j + 1)."""
     snap = Snap(
-        cutoff=4.0, twojmax=6, rfac0=0.9, rmin0=rmin0, weights=(0.7,), self_weight=self_weight
+        cutoff=4.0, twojmax=6, rfac0=0.9, rmin0=rmin0, weights={"Ni": 0.7}, self_weight=self_weight
     )
     share = (distance - rmin0) / (4.0 - rmin0)
     weight = 0.7 * (1 + np.cos(np.pi * share)) / 2
@@ -128,38 +136,38 @@ def test_isolated_atoms(chemflag, wselfallflag, bnormflag):
         "wselfallflag": wselfallflag,
         "bnormflag": bnormflag,
         "self_weight": 1.5,
-        "weights": (1.0, 0.5),
-        "radii": (0.5, 0.5),
+        "weights": {"Al": 0.5},
+        "elements": ELEMENTS,
     }
     snap = Snap(**settings)
-    positions, cell, species = np.array([[1.0, 2.0, 3.0], [5.0, 5.0, 5.0]]), 9 * np.eye(3), [0, 1]
+    positions, cell, numbers = np.array([[1.0, 2.0, 3.0], [5.0, 5.0, 5.0]]), 9 * np.eye(3), [28, 13]
     expected = np.array(
         [
             [
                 1.5**3 * (1 if bnormflag else label[-1] + 1)
-                if not chemflag or wselfallflag or set(label[:3]) == {kind}
+                if not chemflag or wselfallflag or set(label[:3]) == {place}
                 else 0
                 for label in snap.labels
             ]
-            for kind in species
+            for place in range(2)
         ]
     )
-    assert_close(features(snap, positions, cell, species), expected)
-    without = features(Snap(**settings, bzero=True), positions, cell, species)
+    assert_close(features(snap, positions, cell, numbers), expected)
+    without = features(Snap(**settings, bzero=True), positions, cell, numbers)
     np.testing.assert_allclose(without, 0, atol=ROUNDING * expected.max())
 
 
-def test_explicit_species_add_up_to_the_common_density():
+def test_explicit_elements_add_up_to_the_common_density():
     arguments = structure()
     common = features(Snap(cutoff=4.0, twojmax=2, **TWO), *arguments)
-    explicit = features(Snap(cutoff=4.0, twojmax=2, chemflag=True, **TWO), *arguments)
+    explicit = features(Snap(cutoff=4.0, twojmax=2, **CHEM), *arguments)
     assert_close(np.asarray(explicit).reshape(14, 8, 5).sum(axis=1), common)
 
 
 def test_self_weight_is_relative_to_the_weights():
     arguments = structure()
-    snap = Snap(cutoff=4.0, self_weight=0.6, weights=(0.8, 1.3), radii=(0.5, 0.42))
-    scaled = Snap(cutoff=4.0, weights=(0.8 / 0.6, 1.3 / 0.6), radii=(0.5, 0.42))
+    snap = Snap(cutoff=4.0, self_weight=0.6, **TWO)
+    scaled = Snap(cutoff=4.0, **TWO | {"weights": {"Ni": 0.8 / 0.6, "Al": 1.3 / 0.6}})
     assert_close(features(snap, *arguments), 0.6**3 * features(scaled, *arguments))
 
 
@@ -203,26 +211,95 @@ def test_number_of_components(twojmax):
     assert Snap(cutoff=4.0, twojmax=twojmax).n_features == expected
 
 
-def test_labels_of_explicit_species():
-    snap = Snap(cutoff=4.0, twojmax=1, chemflag=True, **TWO)
+def test_labels_of_explicit_elements():
+    snap = Snap(cutoff=4.0, twojmax=1, **CHEM)
     spins = [(0, 0, 0), (1, 0, 1)]
     triples = [(0, 0, 0), (0, 0, 1), (0, 1, 0), (0, 1, 1)]
     triples += [(1, 0, 0), (1, 0, 1), (1, 1, 0), (1, 1, 1)]
     assert snap.labels == [(*triple, *spin) for triple in triples for spin in spins]
-    assert Snap(cutoff=4.0, twojmax=1, chemflag=True, components=3, **TWO).n_features == 3
+    assert Snap(cutoff=4.0, twojmax=1, components=3, **CHEM).n_features == 3
 
 
 @pytest.mark.parametrize("chemflag", [False, True])
 def test_first_components_are_the_first_of_all(chemflag):
     arguments = structure()
-    everything = features(Snap(cutoff=4.0, chemflag=chemflag, **TWO), *arguments)
+    settings = CHEM if chemflag else TWO
+    everything = features(Snap(cutoff=4.0, **settings), *arguments)
     for components in (1, 7):
-        snap = Snap(cutoff=4.0, chemflag=chemflag, components=components, **TWO)
+        snap = Snap(cutoff=4.0, components=components, **settings)
         assert_close(features(snap, *arguments), everything[:, :components])
 
 
 def test_largest_cutoff_is_that_of_the_largest_atoms():
-    assert Snap(cutoff=4.0, weights=(1, 1), radii=(0.4, 0.6)).largest_cutoff == pytest.approx(4.8)
+    # Elements without a radius of their own have 0.5.
+    assert Snap(cutoff=4.0, radii={"Al": 0.6}).largest_cutoff == pytest.approx(4.8)
+    assert Snap(cutoff=4.0, radii={"Al": 0.4}).largest_cutoff == pytest.approx(4.0)
+    small = Snap(cutoff=4.0, radii={"Al": 0.4, "Ni": 0.45}, elements=ELEMENTS)
+    assert small.largest_cutoff == pytest.approx(3.6)
+
+
+# Elements
+
+
+def test_any_element_is_known_without_a_table():
+    """Weight 1 and radius 0.5 are those of every element."""
+    positions, cell, _ = structure()
+    plain = Snap(cutoff=4.0, twojmax=2)
+    expected = features(plain, positions, cell, np.full(14, 74))
+    for numbers in (np.arange(1, 15), np.full(14, 118), np.zeros(14, int)):
+        np.testing.assert_array_equal(features(plain, positions, cell, numbers), expected)
+    told = Snap(cutoff=4.0, twojmax=2, weights={"W": 1.0}, radii={"W": 0.5})
+    np.testing.assert_array_equal(features(told, positions, cell, np.arange(1, 15)), expected)
+
+
+def test_the_order_of_elements_is_that_of_the_densities():
+    arguments = structure()
+    forward = np.asarray(features(SNAPS["chem"], *arguments)).reshape(14, 2, 2, 2, 5)
+    turned = Snap(cutoff=4.0, twojmax=2, bzero=True, **CHEM | {"elements": ELEMENTS[::-1]})
+    backward = np.asarray(features(turned, *arguments)).reshape(14, 2, 2, 2, 5)
+    assert_close(backward[:, ::-1, ::-1, ::-1], forward)
+
+
+@pytest.mark.parametrize(
+    ("settings", "parts"),
+    [
+        ({}, ["Snap.cutoff is missing", "a number above 0", "Å"]),
+        ({"cutof": 5}, ["Snap.cutof = 5 is unknown", "did you mean cutoff?", "Snap.cutoff is mi"]),
+        ({"cutoff": -1}, ["Snap.cutoff = -1 is not allowed", "a number above 0"]),
+        ({"cutoff": float("nan")}, ["Snap.cutoff = ", "is not allowed"]),
+        ({"cutoff": "4"}, ['Snap.cutoff = "4" is not allowed']),
+        ({"cutoff": True}, ["Snap.cutoff = true is not allowed"]),
+        ({"twojmax": 0}, ["Snap.twojmax = 0 is not allowed", "of at least 1, at most 14"]),
+        ({"twojmax": 15}, ["Snap.twojmax = 15 is not allowed"]),
+        ({"twojmax": 2.5}, ["Snap.twojmax = 2.5 is not allowed", "a whole number"]),
+        ({"components": 9}, ["Snap.components = 9 is more than the 8 that twojmax = 3 has"]),
+        ({"components": 0}, ["Snap.components = 0 is not allowed"]),
+        ({"rfac0": 1.01}, ["Snap.rfac0 = 1.01 is not allowed", "above 0, at most 1"]),
+        ({"rmin0": 4.0}, ["Snap.rmin0 = 4 Å is not below the least pair cutoff, 4 Å"]),
+        ({"rmin0": 3.5, "radii": {"W": 0.4}}, ["not below the least pair cutoff, 3.2 Å"]),
+        ({"rmin0": -1}, ["Snap.rmin0 = -1 is not allowed"]),
+        ({"switching": 1}, ["Snap.switching = 1 is not allowed", "true or false"]),
+        ({"self_weight": -0.1}, ["Snap.self_weight = -0.1 is not allowed"]),
+        ({"weights": {"Xx": 1}}, ["Snap.weights = ", "Xx", "by element, such as { W = 1.0 }"]),
+        ({"radii": {"W": 0}}, ["Snap.radii = ", "numbers above 0 by element"]),
+        ({"radii": 0.5}, ["Snap.radii = 0.5 is not allowed"]),
+        ({"chemflag": True}, ["Snap.elements is empty with chemflag"]),
+        ({"chemflag": True, "elements": ["W", "W"]}, ["different element symbols"]),
+    ],
+)
+def test_fields_that_are_not_allowed(settings, parts):
+    given = settings if "cutof" in settings or not settings else {"cutoff": 4.0} | settings
+    with pytest.raises(JentmaxError) as raised:
+        Snap(**given)
+    for part in parts:
+        assert part in str(raised.value)
+
+
+def test_too_many_arguments_and_one_twice():
+    with pytest.raises(JentmaxError, match=r"Snap takes 14 arguments .* 15 were given"):
+        Snap(*range(15))
+    with pytest.raises(JentmaxError, match=r"Snap\.cutoff is given twice"):
+        Snap(4.0, cutoff=4.0)
 
 
 # Invariances
@@ -230,44 +307,45 @@ def test_largest_cutoff_is_that_of_the_largest_atoms():
 
 @every_snap
 def test_rotation_and_reflection(snap):
-    positions, cell, species = structure()
+    positions, cell, numbers = structure()
     turn = Rotation.from_rotvec([0.3, 2.0, -0.8]).as_matrix()
-    expected = features(snap, positions, cell, species)
-    assert_close(features(snap, positions @ turn, cell @ turn, species), expected)
-    assert_close(features(snap, -positions, -cell, species), expected)
+    expected = features(snap, positions, cell, numbers)
+    assert_close(features(snap, positions @ turn, cell @ turn, numbers), expected)
+    assert_close(features(snap, -positions, -cell, numbers), expected)
 
 
 @every_snap
 def test_translation(snap):
-    positions, cell, species = structure()
+    positions, cell, numbers = structure()
     shifts = np.random.default_rng(1).integers(-3, 4, positions.shape)
     moved = positions + [0.3, -7.7, 2.9] + shifts @ cell
-    expected = features(snap, positions, cell, species)
-    assert_close(features(snap, moved, cell, species), expected)
+    expected = features(snap, positions, cell, numbers)
+    assert_close(features(snap, moved, cell, numbers), expected)
 
 
 @every_snap
 def test_permutation(snap):
-    positions, cell, species = structure()
+    positions, cell, numbers = structure()
     order = np.random.default_rng(1).permutation(len(positions))
-    expected = features(snap, positions, cell, species)[order]
-    assert_close(features(snap, positions[order], cell, species[order]), expected)
+    expected = features(snap, positions, cell, numbers)[order]
+    assert_close(features(snap, positions[order], cell, numbers[order]), expected)
 
 
 @pytest.mark.parametrize(
-    ("name", "n_atoms"), [("default", 1), ("two-species", 2), ("chem", 2), ("rmin0", 1)]
+    ("name", "n_atoms"), [("default", 1), ("two-elements", 2), ("chem", 2), ("rmin0", 1)]
 )
 def test_supercell(name, n_atoms):
     """Every atom of a small cell's supercell sees what the cell's own atom sees."""
     snap = SNAPS[name]
     rng = np.random.default_rng(2)
     cell = np.array([[2.6, 0.2, -0.3], [0.9, 3.1, 0.4], [-0.8, 1.0, 3.3]]) * n_atoms ** (1 / 3)
-    positions, species = random_positions(rng, n_atoms, cell, 1.5), np.arange(n_atoms) % 2
+    positions = random_positions(rng, n_atoms, cell, 1.5)
+    numbers = numbers_of(np.arange(n_atoms) % 2)
     repeats = np.array(list(itertools.product(range(2), range(1), range(3))))
     many = (positions + (repeats @ cell)[:, None]).reshape(-1, 3)
-    expected = np.tile(features(snap, positions, cell, species), (len(repeats), 1))
+    expected = np.tile(features(snap, positions, cell, numbers), (len(repeats), 1))
     larger = np.diag([2, 1, 3]) @ cell
-    assert_close(features(snap, many, larger, np.tile(species, len(repeats))), expected)
+    assert_close(features(snap, many, larger, np.tile(numbers, len(repeats))), expected)
 
 
 # Transformations of JAX
@@ -289,8 +367,8 @@ def test_vmap_equals_loop_equals_replica_axis(snap):
     structures = [structure(seed, n_atoms=8) for seed in range(3)]
     # Cells differ between replicas, too.
     each = [
-        environments_of(snap, scale * positions, scale * cell, species)
-        for scale, (positions, cell, species) in zip((1.0, 1.04, 1.1), structures, strict=True)
+        environments_of(snap, scale * positions, scale * cell, numbers)
+        for scale, (positions, cell, numbers) in zip((1.0, 1.04, 1.1), structures, strict=True)
     ]
     together = jax.tree.map(lambda *leaves: jnp.stack(leaves, axis=-1), *each)
     loop = np.stack([compiled(snap, environments) for environments in each], axis=-1)
@@ -301,14 +379,14 @@ def test_vmap_equals_loop_equals_replica_axis(snap):
 
 @every_snap
 def test_gradient_is_the_central_difference(snap):
-    positions, cell, species = structure(n_atoms=6)
+    positions, cell, numbers = structure(n_atoms=6)
     weights = np.random.default_rng(3).normal(size=(6, snap.n_features))
     finder = neighbor_finder(snap.largest_cutoff, len(positions), cell)
-    species = jnp.asarray(species, jnp.int32)
+    numbers = jnp.asarray(numbers, jnp.int32)
 
     @jax.jit
     def weighted(positions):
-        return jnp.sum(weights * snap(finder(positions, jnp.asarray(cell), species, None)))
+        return jnp.sum(weights * snap(finder(positions, jnp.asarray(cell), numbers, None)))
 
     gradient = jax.grad(weighted)(jnp.asarray(positions))
     direction = np.random.default_rng(4).normal(size=positions.shape)
@@ -365,14 +443,14 @@ def test_padding_has_no_effect_and_no_gradient(snap):
 @pytest.mark.parametrize("name", ["default", "chem", "rmin0"])
 def test_atoms_on_top_of_one_another_have_finite_gradients(name, dtype):
     snap = SNAPS[name]
-    positions, cell, species = structure(n_atoms=6)
+    positions, cell, numbers = structure(n_atoms=6)
     positions[1] = positions[0]
     positions[3] = positions[2] + cell[0]
-    cell, species = jnp.asarray(cell, dtype), jnp.asarray(species, jnp.int32)
+    cell, numbers = jnp.asarray(cell, dtype), jnp.asarray(numbers, jnp.int32)
     finder = neighbor_finder(snap.largest_cutoff, 6, np.asarray(cell))
 
     def total(positions):
-        return jnp.sum(snap(finder(positions, cell, species, None)))
+        return jnp.sum(snap(finder(positions, cell, numbers, None)))
 
     value, gradient = jax.jit(jax.value_and_grad(total))(jnp.asarray(positions, dtype))
     assert gradient.dtype == value.dtype == dtype
@@ -400,13 +478,13 @@ def test_an_atom_on_top_counts_like_the_central_one():
 
 
 def test_hessian_is_finite_at_padding():
-    positions, cell, species = structure(n_atoms=3)
+    positions, cell, numbers = structure(n_atoms=3)
     positions[1] = positions[0]
     snap = Snap(cutoff=4.0, components=6)
     finder = AllPairs(4.0, (1, 1, 1))
 
     def total(positions):
-        return jnp.sum(snap(finder(positions, jnp.asarray(cell), jnp.asarray(species), None)))
+        return jnp.sum(snap(finder(positions, jnp.asarray(cell), jnp.asarray(numbers), None)))
 
     assert np.all(np.isfinite(jax.jit(jax.hessian(total))(jnp.asarray(positions))))
 
@@ -421,10 +499,10 @@ def test_float32(twojmax, rmin0):
     cell = np.diag([9.54, 9.54, 14.31]).astype(np.float32)
     positions = random_positions(np.random.default_rng(6), 39, cell, 2.0).astype(np.float32)
     weights = np.random.default_rng(7).normal(size=(39, snap.n_features)).astype(np.float32)
-    species, finder = jnp.zeros(39, jnp.int32), AllPairs(4.0)
+    numbers, finder = jnp.full(39, 74, jnp.int32), AllPairs(4.0)
 
     def weighted(positions, cell):
-        values = snap(finder(positions, cell, species, None))
+        values = snap(finder(positions, cell, numbers, None))
         return jnp.sum(weights.astype(positions.dtype) * values), values
 
     compute = jax.jit(jax.value_and_grad(weighted, has_aux=True))

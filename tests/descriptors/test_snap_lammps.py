@@ -1,4 +1,4 @@
-"""Snap equals LAMMPS: values and derivatives, stored ones always, fresh ones where LAMMPS runs."""
+"""Snap equals LAMMPS: values and derivatives, stored ones always, fresh ones if LAMMPS runs."""
 
 import functools
 
@@ -10,7 +10,6 @@ import pytest
 import vesin
 from lammps_snap import Bispectrum, Case
 
-from jentmax.descriptors import Snap
 from jentmax.neighbors import neighbor_finder
 from jentmax.system import cell_heights
 
@@ -23,26 +22,17 @@ WHY_NOT = lammps_snap.why_not()
 TOLERANCE = 1e-9
 
 
-def descriptor(case: Case, **changes) -> Snap:
-    settings = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in (case.settings | changes).items()
-    }
-    return Snap(**settings)
-
-
 @functools.cache
 def computed(name: str) -> Bispectrum:
-    """What Snap makes of a case."""
+    """Snap's result for a case."""
     case = CASES[name]
-    snap = descriptor(case)
+    snap = lammps_snap.snap(case)
     finder = neighbor_finder(snap.largest_cutoff, len(case.species), case.cell)
-    cell, species = jnp.asarray(case.cell), jnp.asarray(case.species, jnp.int32)
-    n_species = len(snap.weights)
+    cell, numbers = jnp.asarray(case.cell), jnp.asarray(lammps_snap.atomic_numbers(case))
 
     def sums(positions):
-        features = snap(finder(positions, cell, species, None))
-        of_kind = jax.nn.one_hot(species, n_species, dtype=features.dtype)
+        features = snap(finder(positions, cell, numbers, None))
+        of_kind = jax.nn.one_hot(case.species, len(snap.elements), dtype=features.dtype)
         return of_kind.T @ features, features
 
     differentiated = jax.jit(jax.jacfwd(sums, has_aux=True))
@@ -70,18 +60,18 @@ def test_equals_lammps(name, live):
 @pytest.mark.parametrize("components", [1, 6, 20])
 def test_first_components_are_those_of_lammps(components):
     case, expected = CASES["twojmax-8"], STORED["twojmax-8"].values[:, :components]
-    snap = descriptor(case, components=components)
+    snap = lammps_snap.snap(case, components=components)
     finder = neighbor_finder(snap.largest_cutoff, len(case.species), case.cell)
-    species = jnp.asarray(case.species, jnp.int32)
+    numbers = jnp.asarray(lammps_snap.atomic_numbers(case))
     actual = jax.jit(snap)(
-        finder(jnp.asarray(case.positions), jnp.asarray(case.cell), species, None)
+        finder(jnp.asarray(case.positions), jnp.asarray(case.cell), numbers, None)
     )
     assert_equal(np.asarray(actual), expected)
 
 
 def neighbors(case: Case) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Distances of all pairs up to a little beyond their cutoffs, these, and the first atoms."""
-    search = vesin.NeighborList(cutoff=1.1 * descriptor(case).largest_cutoff, full_list=True)
+    search = vesin.NeighborList(cutoff=1.1 * lammps_snap.snap(case).largest_cutoff, full_list=True)
     first, second, distances = search.compute(case.positions, case.cell, True, "ijd")
     radii = np.array(case.settings["radii"])[case.species]
     return distances, case.settings["cutoff"] * (radii[first] + radii[second]), first
