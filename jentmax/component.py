@@ -15,7 +15,8 @@ class _Checked(type(eqx.Module)):
     """Checks what a constructor is called with, in the words that settings files get."""
 
     def __call__(cls, *arguments: Any, **named: Any) -> Any:
-        names = list(fields_of(cls))
+        fields = fields_of(cls)
+        names = list(fields)
         if len(arguments) > len(names):
             raise JentmaxError(
                 f"{cls.__name__} takes {len(names)} arguments ({', '.join(names)}), "
@@ -24,7 +25,9 @@ class _Checked(type(eqx.Module)):
         given = dict(zip(names, arguments, strict=False))
         if twice := sorted(given.keys() & named.keys()):
             raise JentmaxError(f"{cls.__name__}.{twice[0]} is given twice")
-        return super().__call__(**check(cls.__name__, cls, given | named))
+        # Numbers that become arrays do so by default too: other numbers need no other program.
+        defaults = {name: field.default for name, field in fields.items() if field.is_array}
+        return super().__call__(**check(cls.__name__, cls, defaults | given | named))
 
     @property
     def __signature__(cls) -> inspect.Signature:

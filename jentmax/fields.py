@@ -67,6 +67,13 @@ class Field(NamedTuple):
         """What its value may be, in words."""
         return _allowed(self.annotation)
 
+    @property
+    def is_array(self) -> bool:
+        """Whether its value becomes an array (`AsArray`)."""
+        return any(
+            isinstance(mark, AsArray) for mark in getattr(self.annotation, "__metadata__", ())
+        )
+
 
 class Frozen(Mapping[str, Any]):
     """A mapping that never changes, so that it has a hash."""
@@ -272,18 +279,20 @@ def _keeps(value: Any, mark: Any) -> bool:
 
 
 def _as_array(value: Any, infinite: bool) -> Any:
-    """A number as a numpy array; arrays and numbers that are being traced stay what they are."""
-    if infinite and value == "inf" and isinstance(value, str):
+    """Numbers as a numpy array of floats, so that programs depend on no type; not traced ones."""
+    if infinite and isinstance(value, str) and value == "inf":
         value = math.inf
-    if isinstance(value, bool | str) or value is None:
-        raise ValueError
-    if isinstance(value, numbers.Real):
-        if math.isnan(value) or (math.isinf(value) and not infinite):
-            raise ValueError
-        return np.asarray(value, float)
-    if isinstance(value, np.ndarray) or hasattr(value, "aval"):  # JAX's arrays and tracers
+    if "Tracer" in type(value).__name__:
         return value
-    raise ValueError
+    is_array = isinstance(value, np.ndarray | np.generic) or hasattr(value, "aval")  # JAX's too
+    if isinstance(value, bool) or not (is_array or isinstance(value, numbers.Real)):
+        raise ValueError
+    if is_array and np.asarray(value).dtype.kind not in "fiu":
+        raise ValueError
+    array = np.asarray(value, float)
+    if np.isnan(array).any() or (np.isinf(array).any() and not infinite):
+        raise ValueError
+    return array
 
 
 def _of_type(value: Any, kind: Any, infinite: bool) -> Any:

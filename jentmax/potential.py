@@ -9,6 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
@@ -100,20 +101,13 @@ class Potential(eqx.Module):
         self.repulsion = as_repulsion(repulsion, cutoff)
         self.entropy = as_entropy(entropy, self.descriptor.n_features)
         self.cutoff = max(cutoff_of(part) or 0.0 for part in (self.descriptor, self.repulsion))
-        if scale is not None:
-            scale = jnp.asarray(scale)
-            n_features = self.descriptor.n_features
-            if scale.shape != (n_features,) or not bool(jnp.all(scale > 0)):
-                raise JentmaxError(
-                    f"scale = {np.asarray(scale).tolist()} is not allowed; give one number above 0 "
-                    f"for each of the {n_features} features"
-                )
+        scale = None if scale is None else _checked_scale(scale, self.descriptor.n_features)
         self.scale = scale
         self.finder = None
 
     def with_scale(self, scale: ArrayLike) -> Potential:
         """A copy that divides features by other typical values, shape (n_features,)."""
-        return self._changed(scale=jnp.asarray(scale))
+        return self._changed(scale=_checked_scale(scale, self.descriptor.n_features))
 
     def for_cells(self, systems: System | Sequence[System]) -> Potential:
         """A copy that knows how to find neighbours in cells that are arguments of ``jit``.
@@ -132,6 +126,9 @@ class Potential(eqx.Module):
         if hasattr(finder, "capacity"):
             most = max(_most_neighbors(system, self.cutoff + SKIN) for system in several)
             finder = neighbor_finder(self.cutoff, n_atoms, cells, most)
+            with jax.ensure_compile_time_eval():
+                while any(bool(_lacks_room(finder, s.positions, s.cell)) for s in several):
+                    finder = finder.grown()
         return self._changed(finder=finder)
 
     def neighbors(
@@ -148,8 +145,10 @@ class Potential(eqx.Module):
         positions, cell = jnp.asarray(positions), jnp.asarray(cell)
         _check_shapes(positions, cell)
         finder = self._finder(positions, cell)
-        neighbors = Neighbors(finder, finder.build(positions, cell))
-        if not _is_traced(positions, cell):
+        if _is_traced(positions, cell):
+            return Neighbors(finder, finder.build(positions, cell))
+        with jax.ensure_compile_time_eval():  # also inside a program that closes over them
+            neighbors = Neighbors(finder, finder.build(positions, cell))
             while bool(neighbors.overflowed):
                 neighbors = neighbors.grown(positions, cell)
         return neighbors
@@ -258,13 +257,19 @@ class Potential(eqx.Module):
                     "there will be"
                 )
             return neighbor_finder(self.cutoff, len(positions), _last_first(cell, 2))
-        if not _is_traced(cell) and not bool(jnp.all(self.finder.fits(cell))):
+        if not _is_traced(cell) and not self._fits(cell):
             raise JentmaxError(
                 "cell is smaller than those that potential.for_cells was called with, whose "
-                f"heights are at least {', '.join(f'{h:.4g}' for h in self.finder.least_heights)} Å; call "
-                "it with this cell too"
+                f"heights are at least {', '.join(f'{h:.4g}' for h in self.finder.least_heights)} "
+                "Å; call it with this cell too"
             )
         return self.finder
+
+    def _fits(self, cell: Array) -> bool:
+        """Whether the finder finds all neighbours in these cells, which are not traced."""
+        assert self.finder is not None
+        with jax.ensure_compile_time_eval():  # also inside a program that closes over them
+            return bool(jnp.all(self.finder.fits(cell)))
 
     def _known(self, numbers: Any, positions: Array) -> tuple[Array, Array]:
         """Atomic numbers, and whether all parts know them."""
@@ -312,7 +317,7 @@ def _elements(part: Any) -> bool:
 
 
 def _is_traced(*arrays: Any) -> bool:
-    return any(isinstance(array, jax.core.Tracer) for array in arrays)
+    return any(isinstance(array, Tracer) for array in arrays)
 
 
 def _last_first(array: Any, ndim: int) -> np.ndarray:
@@ -329,6 +334,22 @@ def _most_neighbors(system: System, reach: float) -> int:
         int(search(own, cell, np.ones(3, bool))[0].max(initial=0))
         for own, cell in zip(positions, cells, strict=True)
     )
+
+
+@eqx.filter_jit
+def _lacks_room(finder: Finder, positions: Array, cell: Array) -> Array:
+    """Whether a list overflows; its grid may be full before any atom has too many neighbours."""
+    return finder.overflowed(finder.build(jnp.asarray(positions), jnp.asarray(cell)))
+
+
+def _checked_scale(scale: ArrayLike, n_features: int) -> Float[Array, " n_features"]:
+    scale = jnp.asarray(scale)
+    if not _is_traced(scale) and (scale.shape != (n_features,) or not np.all(np.asarray(scale) > 0)):
+        raise JentmaxError(
+            f"scale = {np.asarray(scale).tolist()} is not allowed; give one number above 0 for "
+            f"each of the {n_features} features"
+        )
+    return scale
 
 
 def _check_shapes(positions: Array, cell: Array) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import equinox as eqx
@@ -14,7 +15,7 @@ from typing_extensions import Doc
 
 from jentmax.component import Component
 from jentmax.errors import JentmaxError
-from jentmax.fields import Allowed, Frozen, NotNegative, Positive, PositivePerElement
+from jentmax.fields import Allowed, NotNegative, Positive, PositivePerElement
 from jentmax.neighbors import Environments
 
 
@@ -56,18 +57,18 @@ class ClarkeSmith(Component):
     @property
     def elements(self) -> tuple[str, ...]:
         """The elements that it knows; empty for any."""
-        return tuple(self.r0) if isinstance(self.r0, Frozen) else ()
+        return tuple(self.r0) if isinstance(self.r0, Mapping) else ()
 
     @property
     def cutoff(self) -> float:
         """Largest distance at which two atoms repel each other, in Å."""
-        r0 = max(self.r0.values()) if isinstance(self.r0, Frozen) else self.r0
+        r0 = max(self.r0.values()) if isinstance(self.r0, Mapping) else self.r0
         return r0 * self.cutoff_ratio
 
     def __call__(self, environments: Environments) -> Float[Array, "*replicas"]:
         """Energy of all pairs, in eV."""
         squared = environments.squared_distances()
-        if isinstance(self.r0, Frozen):
+        if isinstance(self.r0, Mapping):
             table = np.zeros(len(chemical_symbols))
             for symbol, value in self.r0.items():
                 table[atomic_numbers[symbol]] = value / 2

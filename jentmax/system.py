@@ -103,8 +103,10 @@ class System(eqx.Module):
             JentmaxError: the numbers of atoms differ, a number is not finite, a cell is flat, or
                 float64 is asked for without x64.
         """
+        from ase import Atoms
+
         dtype = _float_type(dtype)
-        if not hasattr(atoms, "positions"):
+        if not isinstance(atoms, Atoms):
             return cls.stack([cls.from_ase(one, dtype) for one in atoms])
         cell, positions = np.asarray(atoms.cell.array, float), np.asarray(atoms.positions, float)
         for name, values in (("positions", positions), ("cell", cell)):
@@ -137,7 +139,7 @@ class System(eqx.Module):
         )
         masses = np.asarray(self.masses, float)
         if not np.allclose(masses, atoms.get_masses(), rtol=1e-6):
-            atoms.set_masses(masses)
+            atoms.arrays["masses"] = masses
         return atoms
 
     @classmethod

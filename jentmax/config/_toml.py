@@ -12,6 +12,9 @@ from jentmax.errors import JentmaxError
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
+_ORDER = ("start", "descriptor", "repulsion", "entropy", "sampler", "scale", "quench", "run")
+"""Of the tables; JSON, which files of data hold, may have sorted them."""
+
 NONE = {"components": "all", "batch_size": "auto", "devices": "all", "quench": False}
 """How files write None, which TOML does not have; None in other fields is left out."""
 
@@ -37,7 +40,7 @@ def parsed(text: str, label: str) -> dict[str, Any]:
 
 
 def to_toml(tree: Mapping[str, Any]) -> str:
-    """A plain tree as TOML: keys first, then a section for each table.
+    """A plain tree as TOML: keys first, then a section for each table, which begins with its kind.
 
     >>> print(to_toml({"sampler": {"timestep": 1.0}, "steps": 5, "batch_size": None}), end="")
     steps = 5
@@ -48,8 +51,13 @@ def to_toml(tree: Mapping[str, Any]) -> str:
     """
     tables = {key: table for key, table in tree.items() if isinstance(table, Mapping)}
     plain = {key: value for key, value in tree.items() if key not in tables}
-    sections = [f"[{_key(key)}]\n{_lines(table)}" for key, table in tables.items()]
+    names = sorted(tables, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
+    sections = [f"[{_key(name)}]\n{_lines(_kind_first(tables[name]))}" for name in names]
     return "\n".join([_lines(plain), *sections] if plain else sections)
+
+
+def _kind_first(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: table[key] for key in ("kind",) if key in table} | dict(table)
 
 
 def _lines(fields: Mapping[str, Any]) -> str:

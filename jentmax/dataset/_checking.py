@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import h5py
 import numpy as np
 
-from jentmax._output import reason
+from jentmax.dataset.output import reason
 from jentmax.dataset._atoms import as_atoms
 from jentmax.dataset._contents import check_chunks, check_heaps, check_sizes
 from jentmax.dataset._opening import (

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import math
 import os
-import struct
-from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from collections.abc import Iterable
 
 import h5py
 
-from jentmax._host_memory import memory_bytes
-from jentmax._output import printable
+from jentmax.devices import memory_bytes
+from jentmax.dataset.output import printable
 from jentmax.errors import JentmaxError
 
 _FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
@@ -27,8 +25,6 @@ _PACKED = 1032
 _CHECKSUM = 4
 """Bytes of a Fletcher-32 checksum."""
 
-_HEAP_OBJECT = struct.Struct("<H6xQ")
-"""Head of a text in a heap: its number there, and its length."""
 
 
 def has(file: h5py.File, name: str) -> bool:
@@ -101,7 +97,7 @@ def check_sizes(file: h5py.File, names: Iterable[str]) -> None:
             raise JentmaxError(
                 f"{file.filename} is damaged: {name} claims shape {dataset.shape} in chunks of "
                 f"{dataset.chunks}, more than a file of {room // _PACKED} bytes can hold; "
-                "copy it again or generate it anew"
+                "copy it again or generate it again"
             )
 
 
@@ -124,7 +120,7 @@ def check_chunks(file: h5py.File, dataset: h5py.Dataset) -> None:
     if min(sizes, default=least) < least or max(ends) > os.path.getsize(file.filename):
         raise JentmaxError(
             f"{file.filename} is damaged: {dataset.name} has chunks that are not whole; copy it "
-            "again or generate it anew"
+            "again or generate it again"
         )
 
 
@@ -144,68 +140,24 @@ def check_memory(file: h5py.File, dataset: h5py.Dataset, n_rows: int) -> None:
 
 
 def attribute(file: h5py.File, name: str) -> object:
-    """An attribute of the root: one text or number.
+    """An attribute of the root: one number, or one text of fixed length.
+
+    Texts of any length stand in a heap that has no checksum, and HDF5 may read a damaged one for
+    ever.
 
     Raises:
         KeyError: the file has none of that name.
         JentmaxError: it is something else.
     """
     found = file.attrs.get_id(name)
-    simple = found.dtype.kind in "Siu" or h5py.check_string_dtype(found.dtype) is not None
-    if found.shape != () or not simple or found.dtype.itemsize > os.path.getsize(file.filename):
+    if found.shape != () or found.dtype.kind not in "Siu":
         raise JentmaxError(
             f"{file.filename}: attribute {printable(name)} is an array of {found.shape} of "
-            f"{found.dtype}, must be one text or number; generate it anew"
+            f"{found.dtype}, must be one number or one text of fixed length; generate it again"
+        )
+    if found.dtype.itemsize > file.id.get_filesize():
+        raise JentmaxError(
+            f"{file.filename} is damaged: attribute {printable(name)} claims "
+            f"{found.dtype.itemsize} bytes, more than the file has; copy it again"
         )
     return file.attrs[name]
-
-
-def check_heaps(file: h5py.File) -> None:
-    """Refuse damage in the heaps that hold texts of any length, over which HDF5 may hang.
-
-    HDF5 keeps no checksum of a heap, and goes through the lengths that stand in it. Such texts are
-    in data sets of other writers; those of fixed length need no heap.
-
-    Raises:
-        JentmaxError: lengths in a heap do not fit it.
-    """
-    types = [file.attrs.get_id(name).dtype for name in file.attrs]
-    if not any(dtype.kind == "O" for dtype in types):
-        return
-    with open(file.filename, "rb") as stream:
-        for place in _places(stream, b"GCOL\x01"):
-            stream.seek(place + 8)
-            size = int.from_bytes(stream.read(8), "little")
-            # HDF5 itself refuses other sizes.
-            if 4096 <= size <= os.path.getsize(file.filename) - place:
-                _check_heap(file.filename, stream.read(size - 16))
-
-
-def _places(stream: BinaryIO, signature: bytes) -> Iterator[int]:
-    """Where a signature stands in a file."""
-    start, overlap = 0, len(signature) - 1
-    while len(block := _block(stream, start)) > overlap:
-        found = block.find(signature)
-        while found >= 0:
-            yield start + found
-            found = block.find(signature, found + 1)
-        start += len(block) - overlap
-
-
-def _block(stream: BinaryIO, start: int) -> bytes:
-    stream.seek(start)
-    return stream.read(1 << 20)
-
-
-def _check_heap(path: str, objects: bytes) -> None:
-    place = 0
-    while len(objects) - place >= _HEAP_OBJECT.size:
-        number, length = _HEAP_OBJECT.unpack_from(objects, place)
-        # Number 0 is the room left, its own header included.
-        step = length if number == 0 else _HEAP_OBJECT.size + (length + 7) // 8 * 8
-        if not _HEAP_OBJECT.size <= step <= len(objects) - place:
-            raise JentmaxError(
-                f"{path} is damaged: a text in it claims {length} bytes, more than there are; copy "
-                "it again or generate it anew"
-            )
-        place += step

@@ -1,4 +1,4 @@
-"""Reading a data set file."""
+"""Reading a data set: the finished file, or the parts of one that is under way."""
 
 from __future__ import annotations
 
@@ -7,86 +7,115 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 import numpy as np
 
-from jentmax.dataset._atoms import INFO, as_atoms
-from jentmax.dataset._part import Part
-from jentmax.dataset._rows import Rows
-from jentmax.dataset._schema import atom_columns
-from jentmax.dataset._shards import n_asked, open_parts
+from jentmax.dataset._file import File
+from jentmax.dataset._order import set_order
+from jentmax.dataset._parts import ACCEPTED, ENDING, NOT_FINITE, TOO_CLOSE, ChunkId, Parts
+from jentmax.dataset._schema import CHUNK_COLUMNS, STRUCTURE_COLUMNS
+from jentmax.dataset._structures import Structures
 from jentmax.errors import JentmaxError
 
 if TYPE_CHECKING:
     from ase import Atoms
 
+_ATOM_COLUMNS = ("positions", "numbers", "descriptors")
+
+
+class _Source(Protocol):
+    """Where the structures of a set are: `File` says what the attributes are."""
+
+    kind: str
+    status: str
+    header: dict[str, Any]
+    n: int
+    pointer: np.ndarray
+    names: tuple[str, ...]
+    discarded: dict[int, int]
+    n_rows: int
+
+    def close(self) -> None: ...
+    def column(self, name: str) -> np.ndarray: ...
+    def atom_column(self, name: str) -> np.ndarray: ...
+    def structures(self, first: int, last: int) -> Structures: ...
+    def chunks(self) -> set[ChunkId]: ...
+    def chunk(self, chunk: ChunkId) -> Structures: ...
+
 
 class Dataset:
-    """The structures of a data set, in the order of their index.
+    """The structures of a data set, in the order of the set.
 
     ``len(dataset)``, ``dataset[3]``, ``dataset[-1]``, ``dataset[:10]`` and iteration give ASE
     atoms: V, E_rep, S and the rest in ``atoms.info`` (``jentmax_index``, ``chain``, ``cycle``,
-    ``energy_effective``, ``repulsion``, ``entropy``, ``entropy_weight``, ``least_distance``), the
-    descriptors in ``atoms.arrays["descriptors"]``. Whole columns are arrays, read when first asked
-    for and not to be written to.
+    ``energy_effective``, ``repulsion``, ``entropy``, ``entropy_weight``, ``least_distance``,
+    ``temperature``), the descriptors in ``atoms.arrays["descriptors"]``.
 
-    A file that is being written, or whose writer was killed, has the status "running" and shows
-    the structures that were in it when it was opened. A set that several processes made, each in a
-    file of its own, is read as one, by the path of the file that they have in common; it is
-    "complete" when it has all structures.
+    Whole columns are attributes, read when they are first asked for, and not to be written to: of
+    the structures index, chain, cycle, energy (V = E_rep - K S in eV), repulsion (E_rep in eV),
+    entropy (S in nats), entropy_weight (K in eV), least_distance (Å) and temperature (mean kinetic
+    temperature of the last tenth of the ramp, in K), shape (n,); cells (lattice vectors as rows in
+    Å), shape (n, 3, 3), and pbc, shape (n, 3); of all atoms, structure after structure, positions
+    (Å), shape (N, 3), numbers, shape (N,), and descriptors, not scaled, shape (N, n_features).
+
+    A set under way, of which there is no file but a folder ``NAME.parts``, has the status "running"
+    and shows the accepted structures of the chunks that were there when it was opened, in the order
+    that they would have if the set ended now.
 
     Attributes:
         path: of the file.
-        paths: of all files of the set, its own first.
         kind: "generated", or "described": descriptors of given structures.
         status: "complete" or "running".
-        quarantined: number of attempts discarded because they went non-finite.
-        rejected: number of attempts discarded because atoms came too close.
-        settings: the resolved settings as TOML.
+        header: everything that the set says of itself.
+        recipe: what made the structures, as a plain table.
         seed: of the random numbers.
         versions: of the packages that computed the structures.
         device: that computed the structures.
         created: date and time, UTC, in ISO 8601.
-        columns: names of the per-structure columns that the file has.
+        columns: names of the per-structure columns.
         scale: standard deviation of each descriptor in the preliminary run, in the descriptors'
             unit, shape (n_features,); S is that of descriptors / scale.
         shift: mean of each descriptor there, shape (n_features,).
         pointer: atoms of structure k are ``pointer[k]:pointer[k + 1]``, shape (n + 1,).
+        discarded: numbers of structures that were computed and not accepted: "not finite", and
+            "too close".
+        share_discarded: their share of all that were computed.
     """
 
-    def __init__(
-        self, path: str | os.PathLike[str], *, shards: bool = True, may_be_empty: bool = False
-    ) -> None:
-        """Open a file.
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Open a set.
 
         Args:
-            path: of the file.
-            shards: whether to read what several processes have written beside it too.
-            may_be_empty: whether there may be no structures, as when processes begin a set.
+            path: of the file, finished or not, or of the folder of a set under way.
 
         Raises:
             JentmaxError: there is none, or it is no data set, empty, truncated or damaged.
         """
         self.path = Path(path)
+        if self.path.name.endswith(ENDING) and self.path.is_dir():
+            self.path = self.path.with_name(self.path.name.removesuffix(ENDING))
         self._cache: dict[str, np.ndarray] = {}
-        self._parts: list[Part] = open_parts(self.path, shards)
-        try:
-            self._read_header()
-            self._read_order()
-            if not len(self) and not may_be_empty:
-                raise JentmaxError(
-                    f"{self.path} has no structures; if processes are at work on it, wait for the "
-                    "first ones"
-                )
-        except BaseException:
-            self.close()
-            raise
+        self._source: _Source = _source(self.path)
+        source = self._source
+        self.kind, self.status, self.header = source.kind, source.status, source.header
+        self.recipe: dict[str, Any] = self.header["recipe"]
+        self.seed: int = self.header["seed"]
+        self.versions: dict[str, str] = self.header["versions"]
+        self.device: str = self.header["device"]
+        self.created: str = self.header["created"]
+        self.scale = np.array(self.header["scale"], float)
+        self.shift = np.array(self.header["shift"], float)
+        self.pointer, self.columns = source.pointer, source.names
+        self.discarded = {
+            "not finite": source.discarded[NOT_FINITE],
+            "too close": source.discarded[TOO_CLOSE],
+        }
+        self.share_discarded = sum(self.discarded.values()) / max(source.n_rows, 1)
 
     def close(self) -> None:
         """Close the file; what was read stays."""
-        for part in self._parts:
-            part.close()
+        self._source.close()
 
     def __enter__(self) -> Dataset:
         """Return itself."""
@@ -107,7 +136,7 @@ class Dataset:
 
     def __len__(self) -> int:
         """Number of structures."""
-        return len(self._order)
+        return self._source.n
 
     @overload
     def __getitem__(self, which: int) -> Atoms: ...
@@ -120,177 +149,195 @@ class Dataset:
             IndexError: there is no such structure.
         """
         if isinstance(which, slice):
-            return [self._atoms(k) for k in range(*which.indices(len(self)))]
+            return self.structures(which).to_ase()
         k = operator.index(which)
         if not -len(self) <= k < len(self):
             raise IndexError(
                 f"structure {k} of {self.path}: there are {len(self)}, "
                 f"so it must be from {-len(self)} to {len(self) - 1}"
             )
-        return self._atoms(k % len(self))
+        k %= len(self)
+        return self._source.structures(k, k + 1)[0]
 
     def __iter__(self) -> Iterator[Atoms]:
-        """Structures one by one."""
-        return (self._atoms(k) for k in range(len(self)))
+        """Structures one by one, some hundred of them in memory."""
+        for first in range(0, len(self), 256):
+            yield from self.structures(slice(first, first + 256))
 
-    @property
-    def index(self) -> np.ndarray:
-        """Numbers of the structures, ascending, shape (n,)."""
-        return self._structure_column("index")
+    def structures(self, which: slice = slice(None)) -> Structures:  # noqa: B008
+        """Some structures with all that the file holds of them; index counts from the first one."""
+        chosen = np.arange(len(self))[which]
+        if not len(chosen):
+            return self._source.structures(0, 1)[:0]
+        first, last = int(chosen.min()), int(chosen.max()) + 1
+        some = self._source.structures(first, last)
+        return some if (np.diff(chosen) == 1).all() else some[chosen - first]
 
-    @property
-    def chain(self) -> np.ndarray:
-        """Chain that each structure was harvested from, shape (n,)."""
-        return self._structure_column("chain")
+    def chunks(self) -> set[ChunkId]:
+        """The chunks that are there."""
+        return self._source.chunks()
 
-    @property
-    def cycle(self) -> np.ndarray:
-        """Annealing cycle within the chain, shape (n,)."""
-        return self._structure_column("cycle")
+    def chunk(self, chunk: ChunkId) -> Structures:
+        """All rows of a chunk; those that a finished file has rejected have only their status.
 
-    @property
-    def attempt(self) -> np.ndarray:
-        """How often the chain had been started anew before the structure, shape (n,)."""
-        return self._structure_column("attempt")
-
-    @property
-    def cells(self) -> np.ndarray:
-        """Lattice vectors as rows, in Å, shape (n, 3, 3)."""
-        return self._structure_column("cell")
-
-    @property
-    def periodic(self) -> np.ndarray:
-        """1 where a structure is periodic along a lattice vector, 0 where not, shape (n, 3)."""
-        return self._structure_column("periodic")
-
-    @property
-    def energy(self) -> np.ndarray:
-        """Effective energy V = E_rep - K S, in eV, shape (n,)."""
-        return self._structure_column("energy")
-
-    @property
-    def repulsion(self) -> np.ndarray:
-        """E_rep in eV, shape (n,)."""
-        return self._structure_column("repulsion")
-
-    @property
-    def entropy(self) -> np.ndarray:
-        """S in nats, shape (n,)."""
-        return self._structure_column("entropy")
-
-    @property
-    def entropy_weight(self) -> np.ndarray:
-        """K at the end of the cycle, in eV, shape (n,)."""
-        return self._structure_column("entropy_weight")
-
-    @property
-    def least_distance(self) -> np.ndarray:
-        """Least distance of two atoms, in Å, shape (n,)."""
-        return self._structure_column("least_distance")
-
-    @property
-    def temperature(self) -> np.ndarray:
-        """Mean kinetic temperature of the last tenth of the ramp, in K, shape (n,)."""
-        return self._structure_column("temperature")
-
-    @property
-    def structure_status(self) -> np.ndarray:
-        """0 for ok, 1 if attempts at it were discarded before, shape (n,)."""
-        return self._structure_column("status")
-
-    @property
-    def positions(self) -> np.ndarray:
-        """Positions of all atoms, structure after structure, in Å, shape (N, 3)."""
-        return self._atom_column("positions")
-
-    @property
-    def numbers(self) -> np.ndarray:
-        """Atomic numbers of all atoms, shape (N,)."""
-        return self._atom_column("numbers")
-
-    @property
-    def descriptors(self) -> np.ndarray:
-        """Descriptors of all atoms, not scaled, shape (N, n_features)."""
-        return self._atom_column("descriptors")
-
-    def rows(self, which: slice = slice(None)) -> Rows:
-        """Some structures with all that the file holds of them, as `DatasetWriter.append` takes it.
-
-        Args:
-            which: of the structures in the order of their index, without a step.
+        Raises:
+            JentmaxError: there is no such chunk.
         """
-        first, last, _ = which.indices(len(self))
-        atoms = slice(self.pointer[first], self.pointer[max(first, last)])
-        columns = {name: self._structure_column(name)[first:last] for name in self.columns}
-        return Rows(
-            counts=np.diff(self.pointer)[first:last],
-            positions=self.positions[atoms],
-            numbers=self.numbers[atoms],
-            descriptors=self.descriptors[atoms],
-            **columns,
-        )
+        return self._source.chunk(chunk)
 
-    def _read_header(self) -> None:
-        first = self._parts[0]
-        self.kind, self.seed, self.settings = first.kind, first.seed, first.settings
-        self.versions, self.device, self.created = first.versions, first.device, first.created
-        self.scale, self.shift, self.columns = first.scale, first.shift, first.columns
-        self.paths = tuple(part.path for part in self._parts)
+    def __getattr__(self, name: str) -> np.ndarray:
+        """A whole column.
 
-    def _read_order(self) -> None:
-        """Which rows there are, in which order, and where their atoms are."""
-        parts = self._parts
-        self._first_row = np.cumsum([0, *(len(part) for part in parts)])
-        self._first_atom = np.cumsum([0, *(part.pointer[-1] for part in parts)])
-        firsts = zip(parts, self._first_atom, strict=False)
-        self._starts = np.concatenate([part.pointer[:-1] + first for part, first in firsts])
-        index = np.concatenate([part.structure_column("index") for part in parts])
-        if len(parts) == 1:
-            self._order = np.argsort(index, kind="stable")
-            self.status = parts[0].status
-        else:
-            # A merge that was cut short has left structures twice.
-            numbers, self._order = np.unique(index, return_index=True)
-            self.status = "complete" if len(numbers) >= n_asked(self.settings) else "running"
-        counts = np.concatenate([np.diff(part.pointer) for part in parts])
-        self.pointer = np.concatenate([[0], np.cumsum(counts[self._order])])
-        used = set(self._part_of(self._order).tolist()) if len(parts) > 1 else {0}
-        self.quarantined = sum(parts[k].quarantined for k in used)
-        self.rejected = sum(parts[k].rejected for k in used)
-
-    def _part_of(self, row: np.ndarray) -> np.ndarray:
-        """Numbers of the files that rows lie in."""
-        return np.searchsorted(self._first_row, row, side="right") - 1
-
-    def _structure_column(self, name: str) -> np.ndarray:
+        Raises:
+            JentmaxError: this set has no such column, or it cannot be read.
+        """
+        known = ("index", "cells", "pbc", *_ATOM_COLUMNS, *STRUCTURE_COLUMNS)
+        if name.startswith("_") or name not in known or name in ("cell", "periodic"):
+            raise AttributeError(f"Dataset has no attribute or column {name!r}")
         if name not in self._cache:
-            if name not in self.columns:
+            if name in _ATOM_COLUMNS:
+                values = self._source.atom_column(name)
+            elif name in ("cells", "pbc", *self.columns):
+                values = self._source.column(name)
+            else:
                 raise JentmaxError(
                     f"{self.path} has no column {name!r}: it is a {self.kind} data set with "
                     f"{', '.join(self.columns)}"
                 )
-            values = np.concatenate([part.structure_column(name) for part in self._parts])
-            self._keep(name, values[self._order])
+            values.flags.writeable = False
+            self._cache[name] = values
         return self._cache[name]
 
-    def _atom_column(self, name: str) -> np.ndarray:
-        if name not in self._cache:
-            values = np.concatenate([part.atom_column(name) for part in self._parts])
-            counts = np.diff(self.pointer)
-            # Atom a of the sorted structures lies where its structure starts, plus its place in it.
-            places = np.arange(self.pointer[-1]) - np.repeat(self.pointer[:-1], counts)
-            self._keep(name, values[places + np.repeat(self._starts[self._order], counts)])
-        return self._cache[name]
 
-    def _keep(self, name: str, values: np.ndarray) -> None:
-        values.flags.writeable = False
-        self._cache[name] = values
+def finished_chunk(path: str | os.PathLike[str], chunk: ChunkId) -> Structures:
+    """A chunk from a finished file: accepted rows as they were made, and the status of the others.
 
-    def _atoms(self, k: int) -> Atoms:
-        row = self._order[k]
-        which = int(self._part_of(row))
-        start = int(self._starts[row] - self._first_atom[which])
-        own = slice(start, start + int(self.pointer[k + 1] - self.pointer[k]))
-        atoms = {name: self._parts[which].atom_column(name, own) for name in atom_columns(0)}
-        names = [name for name in self.columns if name in ("cell", "periodic", *INFO)]
-        return as_atoms({name: self._structure_column(name)[k] for name in names}, atoms)
+    For many chunks open a `Dataset` once, and call its method `chunk`.
+
+    Returns:
+        All rows of the batch. In rejected rows floating-point numbers are NaN, others arbitrary.
+
+    Raises:
+        JentmaxError: the file cannot be read, or has no such chunk.
+    """
+    with Dataset(path) as dataset:
+        return dataset.chunk(chunk)
+
+
+def _source(path: Path) -> _Source:
+    if not os.path.lexists(path):
+        parts = Parts(path)
+        if parts.header() is not None:
+            try:
+                return _Running(parts)
+            except FileNotFoundError:
+                if not path.exists():  # or another process has just finished the set
+                    raise JentmaxError(f"{path} is being removed; open it again") from None
+    return File(path)
+
+
+class _Running:
+    """The parts of a set under way; `File` says what the attributes are."""
+
+    kind, status = "generated", "running"
+
+    def __init__(self, parts: Parts) -> None:
+        header = parts.header()
+        if header is None:
+            raise FileNotFoundError(parts.folder)
+        self.header = header
+        self._parts = parts
+        self._ids = sorted(parts.chunks())
+        streams = header["streams"]
+        counts = np.array([parts.counts(chunk) for chunk in self._ids], int).reshape(-1, 3)
+        self.discarded = {status: int(counts[:, status].sum()) for status in (NOT_FINITE, TOO_CLOSE)}
+        self.n_rows = int(counts.sum())
+        self.n = n = int(counts[:, ACCEPTED].sum())
+        if not n:
+            raise JentmaxError(
+                f"{parts.folder} has no structures yet; wait for the first ones, or give the "
+                "command that began the set again"
+            )
+        accepted = counts[:, ACCEPTED]
+        of = np.repeat([chunk.stream for chunk in self._ids], accepted)
+        order = set_order(
+            [stream["share"] for stream in streams],
+            np.bincount(of, minlength=len(streams)).tolist(),
+        )
+        # Structures in the order of the chunks, of which each stream's come one after the other.
+        self._order = np.empty(n, int)
+        self._order[np.argsort(order, kind="stable")] = np.arange(n)
+        self._order = np.argsort(self._order)
+        self._ends = np.cumsum(accepted)
+        sizes = np.array([stream["n_atoms"] for stream in streams])
+        self.pointer = np.concatenate([[0], np.cumsum(sizes[order])])
+        stored = (name for name in CHUNK_COLUMNS if name not in ("row", "status"))
+        self.names = ("index", *stored)
+        self._columns: dict[str, np.ndarray] | None = None
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def column(self, name: str) -> np.ndarray:
+        """All of them are read with the first one, as each is in all files."""
+        if self._columns is None:
+            rows = [self._accepted(chunk) for chunk in self._ids]
+            self._columns = {
+                n: np.concatenate(
+                    [getattr(r, n) if n in ("cells", "pbc") else r.columns[n] for r in rows]
+                )[self._order]
+                for n in (*self.names[1:], "cells", "pbc")
+            }
+            self._columns["index"] = np.arange(self.n)
+        return self._columns[name]
+
+    def atom_column(self, name: str) -> np.ndarray:
+        """One row per atom."""
+        rows = (self._accepted(chunk) for chunk in self._ids)
+        values = [
+            r.atom_columns[name] if name == "descriptors" else getattr(r, name) for r in rows
+        ]
+        counts = np.diff(self.pointer)
+        by_chunk = np.empty(self.n, int)
+        by_chunk[self._order] = counts
+        starts = (np.cumsum(by_chunk) - by_chunk)[self._order]
+        places = np.arange(self.pointer[-1]) + np.repeat(starts - self.pointer[:-1], counts)
+        return np.concatenate(values)[places]
+
+    def structures(self, first: int, last: int) -> Structures:
+        """Those from one number up to, and without, another."""
+        wanted = self._order[first:last]
+        of = np.searchsorted(self._ends, wanted, side="right")
+        used, place = np.unique(of, return_inverse=True)
+        found = [self._accepted(self._ids[k]) for k in used]
+        starts = np.cumsum([0, *map(len, found)])
+        begins = self._ends[used] - np.array([len(one) for one in found], int)
+        some = Structures.concatenate(found)[starts[place] + wanted - begins[place]]
+        columns = {name: some.columns[name] for name in self.names[1:]}
+        return Structures(
+            some.positions,
+            some.numbers,
+            some.cells,
+            some.pbc.astype(bool),
+            some.pointer,
+            {"index": np.arange(first, first + len(some))} | columns,
+            {"descriptors": some.atom_columns["descriptors"]},
+        )
+
+    def chunks(self) -> set[ChunkId]:
+        """Those that were there when it was opened."""
+        return set(self._ids)
+
+    def chunk(self, chunk: ChunkId) -> Structures:
+        """All rows of a chunk."""
+        try:
+            return self._parts.get(chunk)
+        except FileNotFoundError:
+            raise JentmaxError(
+                f"{self._parts.folder} has no chunk {chunk}; if the set has been finished "
+                "meanwhile, open it again"
+            ) from None
+
+    def _accepted(self, chunk: ChunkId) -> Structures:
+        rows = self.chunk(chunk)
+        return rows[rows.columns["status"] == ACCEPTED]

@@ -1,373 +1,428 @@
-"""Writing a data set file so that it can be read at any moment, also after a kill."""
+"""Writing a data set file: once, under a temporary name, and then put in place."""
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import json
-import math
 import os
-import secrets
-from collections.abc import Collection, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
-from numpy.typing import ArrayLike
 
-from jentmax._output import refuse_existing, writing
-from jentmax.dataset._rows import Rows
+from jentmax.dataset._header import SCHEMA, check_header, parsed_json, plain_json
+from jentmax.dataset._order import in_set_order, n_settled
+from jentmax.dataset._parts import ACCEPTED, ChunkId
 from jentmax.dataset._schema import (
+    CHUNK_TABLE,
     FORMAT,
     POINTER,
-    SCHEMA,
+    SCALING,
     STRUCTURE_COLUMNS,
     Column,
     Kind,
-    Status,
     atom_columns,
     attributes_checksum,
-    column_of,
     required_columns,
-    text,
 )
-from jentmax.dataset._space import BOOKKEEPING, probe, release, reserve
+from jentmax.dataset._structures import Structures
+from jentmax.dataset.output import (
+    being_written,
+    partial_path,
+    put_in_place,
+    refuse_existing,
+    remove_partial,
+    sync_folder,
+    writing,
+)
 from jentmax.errors import JentmaxError
 
-if TYPE_CHECKING:
-    from jentmax.dataset._reader import Dataset
-
-# HDF5 1.10's layout, the first in which one process may append while others read, and in which
-# nothing that a reader needs is ever overwritten: a kill in the middle of an append loses that
-# append alone.
+# HDF5 1.10's layout, which has checksums of all that it writes about the columns.
 _LAYOUT = ("v110", "v110")
 
-# A chunk that is not yet full is written anew by each append and its old place is lost, so
-# chunks are about as long as one append.
-_CHUNK_STRUCTURES = (16, 1024)
-_CHUNK_ATOMS = (512, 65536)
+_SLAB = 128
+"""Structures in one chunk of a column: what a damaged bit costs."""
 
-_STATUS = "S8"
+_SLAB_ATOMS = (512, 65536)
+
+_BLOCK = 8 * _SLAB
+"""Structures that are written at once."""
+
+_CACHE = 32 << 20
+"""Bytes of a column's chunks that HDF5 keeps, so that it writes each of them once."""
+
+Chunks = Mapping[ChunkId, np.ndarray]
+"""The status of every row of each chunk."""
 
 
-class DatasetWriter:
-    """Appends structures to a new data set file; made by :meth:`create`.
+def write_dataset(
+    path: str | os.PathLike[str],
+    header: Mapping[str, Any],
+    structures: Structures | Iterable[Structures],
+    *,
+    kind: Kind = "generated",
+    n_asked: int | None = None,
+    chunks: Chunks | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a data set file.
 
-    The file appears under its path with the first structures in it: until then an existing file
-    of that name stays as it was. From then on every append is on disk when it returns, and the
-    file can be read, also by other processes, also if this one is killed. Left by an exception,
-    the context manager keeps what was appended and leaves the status "running".
+    Nothing is under the path before all is written; an existing file stays until then.
 
-    Attributes:
+    Args:
+        path: of the file; its folder must exist.
+        header: the entries recipe, seed, versions, device, scale, shift and, if known, created; a
+            generated set has precision and streams too. Other entries are kept.
+        structures: in the order of the set, at once or in pieces, with the atom column descriptors.
+            Columns that the schema does not have are left out.
+        kind: "generated", with every column, or "described", with those that are known.
+        n_asked: structures that the set has; those after them are stored and not shown. By default
+            all.
+        chunks: the status of every row of each chunk of a generated set, read after ``structures``.
+        overwrite: whether an existing file may be replaced.
+
+    Raises:
+        JentmaxError: the path exists or cannot be written, or something is missing or does not fit.
+    """
+    target = Path(os.path.realpath(path))
+    refuse_existing(target, overwrite)
+    pieces = [structures] if isinstance(structures, Structures) else structures
+    in_place = (lambda partial: _replace(partial, target)) if overwrite else None
+    if not _write(target, header, pieces, kind, n_asked, chunks or {}, in_place):
+        raise JentmaxError(f"{target} exists now; give another path, or allow it to be replaced")
+
+
+def write_set(
+    path: str | os.PathLike[str],
+    header: Mapping[str, Any],
+    chunks: Iterable[ChunkId],
+    get: Callable[[ChunkId], Structures],
+    n_structures: int,
+    *,
+    overwrite: bool = False,
+) -> bool:
+    """Write the finished file of a generated set from its chunks.
+
+    Args:
         path: of the file.
-        settings: as TOML.
-        scale: of the descriptors, as in `create`.
-        shift: likewise.
-        quarantined: number of attempts discarded so far because they went non-finite.
-        rejected: number of those discarded because atoms came too close. Set both before an append
-            or the close, which store them.
+        header: of the set.
+        chunks: all that there are. Those that the set does not need are kept with the others, so
+            that a larger set can go on from them.
+        get: reads a chunk, as `Parts.get` and `finished_chunk` do.
+        n_structures: that the set has.
+        overwrite: whether to replace a file, unless it is of the same set and has as many
+            structures.
+
+    Returns:
+        Whether the file in place is this one: the first of several processes wins.
+
+    Raises:
+        JentmaxError: the chunks do not have so many structures, or nothing can be written.
+        FileNotFoundError, DamagedPart: as ``get`` raises them.
+    """
+    target = Path(os.path.realpath(path))
+    if not overwrite and target.exists():
+        return False
+    refuse_existing(target, overwrite)
+    statuses: dict[ChunkId, np.ndarray] = {}
+    of_stream: defaultdict[int, list[ChunkId]] = defaultdict(list)
+    for chunk in sorted(chunks):
+        of_stream[chunk.stream].append(chunk)
+
+    def accepted(stream: int) -> Iterator[Structures]:
+        for chunk in of_stream[stream]:
+            rows = get(chunk)
+            status = statuses[chunk] = rows.columns["status"]
+            yield rows[status == ACCEPTED]
+
+    def pieces() -> Iterator[Structures]:
+        shares = [stream["share"] for stream in header["streams"]]
+        yield from in_set_order(shares, [accepted(stream) for stream in range(len(shares))])
+        counts = [
+            sum(int((statuses[chunk] == ACCEPTED).sum()) for chunk in _gapless(of_stream[s], c))
+            for s, c in enumerate(stream["cycles"] for stream in header["streams"])
+        ]
+        if (n := n_settled(shares, counts)) < n_structures:
+            raise JentmaxError(
+                f"{target}: {n_structures} structures are asked for, and the chunks have {n} "
+                "before the first one that is missing; generate the others first"
+            )
+
+    def in_place(partial: Path) -> bool:
+        return not _has_as_many(target, header, n_structures) and _replace(partial, target)
+
+    return _write(
+        target,
+        header,
+        pieces(),
+        "generated",
+        n_structures,
+        statuses,
+        in_place if overwrite else None,
+    )
+
+
+def _gapless(chunks: list[ChunkId], cycles: int) -> Iterator[ChunkId]:
+    """Sorted chunks of a stream up to the first one that is missing."""
+    for place, chunk in enumerate(chunks):
+        if (chunk.batch, chunk.cycle) != divmod(place, cycles):
+            return
+        yield chunk
+
+
+def _has_as_many(path: Path, header: Mapping[str, Any], n_structures: int) -> bool:
+    """Whether there is a file of the same set that has as many structures."""
+    from jentmax.dataset._reader import Dataset
+
+    try:
+        with Dataset(path) as there:
+            same = plain_json(there.header) == plain_json(_completed(header))
+            return same and there.status == "complete" and len(there) >= n_structures
+    except JentmaxError:
+        return False
+
+
+def _replace(partial: Path, target: Path) -> bool:
+    os.replace(partial, target)
+    sync_folder(target.parent)
+    return True
+
+
+def _write(
+    target: Path,
+    header: Mapping[str, Any],
+    pieces: Iterable[Structures],
+    kind: Kind,
+    n_asked: int | None,
+    chunks: Chunks,
+    in_place: Callable[[Path], bool] | None,
+) -> bool:
+    """Write a file and put it in place; whether it is the one there now."""
+    told = check_header(parsed_json(plain_json(_completed(header))), generated=kind == "generated")
+    partial = partial_path(target)
+    try:
+        with writing(target, FileNotFoundError), open(partial, "x+b") as file:
+            stream = _Stream(file)
+            try:
+                with h5py.File(
+                    stream, "w", libver=_LAYOUT, rdcc_nbytes=_CACHE, rdcc_nslots=10_007
+                ) as hdf5:
+                    _put(hdf5, "format", FORMAT)
+                    hdf5.flush()  # so that it stands near the start, where ASE looks for it
+                    columns = _Columns(hdf5, kind, told)
+                    for block in _blocks(pieces):
+                        columns.append(block)
+                    columns.close()
+                    if kind == "generated":
+                        _write_chunks(hdf5, chunks)
+                    _write_header(hdf5, kind, told, _shown(columns.n, n_asked))
+            finally:
+                if stream.error is not None:
+                    raise stream.error
+            file.flush()
+            os.fsync(file.fileno())
+        with being_written, writing(target):
+            try:
+                first = (in_place or (lambda whole: put_in_place(whole, target)))(partial)
+            except FileNotFoundError:
+                # Whoever was first has removed the temporary names that it found.
+                if not target.exists():
+                    raise
+                first = False
+            if first:
+                partial.unlink(missing_ok=True)
+                remove_partial(target)
+        return first
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _completed(header: Mapping[str, Any]) -> dict[str, Any]:
+    """The header as it is stored: the file says its format, schema and kind itself."""
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return {"created": now} | {k: v for k, v in header.items() if k not in ("format", "schema")}
+
+
+def _shown(n: int, n_asked: int | None) -> int:
+    if n < 1:
+        raise JentmaxError("there are no structures to write")
+    if n_asked is not None and not 1 <= n_asked <= n:
+        raise JentmaxError(f"{n_asked} structures are asked for, and there are {n}")
+    return n if n_asked is None else n_asked
+
+
+def _blocks(pieces: Iterable[Structures]) -> Iterator[Structures]:
+    """The same structures, a fixed number at a time."""
+    pending: list[Structures] = []
+    for piece in pieces:
+        pending.append(piece)
+        if sum(map(len, pending)) >= _BLOCK:
+            joined = Structures.concatenate(pending)
+            whole = len(joined) // _BLOCK * _BLOCK
+            yield joined[:whole]
+            pending = [joined[whole:]]
+    if any(map(len, pending)):
+        yield Structures.concatenate(pending)
+
+
+class _Stream:
+    """A file that HDF5 writes to, and that seems to take everything.
+
+    HDF5 does not recover from a full disk: it cannot close the file any more, and the process
+    crashes at its end. So the first error is kept, and raised when HDF5 is through.
     """
 
-    path: Path
-    settings: str
-    scale: np.ndarray
-    shift: np.ndarray
-    quarantined: int
-    rejected: int
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.error: OSError | None = None
 
-    def __init__(
-        self, path: Path, partial: Path, file: h5py.File, kind: Kind, overwrite: bool
-    ) -> None:
-        """Take over a file that has its header; use :meth:`create`."""
-        self.path = path
-        self.quarantined = 0
-        self.rejected = 0
-        self._partial: Path | None = partial  # None once the file stands under its path
-        self._file: h5py.File | None = file
-        self._kind: Kind = kind
-        self._overwrite = overwrite
-        self._columns: set[str] = set()
-        self.settings = text(file.attrs["settings"])
-        self.scale: np.ndarray = column_of(file, "scaling/scale")[:]
-        self.shift: np.ndarray = column_of(file, "scaling/shift")[:]
-        self._atom_columns = atom_columns(len(self.scale))
-        self._n_structures = 0
-        self._n_atoms = 0
-
-    @classmethod
-    def create(
-        cls,
-        path: str | os.PathLike[str],
-        *,
-        settings_toml: str,
-        seed: int,
-        device: str,
-        scale: ArrayLike,
-        shift: ArrayLike,
-        versions: Mapping[str, str],
-        overwrite: bool = False,
-        kind: Kind = "generated",
-    ) -> DatasetWriter:
-        """Begin a data set file.
-
-        Args:
-            path: of the file; its folder must exist.
-            settings_toml: the resolved settings as TOML.
-            seed: of the random numbers.
-            device: that computed the structures, in words.
-            scale: standard deviation of each descriptor in the preliminary run, in the
-                descriptors' unit, shape (n_features,); S is that of descriptors / scale.
-            shift: mean of each descriptor there, shape (n_features,).
-            versions: of "jentmax", "jax", "jaxlib", "numpy", "python".
-            overwrite: replace an existing file, once there are structures to put in its place.
-            kind: "generated", with every column, or "described", with those that are known.
-
-        Raises:
-            JentmaxError: the path exists, or cannot be written, or scale and shift do not fit.
-        """
-        scale, shift = np.asarray(scale, float), np.asarray(shift, float)
-        if scale.ndim != 1 or scale.shape != shift.shape:
-            raise JentmaxError(
-                f"scale has shape {scale.shape} and shift {shift.shape}; both must be (n_features,)"
-            )
-        target = Path(os.path.realpath(path))
-        refuse_existing(target, overwrite)
-        partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
-        with writing(target):
-            probe(partial, BOOKKEEPING + len(settings_toml.encode()) + 2 * scale.nbytes)
+    def write(self, content: bytes) -> int:
+        if self.error is None:
             try:
-                file = h5py.File(partial, "w", libver=_LAYOUT)
-                now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-                _put(file, "format", FORMAT)
-                file.attrs["schema"] = SCHEMA
-                _put(file, "kind", kind)
-                _put(file, "created", now)
-                file.attrs["seed"] = seed
-                _put(file, "versions", json.dumps(dict(versions)))
-                _put(file, "device", device)
-                file.attrs["status"] = np.array("running", _STATUS)
-                file.attrs["quarantined"] = np.int64(0)
-                file.attrs["rejected"] = np.int64(0)
-                file.flush()  # so that the format stands near the start, where ASE looks for it
-                _put(file, "settings", settings_toml)
-                file.attrs["checksum"] = np.uint32(attributes_checksum(file))
-                for name, values in (("scale", scale), ("shift", shift)):
-                    dataset = file.create_dataset(
-                        f"scaling/{name}", data=values, chunks=values.shape, fletcher32=True
-                    )
-                    _put(dataset, "units", "1")
-            except BaseException:
-                partial.unlink(missing_ok=True)
-                raise
-        return cls(target, partial, file, kind, overwrite)
+                self._file.write(content)
+            except OSError as error:
+                self.error = error
+        return len(content)
 
-    def copy(self, dataset: Dataset, n_rows: int) -> None:
-        """Begin with the structures of another data set, which may be the one to be replaced.
+    def truncate(self, size: int) -> int:
+        if self.error is None:
+            try:
+                self._file.truncate(size)
+            except OSError as error:
+                self.error = error
+        return size
 
-        The file appears under its path when all of them are in it: whatever happens before, the
-        other one is left as it was.
+    def flush(self) -> None:
+        if self.error is None:
+            try:
+                self._file.flush()
+            except OSError as error:
+                self.error = error
 
-        Args:
-            dataset: to be copied, with its counts of attempts discarded.
-            n_rows: how many structures later appends are about to have.
-
-        Raises:
-            JentmaxError: as `append`.
-        """
-        self.quarantined, self.rejected = dataset.quarantined, dataset.rejected
+    def seek(self, place: int, whence: int = 0) -> int:
         try:
-            for first in range(0, len(dataset), n_rows):
-                self._append(dataset.rows(slice(first, first + n_rows)))
-            self._show()
-        except BaseException:
-            self.close("running")
-            raise
+            return self._file.seek(place, whence)  # may write what is buffered
+        except OSError as error:
+            self.error = self.error or error
+            return place
 
-    def show_empty(self) -> None:
-        """Put the file under its path although there are no structures to write to it.
+    def tell(self) -> int:
+        return self._file.tell()
 
-        Raises:
-            JentmaxError: as `append`.
-        """
-        assert self._file is not None
-        assert self._partial is not None
-        with self._writing():
-            self._create_columns(self._file, required_columns(self._kind), np.zeros(0, int))
-            self._publish(self._file, self._partial)
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(size)
 
-    def __enter__(self) -> DatasetWriter:
-        """Return itself."""
-        return self
+    def readinto(self, buffer: memoryview) -> int:
+        content = self._file.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close, as complete unless an exception is on its way."""
-        self.close("complete" if error is None else "running")
 
-    def append(self, rows: Rows) -> None:
-        """Append structures; they are on disk when this returns.
+class _Columns:
+    """The columns of structures and atoms in a new file."""
 
-        Args:
-            rows: of any number of structures, also none, always with the same columns.
+    def __init__(self, file: h5py.File, kind: Kind, header: Mapping[str, Any]) -> None:
+        self.n = 0
+        self._n_atoms = 0
+        self._file, self._kind, self._header = file, kind, header
+        self._structures: dict[str, Column] = {}
+        self._atoms: dict[str, Column] = {}
+        self._ends = [np.zeros(1, np.int64)]
 
-        Raises:
-            JentmaxError: arrays of shapes that do not fit, or the disk is full; the structures
-                appended before stay readable.
-        """
-        self._append(rows)
-        self._show()
+    def append(self, block: Structures) -> None:
+        """Write structures after the others."""
+        structures, atoms = self._values(block)
+        if not self._structures:
+            self._create(block, structures)
+        for group, columns, values, start in (
+            ("structures", self._structures, structures, self.n),
+            ("atoms", self._atoms, atoms, self._n_atoms),
+        ):
+            for name, column in columns.items():
+                dataset = self._file[f"{group}/{name}"]
+                rows = _shaped(name, values.get(name), column)
+                dataset.resize(start + len(rows), axis=0)
+                dataset[start:] = rows
+        self._ends.append(self._n_atoms + block.pointer[1:])
+        self.n += len(block)
+        self._n_atoms += len(block.positions)
 
-    def _append(self, rows: Rows) -> None:
-        """Append structures, to a file that may not stand under its path yet."""
-        file = self._file
-        if file is None:
-            raise JentmaxError(f"{self.path}: the file is closed; append before closing it")
-        structures, atoms, counts = self._checked(rows)
-        if len(counts) == 0:
-            return
-        ends = self._n_atoms + np.cumsum(counts)
-        with self._writing():
-            if not self._columns:
-                self._create_columns(file, structures, counts)
-            datasets = [
-                (column_of(file, f"{group}/{name}"), start, values)
-                for group, arrays, start in (
-                    ("structures", structures, self._n_structures),
-                    ("atoms", atoms, self._n_atoms),
-                )
-                for name, values in arrays.items()
-            ]
-            reserve(file, sum(values.nbytes + _chunk_bytes(d) for d, _, values in datasets))
-            for dataset, start, values in datasets:
-                _write_at(dataset, start, values)
-            self._store_discarded(file)
-            file.flush()
-            # Readers count the pointer's entries: written last, it vouches for all the rest.
-            pointer = column_of(file, "structures/pointer")
-            reserve(file, ends.nbytes + _chunk_bytes(pointer))
-            _write_at(pointer, self._n_structures + 1, ends)
-            file.flush()
-        self._n_structures += len(counts)
-        self._n_atoms = int(ends[-1])
+    def close(self) -> None:
+        """Write where each structure begins and ends."""
+        ends = np.concatenate(self._ends)
+        _create(self._file, "structures/pointer", POINTER, _SLAB, ends)
 
-    def _show(self) -> None:
-        """Put the file under its path, if it is not there yet and has structures."""
-        if self._file is not None and self._partial is not None and self._n_structures:
-            with writing(self.path):
-                self._publish(self._file, self._partial)
+    def _values(self, block: Structures) -> tuple[dict[str, Any], dict[str, Any]]:
+        block.check()
+        structures = {"cell": block.cells, "periodic": block.pbc} | {
+            name: values for name, values in block.columns.items() if values.dtype.kind in "biuf"
+        }
+        atoms = {"positions": block.positions, "numbers": block.numbers, **block.atom_columns}
+        return structures, atoms
 
-    def close(self, status: Status = "complete") -> None:
-        """Close the file; closing twice does nothing.
-
-        Args:
-            status: "complete", or "running" if there should have been more structures. Without
-                any structure no file is left, and an existing one stays.
-
-        Raises:
-            JentmaxError: the disk is full or gone.
-        """
-        file, self._file = self._file, None
-        if file is None:
-            return
-        with self._writing():
-            if self._partial is not None:
-                file.close()
-                self._partial.unlink(missing_ok=True)
-                return
-            self._store_discarded(file)
-            file.attrs.modify("status", np.array(status, _STATUS))
-            release(file)
-            file.close()
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Turn what goes wrong into one message, which says what is not lost."""
-        try:
-            with writing(self.path):
-                yield
-        except JentmaxError as error:
-            if self._partial is not None:
-                raise
-            goes_on = "; --resume goes on" if self._kind == "generated" else ""
-            raise JentmaxError(
-                f"{error}; the {self._n_structures} structures before are in it{goes_on}"
-            ) from error
-
-    def _checked(
-        self, rows: Rows
-    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
-        """Arrays of the file's types, per structure and per atom, and the atoms' counts."""
-        counts = np.asarray(rows.counts, "int64")
-        if counts.ndim != 1 or (counts < 1).any():
-            raise JentmaxError(f"counts is {counts}; it must hold one positive number a structure")
-        structures = {
-            name: _shaped(name, getattr(rows, name), column, len(counts))
+    def _create(self, block: Structures, structures: Mapping[str, np.ndarray]) -> None:
+        self._structures = {
+            name: column
             for name, column in STRUCTURE_COLUMNS.items()
-            if getattr(rows, name) is not None
+            if name in structures or name in required_columns(self._kind)
         }
-        atoms = {
-            name: _shaped(name, getattr(rows, name), column, int(counts.sum()))
-            for name, column in self._atom_columns.items()
-        }
-        expected = self._columns or set(required_columns(self._kind)) | set(structures)
-        if wrong := expected ^ set(structures):
-            raise JentmaxError(
-                f"columns {', '.join(sorted(wrong))}: present in some rows and absent in others, "
-                f"or absent where kind is {self._kind!r}; give the same columns every time"
-            )
-        return structures, atoms, counts
-
-    def _store_discarded(self, file: h5py.File) -> None:
-        file.attrs.modify("quarantined", np.int64(self.quarantined))
-        file.attrs.modify("rejected", np.int64(self.rejected))
-
-    def _create_columns(
-        self, file: h5py.File, structures: Collection[str], counts: np.ndarray
-    ) -> None:
-        """Lay out empty columns in chunks about as long as the first append."""
-        reserve(file, 0)
-        per_structure = int(np.clip(len(counts), *_CHUNK_STRUCTURES))
-        per_atom = int(np.clip(counts.sum(), *_CHUNK_ATOMS))
-        for name in structures:
-            _create(file, f"structures/{name}", STRUCTURE_COLUMNS[name], per_structure)
-        for name, column in self._atom_columns.items():
-            _create(file, f"atoms/{name}", column, per_atom)
-        _write_at(_create(file, "structures/pointer", POINTER, per_structure), 0, np.zeros(1, int))
-        self._columns = set(structures)
-
-    def _publish(self, file: h5py.File, partial: Path) -> None:
-        """Put the file under its path and go on appending in a way that readers can follow."""
-        self._file = None
-        release(file)
-        file.close()
-        try:
-            refuse_existing(self.path, self._overwrite)
-            os.replace(partial, self.path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
-        self._partial = None
-        access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
-        access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
-        # h5py.File could open first and switch later: a kill between the two would leave a
-        # file that nobody can open.
-        flags = h5py.h5f.ACC_RDWR | h5py.h5f.ACC_SWMR_WRITE
-        self._file = h5py.File(h5py.h5f.open(os.fsencode(self.path), flags, fapl=access))
+        descriptors = block.atom_columns.get("descriptors")
+        double = descriptors is not None and descriptors.dtype == np.float64
+        precision = self._header.get("precision", "float64" if double else "float32")
+        self._atoms = atom_columns(len(self._header["scale"]), precision)
+        per_atom = int(np.clip(_SLAB * len(block.positions) // len(block), *_SLAB_ATOMS))
+        for group, columns, length in (
+            ("structures", self._structures, _SLAB),
+            ("atoms", self._atoms, per_atom),
+        ):
+            for name, column in columns.items():
+                empty = np.zeros((0, *column.shape), column.dtype)
+                _create(self._file, f"{group}/{name}", column, length, empty)
 
 
-def _create(file: h5py.File, name: str, column: Column, chunk: int) -> h5py.Dataset:
+def _write_chunks(file: h5py.File, chunks: Chunks) -> None:
+    """The status of every row that was computed, accepted or not."""
+    ids = sorted(chunks)
+    statuses = [np.asarray(chunks[chunk], np.int8) for chunk in ids]
+    table = {
+        **{name: [getattr(chunk, name) for chunk in ids] for name in ChunkId._fields},
+        "pointer": np.cumsum([0, *map(len, statuses)]),
+        "status": np.concatenate([np.zeros(0, np.int8), *statuses]),
+    }
+    for name, column in CHUNK_TABLE.items():
+        _create(file, f"chunks/{name}", column, 4096, np.asarray(table[name], column.dtype))
+
+
+def _write_header(file: h5py.File, kind: Kind, header: Mapping[str, Any], n: int) -> None:
+    for name in ("scale", "shift"):
+        values = np.asarray(header[name], float)
+        _create(file, f"scaling/{name}", SCALING, max(len(values), 1), values)
+    texts = ("created", "device")
+    tables = ("versions", "recipe")
+    apart = ("scale", "shift", "seed", *texts, *tables)
+    file.attrs["schema"] = np.int64(SCHEMA)
+    _put(file, "kind", kind)
+    file.attrs["structures"] = np.int64(n)
+    _put(file, "seed", str(header["seed"]))
+    for name in texts:
+        _put(file, name, header[name])
+    for name in tables:
+        _put(file, name, plain_json(header[name]))
+    _put(file, "header", plain_json({k: v for k, v in header.items() if k not in apart}))
+    file.attrs["checksum"] = np.uint32(attributes_checksum(file))
+
+
+def _create(
+    file: h5py.File, name: str, column: Column, length: int, values: np.ndarray
+) -> h5py.Dataset:
     dataset = file.create_dataset(
         name,
-        shape=(0, *column.shape),
+        data=values,
         maxshape=(None, *column.shape),
         dtype=column.dtype,
-        chunks=(chunk, *column.shape),
+        chunks=(length, *column.shape),
         compression="gzip",
         shuffle=True,
         fletcher32=True,
@@ -377,27 +432,17 @@ def _create(file: h5py.File, name: str, column: Column, chunk: int) -> h5py.Data
 
 
 def _put(thing: h5py.File | h5py.Dataset, name: str, value: str) -> None:
-    """Store a text as an attribute.
-
-    Of a fixed length: HDF5 keeps no checksums of others, reads some damaged ones for ever, and
-    cannot change them while others read.
-    """
+    """Store a text as an attribute of fixed length: HDF5 has no checksums of others."""
     encoded = value.encode()
     dtype = h5py.string_dtype("utf-8", max(len(encoded), 1))
     thing.attrs.create(name, encoded, dtype=dtype)
 
 
-def _write_at(dataset: h5py.Dataset, start: int, values: np.ndarray) -> None:
-    dataset.resize(start + len(values), axis=0)
-    dataset[start:] = values
-
-
-def _chunk_bytes(dataset: h5py.Dataset) -> int:
-    return math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
-
-
-def _shaped(name: str, values: ArrayLike, column: Column, length: int) -> np.ndarray:
-    array = np.asarray(values, column.dtype)
-    if array.shape != (length, *column.shape):
-        raise JentmaxError(f"{name} has shape {array.shape}, must be {(length, *column.shape)}")
-    return array
+def _shaped(name: str, values: np.ndarray | None, column: Column) -> np.ndarray:
+    if values is None:
+        raise JentmaxError(f"column {name} is missing in some structures, or holds no numbers")
+    if values.shape[1:] != column.shape:
+        raise JentmaxError(f"{name} has shape {values.shape}, must be (n, *{column.shape})")
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise JentmaxError(f"{name} has numbers that are not finite")
+    return values.astype(column.dtype)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
+import secrets
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +17,12 @@ from jentmax.errors import JentmaxError
 
 being_written = threading.Lock()
 """Held while structures are written: whoever is about to end the process waits for it."""
+
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+"""What file systems without hard links say."""
+
+_CLAIM = 1.0
+"""Seconds after which an empty file counts as left by a process that was killed."""
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
@@ -37,25 +46,94 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
         tempfile.TemporaryFile(dir=path.parent).close()
 
 
+def partial_path(path: Path) -> Path:
+    """A new temporary name beside a file, which `remove_partial` knows."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+
+
+def partial_paths(path: Path) -> list[Path]:
+    """What stands beside a file, or a folder, under its temporary names."""
+    left = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.partial")
+    return [path.with_name(name) for name in filter(left.fullmatch, os.listdir(path.parent))]
+
+
 def remove_partial(path: Path) -> None:
-    """Remove what processes that were killed have left of a file; call it where no other writes it.
+    """Remove what killed processes have left of a file; call it if no other process writes it.
 
     Args:
         path: of the file.
     """
-    target = Path(os.path.realpath(path))
-    left = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}\.partial")
-    for name in filter(left.fullmatch, os.listdir(target.parent)):
+    for left in partial_paths(Path(os.path.realpath(path))):
         with contextlib.suppress(OSError):
-            target.with_name(name).unlink()
+            left.unlink()
+
+
+def put_in_place(partial: Path, path: Path) -> bool:
+    """Give a whole file its name, unless there is a file of this name: the first one wins.
+
+    Args:
+        partial: the file, which has been synced; it may keep its temporary name.
+        path: in the same folder.
+
+    Returns:
+        Whether the file under the path is this one.
+
+    Raises:
+        FileNotFoundError: the folder is gone.
+        OSError: anything else that the system refuses.
+    """
+    try:
+        os.link(partial, path)
+    except FileExistsError:
+        # A network file system may repeat a request that it has already carried out.
+        return os.path.samefile(partial, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if not _claim(path):
+            return False
+        os.replace(partial, path)
+    sync_folder(path.parent)
+    return True
+
+
+def _claim(path: Path) -> bool:
+    """Create an empty file that is replaced at once, on file systems without hard links."""
+    end = time.monotonic() + _CLAIM
+    while True:
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+            return True
+        except FileExistsError:
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_size:
+                    return False
+                if time.monotonic() > end:
+                    path.unlink()
+            time.sleep(0.02)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder last, if the system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn what the system and HDF5 raise into one clear message."""
+def writing(path: Path, *others: type[Exception]) -> Iterator[None]:
+    """Turn what the system and HDF5 raise into one clear message.
+
+    Args:
+        path: that is written.
+        others: exceptions that stay what they are.
+    """
     try:
         yield
-    except JentmaxError:
+    except (JentmaxError, *others):
         raise
     except (OSError, RuntimeError, ValueError) as error:
         raise JentmaxError(

@@ -9,6 +9,7 @@ from jentmax.devices._memory import memory_bytes as memory_bytes
 from jentmax.devices._versions import device_kind as device_kind
 from jentmax.devices._versions import device_name as device_name
 from jentmax.devices._versions import versions as versions
+from jentmax.devices._workers import Device as Device
 from jentmax.devices._workers import compiler_options as compiler_options
 from jentmax.devices._workers import in_threads as in_threads
 from jentmax.devices._workers import workers as workers

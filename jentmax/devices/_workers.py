@@ -9,19 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, TypeVar
 
 from jentmax.devices._host import n_cores
 from jentmax.errors import JentmaxError
 
-if TYPE_CHECKING:
-    import jax
+Device = Any
+"""A device of JAX; its own class is no type for checkers."""
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
 
-def workers(count: int | None = None) -> list[jax.Device]:
+def workers(count: int | None = None) -> list[Device]:
     """The device of each thread that should compute: the CPU once for each core, each GPU once.
 
     Args:
@@ -59,7 +59,7 @@ def compiler_options(platform: str) -> dict[str, str | int | bool]:
 
 
 def in_threads(
-    function: Callable[[jax.Device, Given], Made], items: Iterable[Given], count: int | None = None
+    function: Callable[[Device, Given], Made], items: Iterable[Given], count: int | None = None
 ) -> list[Made]:
     """What a function makes of items, each in the thread of a worker.
 

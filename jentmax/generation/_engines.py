@@ -6,7 +6,7 @@ import contextlib
 import functools
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
@@ -36,6 +36,10 @@ class Engine:
         """Chunks' worth of what is under way and done."""
         return 0.0
 
+    def stop(self) -> None:
+        """End what is under way; chunks that are done stay so."""
+        raise NotImplementedError
+
 
 class Threads(Engine):
     """Threads of this process, one for each core or GPU."""
@@ -55,6 +59,11 @@ class Threads(Engine):
     def under_way(self) -> float:
         """Chunks' worth of what is under way and done."""
         return sum(list(self._shares.values()))
+
+    def stop(self) -> None:
+        """End threads at their next tenth of a cycle, and wait for them."""
+        self.stopped.set()
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _run(self, chunk: ChunkId, previous: Structures | None) -> Structures:
         device = self._free.pop()
@@ -86,8 +95,7 @@ def threads(resolved: Resolved, devices: int | None) -> Iterator[Threads]:
         try:
             yield engine
         finally:
-            engine.stopped.set()
-            pool.shutdown(wait=True, cancel_futures=True)
+            engine.stop()
 
 
 class Dask(Engine):
@@ -102,11 +110,21 @@ class Dask(Engine):
     @property
     def n_workers(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Workers that there are now."""
-        return max(1, len(self._client.scheduler_info()["workers"]))
+        return max(1, len(self._client.nthreads()))
 
     def submit(self, chunk: ChunkId, previous: Structures | None) -> Future[Structures]:
         """Start a chunk."""
         return self._executor.submit(self._task, tuple(chunk), previous)
+
+    def stop(self) -> None:
+        """Take back what the workers have not begun or not finished."""
+        self._executor.shutdown(wait=False)
+
+
+_resolved: dict[str, Resolved] = {}
+"""The set that this worker has last made chunks of, by its header."""
+
+_lock = threading.Lock()
 
 
 def remote_chunk(
@@ -121,7 +139,12 @@ def remote_chunk(
         previous: the chunk of the cycle before, if there is one.
     """
     stream, batch, cycle = chunk
-    resolved = Resolved.from_header(recipe, json.loads(header))
+    # Functions that come with a recipe are other objects each time, which JAX would compile again.
+    with _lock:
+        if header not in _resolved:
+            _resolved.clear()
+            _resolved[header] = Resolved.from_header(recipe, json.loads(header))
+        resolved = _resolved[header]
     return resolved.chunk(batch, cycle, previous, stream=stream, device=jax.local_devices()[0])
 
 
@@ -154,7 +177,11 @@ def dask(scheduler: Any, resolved: Resolved, header: Mapping[str, Any]) -> Itera
         ) from None
     try:
         _refuse_other_versions(client)
-        yield Dask(client, resolved, header)
+        engine = Dask(client, resolved, header)
+        try:
+            yield engine
+        finally:
+            engine.stop()
     finally:
         if own:
             client.close()
@@ -175,6 +202,3 @@ def _refuse_other_versions(client: Any) -> None:
                     f"worker {address} has {name} {theirs.get(name)}, here it is {ours[name]}; "
                     "install the same version"
                 )
-
-
-MakeEngine = Callable[[], contextlib.AbstractContextManager[Engine]]

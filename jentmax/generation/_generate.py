@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import operator
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
@@ -23,9 +25,10 @@ from jentmax.dataset import (
 )
 from jentmax.devices import device_name, versions, workers
 from jentmax.errors import JentmaxError
+from jentmax.fields import shown
 from jentmax.generation._engines import Engine, dask, threads
 from jentmax.generation._identity import fingerprint, made_otherwise, refuse_others
-from jentmax.generation._plan import FIRST_CHUNKS, Plan
+from jentmax.generation._plan import Plan
 from jentmax.generation._processes import ALONE, Process
 from jentmax.generation._progress import Progress, Report, ignore
 from jentmax.generation._recipe import Recipe
@@ -63,7 +66,8 @@ def generate(
         structures: how many the set has.
         output: path of the file.
         seed: of all randomness, from 0 to 2^32 - 1.
-        overwrite: whether a set of another recipe may be replaced.
+        overwrite: whether what is there may be replaced. A set under way of the same recipe is not:
+            the same call goes on with it.
         devices: CPU cores or GPUs to use; None for all.
         process: which of several processes this one is; it says where each begins.
         scheduler: address of a Dask scheduler, or a ``distributed.Client``, whose workers make the
@@ -89,10 +93,7 @@ def generate(
     ...     print(len(data), data[0].symbols)
     4 W8
     """
-    if isinstance(structures, bool) or not isinstance(structures, int) or structures < 1:
-        raise JentmaxError(
-            f"structures = {structures!r} is not allowed; give a whole number of at least 1"
-        )
+    structures = _checked(recipe, structures, process)
     path = Path(output)
     refuse_existing(path, overwrite=True)
     if overwrite and process.count > 1:
@@ -100,13 +101,34 @@ def generate(
             f"overwrite: several processes cannot agree when to replace {path}; remove it and "
             f"{Parts(path).folder.name} first, or give another output"
         )
-    if overwrite:
-        Parts(path).remove_all()
     while not _Run(recipe, structures, path, seed, overwrite, process, report).make(
         devices, scheduler, cache
     ):
-        continue  # another process has finished a smaller set meanwhile
+        continue  # another process has finished a set meanwhile
     return path
+
+
+def _checked(recipe: Recipe, structures: int, process: Process) -> int:
+    """The number of structures, if the arguments of `generate` are allowed."""
+    if not isinstance(recipe, Recipe):
+        raise JentmaxError(
+            f"recipe = {shown(recipe)} is not allowed; give a Recipe, such as jm.recipe of a preset "
+            "or a TOML file"
+        )
+    try:
+        number = 0 if isinstance(structures, bool) else operator.index(structures)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise JentmaxError(
+            f"structures = {structures!r} is not allowed; give a whole number of at least 1"
+        )
+    if not isinstance(process, Process) or not 0 <= process.index < process.count:
+        raise JentmaxError(
+            f"process = {process!r} is not allowed; give Process(I, N), process I of N, with I from "
+            "0 to N - 1"
+        )
+    return number
 
 
 class _Run:
@@ -130,62 +152,85 @@ class _Run:
         self._entropy: list[float] = []
         self._distance: list[float] = []
         self._ends: dict[ChunkId, Structures] = {}
+        self._pending: dict[Future[Structures], ChunkId] = {}
+        self._of_file: set[ChunkId] = set()
 
     def make(self, devices: int | None, scheduler: Any, cache: Path | None) -> bool:
         """Make the set; False if it has to be begun again."""
         with contextlib.ExitStack() as stack:
             finished = self._finished(stack)
             if finished is not None and len(finished) >= self._structures:
+                self._before = len(finished)
                 self._tell("complete", done=len(finished))
-                self._parts.remove_all()
+                # Chunks that the file lacks are those of a process that goes on to more.
+                if self._parts.chunks() <= finished.chunks():
+                    self._parts.remove_all()
                 return True
             header = self._header(finished, devices, cache)
+            if finished is None and not self._overwrite and os.path.lexists(self._path):
+                return False
             resolved = Resolved.from_header(self._recipe, header)
             plan = self._plan = Plan(resolved, self._structures, self._process)
             if finished is not None:
-                for chunk in finished.chunks():
+                self._of_file = finished.chunks()
+                for chunk in self._of_file:
                     plan.add(chunk, _counts(finished.chunk(chunk)))
-            self._look()
-            self._before = plan.done
-            name = device_name(len(workers(devices)))
-            self._tell("annealing", note=made_otherwise(header, name))
 
             def get(chunk: ChunkId) -> Structures:
-                if finished is not None and chunk in finished.chunks():
+                if finished is not None and chunk in self._of_file:
                     return finished.chunk(chunk)
                 return self._parts.get(chunk)
 
-            engine = stack.enter_context(
-                threads(resolved, devices)
-                if scheduler is None
-                else dask(scheduler, resolved, header)
-            )
             try:
-                while True:
-                    self._make_chunks(engine, get)
-                    try:
-                        write_set(
-                            self._path,
-                            header,
-                            list(plan.counts),
-                            get,
-                            self._structures,
-                            overwrite=self._overwrite or finished is not None,
-                        )
-                        break
-                    except DamagedPart as damaged:
-                        self._again(damaged)
+                self._look()
+                self._before = plan.done
+                name = device_name(len(workers(devices)))
+                self._tell("annealing", note=made_otherwise(header, name))
+                engine = stack.enter_context(
+                    threads(resolved, devices)
+                    if scheduler is None
+                    else dask(scheduler, resolved, header)
+                )
+                try:
+                    if not self._make_file(engine, header, get, finished is not None):
+                        return False
+                except BaseException:
+                    self._keep_the_rest(engine)
+                    raise
             except FileNotFoundError:
                 if self._parts.exists():
                     raise
                 return False
             except JentmaxError:
-                if not plan.counts:
+                if not plan.counts and not self._parts.chunks():
                     self._parts.remove_all()
                 raise
         self._tell("complete", done=self._structures)
         self._parts.remove_all()
         return True
+
+    def _make_file(
+        self,
+        engine: Engine,
+        header: dict[str, Any],
+        get: Callable[[ChunkId], Structures],
+        larger: bool,
+    ) -> bool:
+        """Make all chunks and write the file; False if that of another process is in place."""
+        assert self._plan is not None
+        while True:
+            self._make_chunks(engine, get)
+            try:
+                overwrite = self._overwrite or larger
+                n = self._structures
+                ours = write_set(
+                    self._path, header, list(self._plan.counts), get, n, overwrite=overwrite
+                )
+                return ours or overwrite  # what may be replaced stays if it is as large
+            except DamagedPart as damaged:
+                self._again(damaged)
+            except FileNotFoundError:
+                self._look()
 
     def _finished(self, stack: contextlib.ExitStack) -> Dataset | None:
         """The finished file that is there, if it is to be gone on with."""
@@ -204,15 +249,30 @@ class _Run:
             )
         return finished
 
+    def _under_way(self, finished: Dataset | None) -> dict[str, Any] | None:
+        """The header of the set under way, if it is this one; another one is refused or removed."""
+        try:
+            if (header := self._parts.header()) is None:
+                return None
+            refuse_others(self._path, header, self._recipe, self._seed)
+        except JentmaxError:
+            if not self._overwrite:
+                raise
+        else:
+            if finished is None or _same(header, finished.header):
+                return header
+        self._parts.remove_all()
+        return None
+
     def _header(
         self, finished: Dataset | None, devices: int | None, cache: Path | None
     ) -> dict[str, Any]:
         """The header in place; it is resolved and written if there is none."""
-        header = None if finished is None else dict(finished.header)
-        if (there := self._parts.header()) is not None:
-            refuse_others(self._path, there, self._recipe, self._seed)
+        if (there := self._under_way(finished)) is not None:
             return there
-        if header is None:
+        if finished is not None:
+            header = dict(finished.header)
+        else:
             resolved = self._recipe.resolve(
                 self._seed,
                 structures=self._structures,
@@ -229,39 +289,42 @@ class _Run:
         return self._parts.begin(header)
 
     def _make_chunks(self, engine: Engine, get: Callable[[ChunkId], Structures]) -> None:
-        """Make chunks until the set has all its structures."""
+        """Make chunks until the set has all its structures; what is under way then is surplus."""
         assert self._plan is not None
-        plan, pending = self._plan, dict[Future[Structures], ChunkId]()
-        looked = 0.0
-        while not plan.complete or pending:
-            while len(pending) < engine.n_workers and not plan.complete:
-                chunk = plan.next()
-                if chunk is None:
-                    break
+        plan, pending = self._plan, self._pending
+        looked = time.monotonic()
+        while not plan.complete:
+            if plan.hopeless:
+                raise JentmaxError(_hopeless(self._recipe, plan))
+            for chunk in plan.next(engine.n_workers - len(pending)):
                 try:
                     previous = self._previous(chunk, get)
                 except DamagedPart as damaged:
                     self._again(damaged)
-                    continue
+                    break
+                except FileNotFoundError:
+                    self._look()
+                    break
                 plan.under_way.add(chunk)
                 pending[engine.submit(chunk, previous)] = chunk
-            if not pending:
-                continue
             done, _ = wait(pending, timeout=_SECONDS, return_when=FIRST_COMPLETED)
             for future in done:
                 chunk = pending.pop(future)
                 plan.under_way.discard(chunk)
                 self._keep(chunk, future.result())
-            looked += _SECONDS
-            if done or looked >= _SECONDS_BETWEEN_LISTS:
+            if done or time.monotonic() > looked + _SECONDS_BETWEEN_LISTS:
                 self._look()
-                looked = 0.0
-            if plan.hopeless:
-                raise JentmaxError(_hopeless(self._recipe, plan))
+                looked = time.monotonic()
             size = float(np.mean(plan.sizes))
             self._tell("annealing", under_way=engine.under_way() * size)
-            if plan.complete:
-                return  # what is still under way would be surplus
+
+    def _keep_the_rest(self, engine: Engine) -> None:
+        """End what is under way, and keep the chunks that are done all the same."""
+        engine.stop()
+        for future, chunk in self._pending.items():
+            if future.done() and not future.cancelled() and future.exception() is None:
+                with contextlib.suppress(JentmaxError, OSError):
+                    self._keep(chunk, future.result())
 
     def _previous(self, chunk: ChunkId, get: Callable[[ChunkId], Structures]) -> Structures | None:
         if chunk.cycle == 0:
@@ -281,9 +344,18 @@ class _Run:
         self._plan.add(chunk, _counts(there))
 
     def _look(self) -> None:
-        """Count the chunks that other processes have made."""
+        """Count the chunks that are there now, also those that other processes have made.
+
+        Raises:
+            FileNotFoundError: another process has finished the set.
+        """
         assert self._plan is not None
-        for chunk in sorted(self._parts.chunks() - self._plan.counts.keys()):
+        there = self._parts.chunks()
+        if not there and not self._parts.exists():
+            raise FileNotFoundError(self._parts.folder)
+        for chunk in self._plan.counts.keys() - there - self._of_file:
+            self._plan.remove(chunk)
+        for chunk in sorted(there - self._plan.counts.keys()):
             try:
                 self._plan.add(chunk, self._parts.counts(chunk))
             except DamagedPart as damaged:
@@ -297,10 +369,12 @@ class _Run:
         for one in [chunk] if chunk else sorted(self._parts.chunks()):
             try:
                 self._parts.get(one)
+            except FileNotFoundError:
+                self._plan.remove(one)
             except DamagedPart:
                 self._parts.remove(one)
                 self._plan.remove(one)
-        self._tell("annealing", note=f"{damaged}; it is made again")
+        self._tell("annealing", note=str(damaged))
 
     def _tell(
         self, phase: str, *, under_way: float = 0.0, note: str = "", done: int | None = None
@@ -327,20 +401,30 @@ def _counts(structures: Structures) -> list[int]:
     return np.bincount(structures.columns["status"], minlength=3).tolist()
 
 
+def _same(under_way: dict[str, Any], finished: dict[str, Any]) -> bool:
+    """Whether a folder and a file have the same header."""
+    one, other = (
+        {name: value for name, value in header.items() if name not in ("format", "schema")}
+        for header in (under_way, finished)
+    )
+    return one == other
+
+
 def _hopeless(recipe: Recipe, plan: Plan) -> str:
     """What to lower if hardly any structure is accepted."""
-    discarded = plan.discarded
-    total = sum(discarded.values()) + plan.done
-    told = f"{plan.done} of the first {total} structures, in {FIRST_CHUNKS} chunks, were accepted: "
-    if discarded["not finite"] >= discarded["too close"]:
+    accepted, not_finite, too_close = plan.first.sum(axis=0)
+    told = (
+        f"{accepted} of the first {plan.first.sum()} structures, in {len(plan.first)} chunks, were "
+        "accepted: "
+    )
+    if not_finite >= too_close:
         names = ("timestep", "force_cap", "step_length", "largest_step")
         lower = " or ".join(f"sampler.{name}" for name in names if hasattr(recipe.sampler, name))
         return (
-            f"{told}{discarded['not finite']} were not finite; lower {lower or 'the steps'}, or "
-            "check the repulsion"
+            f"{told}{not_finite} were not finite; lower {lower or 'the steps'}, or check the "
+            "repulsion"
         )
     return (
-        f"{told}{discarded['too close']} have atoms closer than min_distance = "
-        f"{recipe.min_distance:g} Å; lower it or entropy_weight, or let entropy_weight = "
-        '"auto" find the largest that keeps it'
+        f"{told}{too_close} have atoms closer than min_distance = {recipe.min_distance:g} Å; lower "
+        'it or entropy_weight, or let entropy_weight = "auto" find the largest that keeps it'
     )

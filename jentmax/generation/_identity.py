@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from jentmax.devices import device_kind, versions
 from jentmax.errors import JentmaxError
@@ -23,25 +25,37 @@ _SYMBOL = re.compile(r"@\w+")
 
 
 def fingerprint(recipe: Recipe) -> str:
-    """SHA-256 of V as JAX lowers it, for recipes with code outside the package; "" for others.
+    """SHA-256 of a step as JAX lowers it, for recipes with code outside the package; "" for others.
 
     Names of functions do not tell whether somebody has edited them; what JAX makes of them does.
+    Code that draws starts runs on the host, and the first start tells of it.
     """
-    if not _has_code(recipe.to_plain()):
+    plain = recipe.to_plain()
+    if not _has_code(plain):
         return ""
-    with pinned(False):
-        systems = jax.tree.map(lambda array: np.asarray(array[..., 0]), recipe.start.extremes(0))
+    with pinned(recipe.precision == "float64"):
+        systems = jax.tree.map(jnp.asarray, recipe.start.extremes(0))
+        dtype = np.dtype(recipe.precision)
+        systems = jax.tree.map(lambda a: a.astype(dtype) if a.dtype.kind == "f" else a, systems)
         potential = recipe.potential.for_cells(systems)
-        shapes = (
-            jax.ShapeDtypeStruct(systems.positions.shape, jnp.float32),
-            jax.ShapeDtypeStruct((3, 3), jnp.float32),
-            jax.ShapeDtypeStruct(systems.numbers.shape, jnp.int32),
-        )
-        traced = jax.jit(lambda *arrays: potential.energy(*arrays)).trace(*shapes)
+
+        def step(words: Array, systems: Any, weights: Array, progress: Array) -> Any:
+            keys = jax.random.wrap_key_data(words, impl="threefry2x32")
+            state = recipe.sampler.init(potential, keys, systems, weights)
+            return eqx.filter(recipe.sampler.step(potential, keys, state, progress), eqx.is_array)
+
+        n = len(systems)
+        words, weights = jnp.zeros((n, 2), jnp.uint32), jnp.zeros(n, dtype)
+        traced = jax.jit(step).trace(words, systems, weights, jnp.zeros((), dtype))
         text = traced.lower(lowering_platforms=("cpu",)).as_text()
     # JAX numbers equal names by what it has traced before.
     names = {name: str(k) for k, name in enumerate(dict.fromkeys(_SYMBOL.findall(text)))}
-    return hashlib.sha256(_SYMBOL.sub(lambda m: names[m.group()], text).encode()).hexdigest()
+    found = hashlib.sha256(_SYMBOL.sub(lambda m: names[m.group()], text).encode())
+    if _has_code(plain["start"]):
+        start = recipe.start.draw(0, 0, 0, 0)
+        for array in (start.numbers, start.positions, start.cell):
+            found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
 
 
 def _has_code(tree: Any) -> bool:
@@ -60,9 +74,9 @@ def refuse_others(path: Path, header: Mapping[str, Any], recipe: Recipe, seed: i
         JentmaxError: with a line for each difference.
     """
     stored, given = dict(header["recipe"]), json.loads(json.dumps(recipe.to_plain()))
-    sizes = {stream["batch_size"] for stream in header["streams"]}
-    if given.get("batch_size") is None or sizes == {given["batch_size"]}:
-        given["batch_size"] = stored.get("batch_size")
+    stored["batch_size"] = header["streams"][0]["batch_size"]
+    if given["batch_size"] is None:
+        given["batch_size"] = stored["batch_size"]
     lines = differences(stored, given)
     if header["seed"] != seed:
         lines.append(f"seed is {seed}, was {header['seed']}")

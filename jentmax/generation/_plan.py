@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import heapq
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -15,7 +15,10 @@ LEAST_ACCEPTED = 0.01
 """Share of the first chunks that must be accepted."""
 
 FIRST_CHUNKS = 4
-"""How many chunks tell whether a recipe works."""
+"""How many chunks tell whether a recipe works; more if they are small."""
+
+FIRST_STRUCTURES = 32
+"""How many structures these chunks must have: a few may all be bad luck."""
 
 Counts = Sequence[int]
 """Structures of a chunk that are accepted, not finite, and too close."""
@@ -38,6 +41,8 @@ class Plan:
         self._cycles = resolved.recipe.cycles_per_chain
         self._structures, self._process = structures, process
         self._totals = np.zeros(3, int)
+        self._gapless = [(0, 0)] * len(self.sizes)
+        """Of each stream, chunks before its first one that is missing, and structures in them."""
         shares = [stream.share for stream in resolved.streams]
         order = set_order(shares, [structures] * len(shares))[:structures]
         self._of_stream = np.bincount(order, minlength=len(shares))
@@ -57,15 +62,26 @@ class Plan:
     def complete(self) -> bool:
         """Whether the set has all its structures, without a gap before any of them."""
         return all(
-            self._gapless(stream, int(wanted)) >= wanted
-            for stream, wanted in enumerate(self._of_stream)
+            self._before_gap(stream)[1] >= wanted for stream, wanted in enumerate(self._of_stream)
         )
+
+    @property
+    def first(self) -> np.ndarray:
+        """Counts of the first chunks, as many as tell whether the recipe works, or as there are."""
+        found, n = [], 0
+        for counts in self.counts.values():
+            if len(found) >= FIRST_CHUNKS and n >= FIRST_STRUCTURES:
+                break
+            found.append(counts)
+            n += sum(counts)
+        return np.array(found, int).reshape(-1, 3)
 
     @property
     def hopeless(self) -> bool:
         """Whether hardly any structure of the first chunks was accepted."""
-        first = np.array(list(itertools.islice(self.counts.values(), FIRST_CHUNKS)))
-        return len(first) == FIRST_CHUNKS and first[:, 0].sum() < LEAST_ACCEPTED * first.sum()
+        first = self.first
+        enough = len(first) >= FIRST_CHUNKS and first.sum() >= FIRST_STRUCTURES
+        return enough and bool(first[:, 0].sum() < LEAST_ACCEPTED * first.sum())
 
     def add(self, chunk: ChunkId, counts: Counts) -> None:
         """A chunk is there."""
@@ -78,49 +94,52 @@ class Plan:
         """A chunk is no longer there."""
         if chunk in self.counts:
             self._totals -= np.asarray(self.counts.pop(chunk))
+            self._gapless[chunk.stream] = 0, 0
 
-    def next(self) -> ChunkId | None:
-        """The chunk to make next; None if all that are needed are there or under way.
+    def next(self, count: int) -> list[ChunkId]:
+        """The chunks to make next; fewer than asked for if no more are needed or can begin.
 
         A process begins with every N-th batch, N being the number of processes, and then helps the
         others from their last batch on.
         """
-        index, count = self._process
-        best = None
-        for chunk in self._needed():
-            if chunk in self.counts or chunk in self.under_way:
-                continue
-            if chunk.cycle and chunk._replace(cycle=chunk.cycle - 1) not in self.counts:
-                continue
-            own = chunk.batch % count == index
-            sign = 1 if own else -1
-            key = (not own, sign * chunk.batch, sign * chunk.stream)
-            if best is None or key < best[0]:
-                best = key, chunk
-        return None if best is None else best[1]
+        if count < 1:
+            return []
+        index, n_processes = self._process
 
-    def _gapless(self, stream: int, wanted: int) -> int:
-        """Accepted structures of a stream before its first chunk that is missing."""
-        total = 0
-        for chunk in self._order(stream):
-            if total >= wanted or chunk not in self.counts:
-                return total
-            total += self.counts[chunk][0]
-        return total
+        def urgency(chunk: ChunkId) -> tuple[bool, int, int]:
+            own = chunk.batch % n_processes == index
+            sign = 1 if own else -1
+            return not own, sign * chunk.batch, sign * chunk.stream
+
+        possible = (
+            chunk
+            for chunk in self._needed()
+            if chunk not in self.counts
+            and chunk not in self.under_way
+            and (not chunk.cycle or chunk._replace(cycle=chunk.cycle - 1) in self.counts)
+        )
+        return heapq.nsmallest(count, possible, urgency)
+
+    def _before_gap(self, stream: int) -> tuple[int, int]:
+        """Chunks of a stream before its first one that is missing, and accepted structures there."""
+        place, total = self._gapless[stream]
+        while (counts := self.counts.get(self._chunk(stream, place))) is not None:
+            place, total = place + 1, total + counts[0]
+        self._gapless[stream] = place, total
+        return place, total
 
     def _needed(self) -> Iterator[ChunkId]:
         """Chunks that the set probably needs, from the share that was accepted so far."""
         share = max(self._totals[0] / self._totals.sum(), 0.01) if self.counts else 1.0
         for stream, wanted in enumerate(self._of_stream):
-            expected = 0.0
-            for chunk in self._order(stream):
-                if expected >= wanted:
-                    break
+            place, expected = self._before_gap(stream)
+            while expected < wanted:
+                chunk = self._chunk(stream, place)
                 counts = self.counts.get(chunk)
                 expected += share * self.sizes[stream] if counts is None else counts[0]
+                place += 1
                 yield chunk
 
-    def _order(self, stream: int) -> Iterator[ChunkId]:
-        for batch in itertools.count():
-            for cycle in range(self._cycles):
-                yield ChunkId(stream, batch, cycle)
+    def _chunk(self, stream: int, place: int) -> ChunkId:
+        """A chunk by its place in the order of its stream."""
+        return ChunkId(stream, *divmod(place, self._cycles))

@@ -16,7 +16,7 @@ from jax.errors import JaxRuntimeError
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-from jentmax.devices import compiler_options, in_threads
+from jentmax.devices import Device, compiler_options, in_threads, workers
 from jentmax.errors import JentmaxError
 from jentmax.potential import Potential, Terms
 from jentmax.samplers._state import Info, fold_in, replica_keys
@@ -236,7 +236,7 @@ def run(
                 done[number] = share
                 callback(sum(done) / len(groups))
 
-    def one(device: jax.Device, number: int) -> tuple[System, Info]:
+    def one(device: Device, number: int) -> tuple[System, Info]:
         with pinned(x64):
             own = jax.device_put(groups[number], device)
             parts = jax.device_put((keys, systems, weights), device)
@@ -284,11 +284,11 @@ class _Programs(eqx.Module):
 
 @functools.cache
 def _compiled(platform: str) -> _Programs:
-    options = compiler_options(platform)
+    options: Any = {"compiler_options": compiler_options(platform)}
     return _Programs(
-        init=eqx.filter_jit(_init, compiler_options=options),
-        advance=eqx.filter_jit(_advance, donate="all-except-first", compiler_options=options),
-        ends=eqx.filter_jit(_ends, compiler_options=options),
+        init=eqx.filter_jit(_init, **options),
+        advance=eqx.filter_jit(_advance, donate="all-except-first", **options),
+        ends=eqx.filter_jit(_ends, **options),
     )
 
 
@@ -377,9 +377,7 @@ def _platform(systems: System) -> str:
     return next(iter(devices())).platform if devices else jax.default_backend()
 
 
-def _first_device(devices: int | None) -> jax.Device:
-    from jentmax.devices import workers
-
+def _first_device(devices: int | None) -> Device:
     return workers(devices)[0]
 
 

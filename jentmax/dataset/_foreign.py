@@ -9,8 +9,8 @@ import os
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from jentmax._host_memory import memory_bytes
-from jentmax._output import printable
+from jentmax.devices import memory_bytes
+from jentmax.dataset.output import printable
 from jentmax.errors import JentmaxError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jentmax._output import printable, refuse_existing, writing
+from jentmax.dataset.output import printable, refuse_existing, writing
 from jentmax.dataset import Dataset
 from jentmax.errors import JentmaxError
 

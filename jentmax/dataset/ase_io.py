@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 jentmax_format = ExternalIOFormat(
     desc="jentmax data set",
     code="+S",
-    module="jentmax.ase_io",
+    module="jentmax.dataset.ase_io",
     magic_regex=rb"\x89HDF\r\n\x1a\n.*jentmax",
 )
 

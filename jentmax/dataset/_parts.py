@@ -1,0 +1,475 @@
+"""A set under way: a folder of files that are written once, one for each chunk."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import stat
+import time
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jentmax.dataset._header import SCHEMA, check_header, parsed_json, plain_json
+from jentmax.dataset._npz import pack, unpack
+from jentmax.dataset._schema import CHUNK_COLUMNS
+from jentmax.dataset._structures import Structures
+from jentmax.dataset.output import (
+    being_written,
+    partial_path,
+    partial_paths,
+    put_in_place,
+    reason,
+    writing,
+)
+from jentmax.devices import memory_bytes
+from jentmax.errors import JentmaxError
+
+FORMAT = "jentmax set"
+ENDING = ".parts"
+
+_HEADER = "set.json"
+_NAME = re.compile(r"(\d+)-(\d{6,})-(\d{4,})\.npz")
+_PARTIAL = re.compile(r"\..+\.[0-9a-f]{8}\.partial")
+
+# The last bytes of a part, a comment to other readers of zip files: chunk, set, numbers of
+# structures accepted, not finite and too close, and CRC-32 of all bytes before the comment and of
+# the comment so far.
+_COMMENT = "jentmax part {} {} {:09d} {:09d} {:09d} "
+_COMMENT_READ = re.compile(
+    rb"jentmax part (\S+) ([0-9a-f]{16}) (\d{9}) (\d{9}) (\d{9}) ([0-9a-f]{8}) ([0-9a-f]{8})$"
+)
+_TAIL = 256
+"""Bytes at the end of a part in which its comment stands."""
+
+ACCEPTED, NOT_FINITE, TOO_CLOSE = range(3)
+"""Values of the column status."""
+
+
+class ChunkId(NamedTuple):
+    """Which chunk of a set: one cycle of one batch of chains.
+
+    Attributes:
+        stream: number of the stream, from 0.
+        batch: number of the batch in its stream, from 0.
+        cycle: number of the cycle, from 0.
+    """
+
+    stream: int
+    batch: int
+    cycle: int
+
+    @property
+    def file_name(self) -> str:
+        """Name of its file.
+
+        >>> ChunkId(0, 12, 3).file_name
+        '0-000012-0003.npz'
+        """
+        return f"{self.stream}-{self.batch:06d}-{self.cycle:04d}.npz"
+
+
+class DamagedPart(JentmaxError):
+    """A part is not as it was written, or belongs to another set: remove it and make it again."""
+
+
+class Counts(NamedTuple):
+    """Numbers of structures of a chunk, by their status."""
+
+    accepted: int
+    not_finite: int
+    too_close: int
+
+
+class Parts:
+    """A set under way: the folder ``OUTPUT.parts`` with ``set.json`` and one file per chunk.
+
+    Any number of processes may read and write it at the same time. Each file appears whole under
+    its name and is never changed; if several processes make the same one, the first one in place
+    counts for all.
+
+    Attributes:
+        output: path of the finished file, links followed.
+        folder: the folder of the parts, which need not exist.
+    """
+
+    def __init__(self, output: str | os.PathLike[str]) -> None:
+        """Name the folder; nothing is read or written."""
+        self.output = Path(os.path.realpath(output))
+        self.folder = self.output.with_name(self.output.name + ENDING)
+        self._header: dict[str, Any] | None = None
+        self._id = ""
+
+    def exists(self) -> bool:
+        """Whether there is the folder.
+
+        Raises:
+            JentmaxError: there is something else of this name.
+        """
+        try:
+            mode = self.folder.lstat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise JentmaxError(f"{self.folder} cannot be read: {reason(error)}") from error
+        if not stat.S_ISDIR(mode):
+            raise JentmaxError(
+                f"{self.folder} is a link or no folder, and links are not followed; remove it, or "
+                "give another output"
+            )
+        return True
+
+    def begin(self, header: Mapping[str, Any]) -> dict[str, Any]:
+        """Make the folder and its header, unless they are there.
+
+        Args:
+            header: of the set; it gets the entries format and schema.
+
+        Returns:
+            The header in place: this one, or that of the process that was first.
+
+        Raises:
+            JentmaxError: the folder cannot be written, has no header but other files, or its
+                header is damaged or lacks something.
+        """
+        mine = {**header, "format": FORMAT, "schema": SCHEMA}
+        mine = check_header(parsed_json(plain_json(mine)))
+        content = mine | {"checksum": zlib.crc32(plain_json(mine).encode())}
+        with writing(self.folder):
+            if not self.exists():
+                self.folder.mkdir(exist_ok=True)
+            if self.header() is None:
+                self._put(_HEADER, (json.dumps(content, indent=1) + "\n").encode())
+            found = self.header()
+        if found is None:
+            raise JentmaxError(f"{self.folder} has been removed; run the command again")
+        return found
+
+    def header(self) -> dict[str, Any] | None:
+        """What set.json says; None if there is no folder, or nothing in it yet.
+
+        Raises:
+            JentmaxError: it is damaged, of another layout, or no set's folder.
+        """
+        if not self.exists():
+            return None
+        path = self.folder / _HEADER
+        try:
+            text = _content(path)
+        except FileNotFoundError:
+            if others := [name for name in self._names() if not _PARTIAL.fullmatch(name)]:
+                raise JentmaxError(
+                    f"{self.folder} has no {_HEADER} but other files ({others[0]}); remove the "
+                    "folder, or give another output"
+                ) from None
+            return None
+        try:
+            header = parsed_json(text)
+            if header.get("format") != FORMAT:
+                raise ValueError(f"its format is not {FORMAT!r}")
+            if (schema := header.get("schema")) != SCHEMA:
+                raise JentmaxError(
+                    f"{path} has schema {schema!r:.20}, this jentmax reads {SCHEMA}; use the "
+                    "jentmax that wrote it"
+                )
+            if header.pop("checksum", None) != zlib.crc32(plain_json(header).encode()):
+                raise ValueError("it does not fit its checksum")
+        except JentmaxError:
+            raise
+        except (ValueError, AttributeError) as error:
+            raise JentmaxError(
+                f"{path} is damaged: {reason(error)}; copy the folder again, or remove it and "
+                "generate the set again"
+            ) from error
+        try:
+            check_header(header)
+        except JentmaxError as error:
+            raise JentmaxError(f"{path}: {error}") from None
+        if self._header is None:
+            self._header = header
+            self._id = hashlib.sha256(plain_json(header).encode()).hexdigest()[:16]
+        return header
+
+    def chunks(self) -> set[ChunkId]:
+        """The chunks that are there, by the names in the folder; no file is opened."""
+        found = set()
+        for name in self._names():
+            if match := _NAME.fullmatch(name):
+                chunk = ChunkId(*map(int, match.groups()))
+                if chunk.file_name == name:
+                    found.add(chunk)
+        return found
+
+    def put(self, chunk: ChunkId, structures: Structures) -> Structures:
+        """Write a chunk, unless it is there.
+
+        Args:
+            chunk: which one.
+            structures: every row of its batch, accepted or not, with the columns that
+                docs/file-format.md lists. Rejected rows may hold any numbers.
+
+        Returns:
+            The chunk in place: this one, or that of the process that was first.
+
+        Raises:
+            FileNotFoundError: the folder is gone: another process has finished the set.
+            JentmaxError: the structures are no chunk of this set, the file cannot be written, or
+                there is a link or a folder in its place.
+        """
+        self._know()
+        _check_chunk(chunk, structures, self._header)
+        content = pack_chunk(chunk, self._id, structures)
+        with being_written:
+            while not self._put(chunk.file_name, content):
+                try:
+                    return self.get(chunk)
+                except DamagedPart:
+                    self.remove(chunk)
+        return structures
+
+    def get(self, chunk: ChunkId) -> Structures:
+        """Read a chunk.
+
+        Returns:
+            All rows of its batch, in their order; arrays that cannot be written to.
+
+        Raises:
+            FileNotFoundError: there is none.
+            DamagedPart: it is not as it was written, or of another set.
+            JentmaxError: there is a link or a folder in its place, or it cannot be read.
+        """
+        self._know()
+        return self._whole(self.folder / chunk.file_name, chunk)
+
+    def accepted(self, chunk: ChunkId) -> int:
+        """Number of accepted structures of a chunk; only the end of its file is read.
+
+        Raises:
+            FileNotFoundError, DamagedPart, JentmaxError: as `get`.
+        """
+        return self.counts(chunk).accepted
+
+    def counts(self, chunk: ChunkId) -> Counts:
+        """Numbers of structures of a chunk by their status; only the end of its file is read.
+
+        Raises:
+            FileNotFoundError, DamagedPart, JentmaxError: as `get`.
+        """
+        self._know()
+        path = self.folder / chunk.file_name
+        descriptor = _open(path)
+        try:
+            with _reading(path):
+                size = os.fstat(descriptor).st_size
+                tail = os.pread(descriptor, _TAIL, max(0, size - _TAIL))
+        finally:
+            os.close(descriptor)
+        return self._told(path, chunk, tail, size)[0]
+
+    def remove(self, chunk: ChunkId) -> None:
+        """Remove a damaged part; a whole one stays, also if another process puts it there now.
+
+        Raises:
+            JentmaxError: there is a link or a folder in its place, or it cannot be removed.
+        """
+        self._know()
+        path = self.folder / chunk.file_name
+        aside = partial_path(path)
+        with contextlib.suppress(FileNotFoundError), writing(path, FileNotFoundError):
+            with contextlib.suppress(DamagedPart):
+                self._whole(path, chunk)
+                return
+            os.rename(path, aside)
+            with contextlib.suppress(DamagedPart):
+                self._whole(aside, chunk)
+                put_in_place(aside, path)
+            aside.unlink()
+
+    def remove_all(self) -> None:
+        """Remove the set under way, with what killed processes have left of it.
+
+        The folder loses its name first, so that processes that write to it notice. Files that are
+        not of a set stay where they are.
+        """
+        with writing(self.folder):
+            if self.exists():
+                foreign = [name for name in self._names() if not _is_ours(name)]
+                doomed = self.folder
+                if not foreign:
+                    doomed = partial_path(self.folder)
+                    with contextlib.suppress(FileNotFoundError):
+                        os.rename(self.folder, doomed)
+                _empty(doomed)
+            for left in partial_paths(self.folder):
+                if left.is_dir() and not left.is_symlink():
+                    _empty(left)
+
+    def _names(self) -> list[str]:
+        if not self.exists():
+            return []
+        try:
+            return os.listdir(self.folder)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise JentmaxError(f"{self.folder} cannot be read: {reason(error)}") from error
+
+    def _know(self) -> None:
+        """Read the header once: parts belong to the set that this object has seen first."""
+        if self._header is None and self.header() is None:
+            raise FileNotFoundError(f"there is no set under way in {self.folder}")
+
+    def _put(self, name: str, content: bytes) -> bool:
+        """Write a file whole, or not at all; whether it is in place."""
+        path = self.folder / name
+        partial = partial_path(path)
+        with writing(path, FileNotFoundError):
+            try:
+                with open(partial, "xb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                return put_in_place(partial, path)
+            finally:
+                partial.unlink(missing_ok=True)
+
+    def _whole(self, path: Path, chunk: ChunkId) -> Structures:
+        content = _content(path)
+        _, n_comment, checksum = self._told(path, chunk, content[-_TAIL:], len(content))
+        if zlib.crc32(memoryview(content)[:-n_comment]) != checksum:
+            raise _damaged(path, "it does not fit its checksum")
+        try:
+            structures = unpack(content)
+            _check_chunk(chunk, structures, self._header)
+        except (JentmaxError, ValueError, KeyError) as error:
+            raise _damaged(path, reason(error)) from error
+        return structures
+
+    def _told(self, path: Path, chunk: ChunkId, tail: bytes, size: int) -> tuple[Counts, int, int]:
+        """What the comment of a part says: counts, its own length, and the checksum of the rest."""
+        assert self._header is not None
+        if (match := _COMMENT_READ.search(tail)) is None:
+            raise _damaged(path, "its end is cut off or overwritten")
+        name, of_set, *counts, checksum, own = (group.decode() for group in match.groups())
+        if zlib.crc32(match.group()[:-8]) != int(own, 16):
+            raise _damaged(path, "its last line does not fit its checksum")
+        if of_set != self._id:
+            raise _damaged(path, "it belongs to another set")
+        counts = Counts(*map(int, counts))
+        streams = self._header["streams"]
+        if (
+            name != chunk.file_name
+            or chunk.stream >= len(streams)
+            or sum(counts) * streams[chunk.stream]["n_atoms"] > size
+        ):
+            raise _damaged(path, f"it is {name[:80]}")
+        return counts, len(match.group()), int(checksum, 16)
+
+
+def pack_chunk(chunk: ChunkId, of_set: str, structures: Structures) -> bytes:
+    """The bytes of a part."""
+    counts = np.bincount(structures.columns["status"], minlength=3)
+    comment = _COMMENT.format(chunk.file_name, of_set, *counts).encode()
+    content = pack(structures, comment + 17 * b"0")
+    body = content[: -len(comment) - 17]
+    comment += f"{zlib.crc32(body):08x} ".encode()
+    return body + comment + f"{zlib.crc32(comment):08x}".encode()
+
+
+def _check_chunk(chunk: ChunkId, structures: Structures, header: Mapping[str, Any] | None) -> None:
+    """Raise a JentmaxError if structures are not those of a chunk."""
+    assert header is not None
+    if not 0 <= chunk.stream < len(header["streams"]) or min(chunk) < 0:
+        raise JentmaxError(f"{chunk}: the set has {len(header['streams'])} streams")
+    stream = header["streams"][chunk.stream]
+    n, n_atoms = stream["batch_size"], stream["n_atoms"]
+    if len(structures) != n or (structures.counts != n_atoms).any():
+        raise JentmaxError(f"{chunk} must have {n} structures of {n_atoms} atoms each")
+    for name, column in CHUNK_COLUMNS.items():
+        values = structures.columns.get(name)
+        if values is None or values.shape[1:] or values.dtype.kind not in column.kinds:
+            raise JentmaxError(f"{chunk}: column {name} is missing, or of another type or shape")
+    descriptors = structures.atom_columns.get("descriptors")
+    if (
+        descriptors is None
+        or descriptors.dtype not in (np.float32, np.float64)
+        or descriptors.shape != (n * n_atoms, len(header["scale"]))
+    ):
+        raise JentmaxError(f"{chunk}: atom column descriptors is missing or does not fit")
+    row, status = structures.columns["row"], structures.columns["status"]
+    if (row != np.arange(n)).any() or (status < 0).any() or (status > TOO_CLOSE).any():
+        raise JentmaxError(f"{chunk}: rows must be 0 to {n - 1}, and status from 0 to {TOO_CLOSE}")
+    accepted = structures[status == ACCEPTED]
+    accepted.check()
+    for name, values in {**accepted.columns, **accepted.atom_columns}.items():
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise JentmaxError(f"{chunk}: {name} of an accepted structure is not finite")
+
+
+def _damaged(path: Path, why: str) -> DamagedPart:
+    return DamagedPart(
+        f"{path} is damaged: {why}; the same command again removes it and makes it again"
+    )
+
+
+@contextlib.contextmanager
+def _reading(path: Path):  # noqa: ANN202
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise _damaged(path, f"it cannot be read ({reason(error)})") from error
+
+
+def _open(path: Path) -> int:
+    """A descriptor of a regular file, which is no link.
+
+    Raises:
+        FileNotFoundError: there is none.
+        JentmaxError: it is something else, or may not be read.
+    """
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise JentmaxError(
+                f"{path} is a link or no regular file, and links are not followed; remove it"
+            )
+        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        return os.open(path, flags | getattr(os, "O_BINARY", 0))
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise JentmaxError(f"{path} cannot be read: {reason(error)}") from error
+
+
+def _content(path: Path) -> bytes:
+    """All bytes of a regular file; one that is about to be put in place is waited for."""
+    for _ in range(50):
+        descriptor = _open(path)
+        with _reading(path), open(descriptor, "rb") as file:
+            if (size := os.fstat(descriptor).st_size) > memory_bytes():
+                raise JentmaxError(f"{path} has {size} bytes, more than the memory holds")
+            if content := file.read(size):
+                return content
+        time.sleep(0.02)
+    return b""
+
+
+def _is_ours(name: str) -> bool:
+    return name == _HEADER or bool(_NAME.fullmatch(name) or _PARTIAL.fullmatch(name))
+
+
+def _empty(folder: Path) -> None:
+    """Remove a folder and the files of a set in it; others stay, and with them the folder."""
+    with contextlib.suppress(FileNotFoundError):
+        for name in filter(_is_ours, os.listdir(folder)):
+            with contextlib.suppress(FileNotFoundError, IsADirectoryError, PermissionError):
+                (folder / name).unlink()
+        with contextlib.suppress(OSError):
+            folder.rmdir()
