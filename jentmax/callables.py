@@ -59,6 +59,37 @@ class OneStructure(eqx.Module):
         return to_plain(self.function)
 
 
+class _Hashable:
+    """A callable that has no hash of its own; programs are compiled for this object alone."""
+
+    def __init__(self, function: Callable[[Any], Array]) -> None:
+        self.function = function
+        self.__name__ = getattr(function, "__name__", type(function).__name__)
+
+    def __call__(self, given: Any) -> Array:
+        return self.function(given)
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        return tuple(getattr(self.function, "elements", ()))
+
+    def to_plain(self) -> Any:
+        from jentmax.fields import to_plain
+
+        return to_plain(self.function)
+
+
+def _with_hash(given: Any) -> Any:
+    """A callable that ``jit`` can tell from others; pytrees are told by their leaves."""
+    if [leaf is given for leaf in jax.tree.leaves(given)] != [True]:
+        return given
+    try:
+        hash(given)
+    except TypeError:
+        return _Hashable(given)
+    return given
+
+
 def cutoff_of(component: Any) -> float | None:
     """Largest distance at which a component sees a neighbour, in Å; None if it does not say."""
     return getattr(component, "largest_cutoff", getattr(component, "cutoff", None))
@@ -76,8 +107,8 @@ def as_descriptor(given: Any, cutoff: float | None) -> Any:
     """
     if _is_ready("descriptor", given):
         return given
-    cutoff = _cutoff("descriptor", given, cutoff)
-    name = _name("descriptor", given)
+    cutoff, name = _cutoff("descriptor", given, cutoff), _name("descriptor", given)
+    given = _with_hash(given)
     found = _try_on_environments(name, given, cutoff, features=True)
     return OneStructure(given, cutoff, found.shape[1])
 
@@ -86,8 +117,9 @@ def as_repulsion(given: Any, cutoff: float | None) -> Any:
     """A repulsion: environments -> eV; arguments and errors as for `as_descriptor`."""
     if _is_ready("repulsion", given):
         return given
-    cutoff = _cutoff("repulsion", given, cutoff)
-    _try_on_environments(_name("repulsion", given), given, cutoff, features=False)
+    cutoff, name = _cutoff("repulsion", given, cutoff), _name("repulsion", given)
+    given = _with_hash(given)
+    _try_on_environments(name, given, cutoff, features=False)
     return OneStructure(given, cutoff)
 
 
@@ -96,14 +128,13 @@ def as_entropy(given: Any, n_features: int) -> Any:
     if _is_ready("entropy", given):
         return given
     name, shape = _name("entropy", given), (_N_ATOMS, n_features)
+    given = _with_hash(given)
     features = np.random.default_rng(0).normal(size=shape)
     for what, values in (("", features), ("equal ", np.full(shape, 0.5))):
         called = f"{name}, called with {what}scaled features of shape {shape},"
-        value, _ = _value_and_slope(
-            called, given, jnp.asarray(values), "a number, shape ()", ()
-        )
+        value, _ = _value_and_slope(called, given, jnp.asarray(values), "a number, shape ()", ())
         if not what:
-            turned = _or_error(called, jax.jit(given), jnp.asarray(values[::-1]))
+            turned = _or_error(called, eqx.filter_jit(given), jnp.asarray(values[::-1]))
             _refuse_different(called, value, turned, "depends on the order of the atoms")
     _try_with_replicas(name, given, jnp.asarray(features))
     return OneStructure(given)
@@ -203,7 +234,7 @@ def _try_on_environments(name: str, function: Any, cutoff: float, features: bool
         if np.any(np.asarray(own)[:, ~np.asarray(mask)]):
             raise JentmaxError(f"{called} {padding}")
     atoms, neighbors = np.arange(_N_ATOMS)[::-1], np.arange(_N_NEIGHBORS)[::-1]
-    turned = _or_error(called, jax.jit(function), _reordered(given, atoms, neighbors))
+    turned = _or_error(called, eqx.filter_jit(function), _reordered(given, atoms, neighbors))
     _refuse_different(
         called,
         value[atoms] if features else value,

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import equinox as eqx
 
 from jentmax.errors import JentmaxError
-from jentmax.fields import check, fields_of
+from jentmax.fields import REQUIRED, check, fields_of
 
 
 class _Checked(type(eqx.Module)):
@@ -26,7 +26,11 @@ class _Checked(type(eqx.Module)):
         if twice := sorted(given.keys() & named.keys()):
             raise JentmaxError(f"{cls.__name__}.{twice[0]} is given twice")
         # Numbers that become arrays do so by default too: other numbers need no other program.
-        defaults = {name: field.default for name, field in fields.items() if field.is_array}
+        defaults = {
+            name: field.default
+            for name, field in fields.items()
+            if field.is_array and field.default is not REQUIRED
+        }
         return super().__call__(**check(cls.__name__, cls, defaults | given | named))
 
     @property

@@ -362,12 +362,17 @@ def random_cell(rng: np.random.Generator, least_height: float) -> np.ndarray:
 def random_system(seed: int, n_atoms: int, cell: np.ndarray) -> System:
     """Atoms anywhere in a cell, of a tungsten-like mass."""
     fractional = np.random.default_rng(seed).random((n_atoms, 3))
+    return system_of(fractional @ cell, cell, np.full(n_atoms, 74))
+
+
+def system_of(positions: Any, cell: Any, numbers: Any) -> System:
+    """A periodic system with tungsten's masses."""
     return System(
-        positions=jnp.asarray(fractional @ cell),
+        positions=jnp.asarray(positions),
         cell=jnp.asarray(cell),
-        numbers=jnp.full(n_atoms, 74, jnp.int32),
+        numbers=jnp.asarray(numbers, jnp.int32),
         pbc=jnp.ones(3, bool),
-        masses=jnp.full(n_atoms, 183.84),
+        masses=jnp.full(len(positions), 183.84),
     )
 
 

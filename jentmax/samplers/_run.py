@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Key
 from jentmax.devices import Device, compiler_options, in_threads, workers
 from jentmax.errors import JentmaxError
 from jentmax.potential import Potential, Terms
-from jentmax.samplers._state import Info, fold_in, replica_keys
+from jentmax.samplers._state import Info, fold_in, mended, replica_keys
 from jentmax.system import System
 
 _TENTHS = 10
@@ -104,9 +104,11 @@ class Cycle:
             terms, overflow = ends(self.potential, state)
             if not bool(overflow):
                 return state.system, terms
-            system = state.system
-            grown = state.neighbors.grown(system.positions, system.cell)
-            state = eqx.tree_at(lambda s: s.neighbors, state, grown)
+            state = eqx.tree_at(
+                lambda s: s.neighbors,
+                state,
+                state.neighbors.grown(state.system.positions, state.system.cell),
+            )
 
     def run(
         self,
@@ -149,9 +151,8 @@ class Cycle:
 
     def _mended(self, state: Any) -> Any:
         """A state with room in its lists, none of whose arrays is anybody else's."""
-        if hasattr(self.sampler, "mend"):
-            state = self.sampler.mend(state)
-        return jax.tree.map(_copied, state)
+        mend = getattr(self.sampler, "mend", mended)
+        return jax.tree.map(_copied, mend(state))
 
 
 def run(
@@ -214,6 +215,17 @@ def run(
             f"systems = {type(systems).__name__} is not allowed; give a System, such as "
             "System.from_ase(atoms)"
         )
+    if not isinstance(potential, Potential):
+        raise JentmaxError(
+            f"potential = {type(potential).__name__} is not allowed; give a Potential, such as "
+            "Potential(descriptor, repulsion, entropy)"
+        )
+    if isinstance(sampler, type) or not (hasattr(sampler, "init") and hasattr(sampler, "step")):
+        name = sampler.__name__ if isinstance(sampler, type) else type(sampler).__name__
+        raise JentmaxError(
+            f"sampler = {name} is not allowed; give an object with init and step, such as "
+            "Langevin()"
+        )
     potential.check(systems)
     if not systems.replicas:
         together = jax.tree.map(lambda array: jnp.asarray(array)[..., None], systems)
@@ -222,11 +234,11 @@ def run(
             entropy_weight=entropy_weight, callback=callback,
         )  # fmt: skip
         return ends[0], jax.tree.map(lambda array: array[0], info)
+    dtype = jnp.asarray(systems.positions).dtype
     with pinned():
         keys = replica_keys(key, systems.replicas)
-    dtype = jnp.asarray(systems.positions).dtype
-    weights = _weights(entropy_weight, systems.replicas, dtype)
-    cycle = Cycle(potential if potential.finder else potential.for_cells(systems), sampler)
+        weights = _weights(entropy_weight, systems.replicas, dtype)
+        cycle = Cycle(potential if potential.finder else potential.for_cells(systems), sampler)
     groups = _groups(len(systems), batch_size or default_batch_size())
     x64, lock, done = dtype == jnp.float64, threading.Lock(), [0.0] * len(groups)
 

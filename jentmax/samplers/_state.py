@@ -99,11 +99,16 @@ class Sampler(Component):
 
     def mend(self, state: AnyState) -> AnyState:
         """The state with a neighbour list that has room, if a step said ``info.overflow``."""
-        while bool(state.neighbors.overflowed):
-            system = state.system
-            grown = state.neighbors.grown(system.positions, system.cell)
-            state = eqx.tree_at(lambda s: s.neighbors, state, grown)
-        return state
+        return mended(state)
+
+
+def mended(state: AnyState) -> AnyState:
+    """A state whose neighbour list has room."""
+    while bool(state.neighbors.overflowed):
+        system = state.system
+        grown = state.neighbors.grown(system.positions, system.cell)
+        state = eqx.tree_at(lambda s: s.neighbors, state, grown)
+    return state
 
 
 def begun(

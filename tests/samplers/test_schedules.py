@@ -5,16 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jentmax.config import Settings
-from jentmax.schedules import SCHEDULES, evaluate, number_of
+from jentmax.fields import KINDS, to_plain
+from jentmax.samplers import schedules
 
 MIDDLES = {"linear": 0.5, "quadratic": 0.25, "cosine": 0.5}
 QUARTERS = {"linear": 0.25, "quadratic": 0.0625, "cosine": (1 - np.sqrt(0.5)) / 2}
+NAMES = ["constant", *(f"{name}_{way}" for name in MIDDLES for way in ("up", "down"))]
 
 
 @pytest.mark.parametrize("name", MIDDLES)
 def test_up(name):
-    rising = SCHEDULES[f"{name}-up"]
+    rising = getattr(schedules, f"{name}_up")
     values = rising(jnp.array([0, 0.25, 0.5, 1.0]))
     # Rounding of a cosine.
     np.testing.assert_allclose(values, [0, QUARTERS[name], MIDDLES[name], 1], atol=1e-15)
@@ -24,18 +25,17 @@ def test_up(name):
 @pytest.mark.parametrize("name", MIDDLES)
 def test_down_is_up_backwards(name):
     progress = jnp.linspace(0, 1, 101)
-    np.testing.assert_allclose(
-        SCHEDULES[f"{name}-down"](progress), SCHEDULES[f"{name}-up"](1 - progress), atol=1e-15
-    )
+    rising, falling = (getattr(schedules, f"{name}_{way}") for way in ("up", "down"))
+    np.testing.assert_allclose(falling(progress), rising(1 - progress), atol=1e-15)
 
 
 def test_constant():
-    np.testing.assert_array_equal(SCHEDULES["constant"](jnp.linspace(0, 1, 5)), jnp.ones(5))
+    np.testing.assert_array_equal(schedules.constant(jnp.linspace(0, 1, 5)), jnp.ones(5))
 
 
-@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("name", NAMES)
 def test_numbers_arrays_and_types(name):
-    schedule = SCHEDULES[name]
+    schedule = getattr(schedules, name)
     assert schedule(0.5).shape == ()
     assert schedule(jnp.float32(0.5)).dtype == jnp.float32
     assert schedule(jnp.zeros((2, 3))).shape == (2, 3)
@@ -44,13 +44,14 @@ def test_numbers_arrays_and_types(name):
     assert (schedule(0.5) * jnp.ones(2, jnp.float32)).dtype == jnp.float32
 
 
-def test_settings_allow_these_schedules_and_no_others():
-    for field in ("temperature_schedule", "entropy_schedule"):
-        annotation = type(Settings().sampler).model_fields[field].annotation
-        assert set(annotation.__args__) == set(SCHEDULES)
+@pytest.mark.parametrize("name", NAMES)
+def test_each_has_a_short_name_for_files(name):
+    kind = name.replace("_", "-")
+    assert KINDS[kind] == f"jentmax.samplers.schedules:{name}"
+    assert to_plain(getattr(schedules, name)) == kind
 
 
-@pytest.mark.parametrize("name", SCHEDULES)
-def test_by_number(name):
-    progress = jnp.asarray(0.3)
-    assert jax.jit(evaluate)(number_of(name), progress) == SCHEDULES[name](progress)
+@pytest.mark.parametrize("given", [lambda progress: 2, lambda progress: np.float64(2)])
+def test_a_factor_has_the_type_of_the_progress(given):
+    found = schedules.factor(given, jnp.asarray(0.5, jnp.float32))
+    assert (found.dtype, float(found)) == (jnp.float32, 2.0)
