@@ -23,7 +23,7 @@ from jentmax.cli._app import (
     descriptor_for,
     prepare,
 )
-from jentmax.dataset import Parts, printable
+from jentmax.dataset import printable
 from jentmax.errors import JentmaxError
 
 _DEFAULT_SIZES = 6000, 3000
@@ -196,6 +196,8 @@ def _names(paths: Sequence[str], names: Sequence[str] | None) -> tuple[str, ...]
 
 
 def _refuse_missing(files: list[Path]) -> None:
+    from jentmax.dataset import Parts
+
     for path in files:
         if not path.exists() and not Parts(path).exists():
             raise JentmaxError(f"{path}: no such file; give one that ASE reads, or a data set")

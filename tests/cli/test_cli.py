@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -20,23 +21,21 @@ import ase.io
 import h5py
 import numpy as np
 import pytest
-from dataset_files import BATCHES, write
-from tiny_runs import GIVEN, TINY, columns, tiny
+from cli_runs import FLAGS, SETTINGS, assert_identical, columns
 
-from jentmax import batch, cli
-from jentmax.config import load, preset_text, presets, to_toml
+import jentmax
+from jentmax import cli
+from jentmax.config import commented, complete, load, presets, to_toml
 from jentmax.dataset import Dataset
-from jentmax.generation import generate
-
-SETS = [word for override in TINY for word in ("--set", override)]
-FLAGS = [*SETS, "--set", "scaling.kind=given", "--set", GIVEN]
 
 
 @pytest.fixture(scope="module")
 def ready(tmp_path_factory):
-    """A data set made once."""
+    """A data set made once, from Python."""
     folder = tmp_path_factory.mktemp("ready")
-    return generate(tiny(), folder / "set.h5")
+    write_text(folder / "run.toml", SETTINGS)
+    recipe = jentmax.recipe(folder / "run.toml")
+    return jentmax.generate(recipe, structures=11, output=folder / "set.h5")
 
 
 def contents():
@@ -49,17 +48,16 @@ def contents():
 
 def test_generate_info_export_describe(good):
     """What the README shows, one command after the other."""
-    write_text("run.toml", to_toml(tiny()))
+    write_text("run.toml", SETTINGS)
     output = good("generate run.toml --structures 3 --output tungsten.h5")
     assert "\x1b" not in output
     lines = output.splitlines()
     assert lines[0].startswith("device     ")
-    assert lines[1] == "structures 3 of 12 atoms of W, 20 steps each, seed 0"
+    assert lines[1] == "structures 3 of W12, 20 steps each, seed 0"
     assert lines[2] == "output     tungsten.h5"
-    assert lines[3] == "batch      4 side by side, as given"
-    assert "starting: 0/3" in lines[4]
     assert lines[-2].startswith("tungsten.h5: 3 structures in ")
     assert lines[-1] == "look at it with: jentmax info tungsten.h5"
+    assert sorted(os.listdir()) == ["run.toml", "tungsten.h5", "tungsten.h5.log"]
 
     output = good("info tungsten.h5")
     assert "structures   3 of 12 atoms: W" in output
@@ -84,31 +82,69 @@ def test_generate_info_export_describe(good):
     with Dataset("described.h5") as dataset:
         # Eight decimals of positions, and float32 in the run.
         assert np.allclose(dataset.descriptors, descriptors, rtol=1e-4, atol=1e-4)
+    output = good("describe tungsten.h5 --output again.h5")
+    assert "cutoff = 3.6" in output, "not the data set's own descriptor"
     good("export tungsten.h5 other.vasp --format vasp --overwrite")
     assert sorted(os.listdir("other.vasp"))[0] == "POSCAR_00000"
+
+
+def test_the_same_command_goes_on(good, ready):
+    """With more structures to more; all of it bit for bit what one run gives."""
+    for structures in (2, 5, 11):
+        output = good("generate", *FLAGS, "--structures", str(structures), "-o", "set.h5")
+        assert f"set.h5: {structures} structures" in output
+    assert_identical(columns("set.h5"), columns(ready))
+    before = Path("set.h5").read_bytes()
+    assert "set.h5: 11 structures in " in good("generate", *FLAGS, "-o", "set.h5")
+    assert Path("set.h5").read_bytes() == before
+    good("generate", *FLAGS, "-o", "set.h5", "--seed", "5", "--structures", "2", "--overwrite")
+    with Dataset("set.h5") as dataset:
+        assert (dataset.seed, len(dataset)) == (5, 2)
+    log = Path("set.h5.log").read_text()
+    assert log.count("  begun: jentmax generate ") == 1, "overwriting begins a new log"
+
+
+def test_several_processes(good, ready):
+    for process in ("1/2", "0/2"):
+        good("generate", *FLAGS, "-o", "set.h5", "--process", process)
+    assert_identical(columns("set.h5"), columns(ready))
+
+
+def test_processes_of_a_launcher_share_a_terminal(good, monkeypatch):
+    monkeypatch.setenv("SLURM_PROCID", "1")
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
+    assert good("generate", *FLAGS, "-o", "set.h5", "--structures", "2") == ""
+    assert sorted(os.listdir()) == ["set.h5", "set.h5.1.log"]
 
 
 def test_settings_files(good):
     output = good("config init run.toml")
     assert output == 'run.toml: the settings of preset "tungsten"\n'
-    assert Path("run.toml").read_text() == preset_text("tungsten")
+    assert Path("run.toml").read_text() == commented("tungsten")
     assert good("config check run.toml") == "run.toml: good\n"
     good("config init diverse.toml --preset tungsten-diverse")
-    assert Path("diverse.toml").read_text() == preset_text("tungsten-diverse")
+    assert Path("diverse.toml").read_text() == commented("tungsten-diverse")
     good("config init run.toml --preset tungsten-unbiased --overwrite")
-    assert Path("run.toml").read_text() == preset_text("tungsten-unbiased")
+    assert Path("run.toml").read_text() == commented("tungsten-unbiased")
     assert sorted(os.listdir()) == ["diverse.toml", "run.toml"]
 
 
-def test_what_settings_come_to(good):
-    assert good("config show") == to_toml(load("tungsten"))
-    assert good("config show tungsten-diverse") == to_toml(load("tungsten-diverse"))
-    output = good("config show --preset tungsten-unbiased --element Fe --set sampler.steps=5")
-    assert output == to_toml(load("tungsten-unbiased", ["sampler.steps=5"], "Fe"))
-    shown = tomllib.loads(output)
-    assert shown["system"]["species"] == ["Fe"]
-    assert shown["run"]["output"] == "iron-unbiased.h5"
+def shown(*given):
+    tree, options = load(*given)
+    return to_toml(complete(tree) | {"run": dataclasses.asdict(options)})
+
+
+def test_all_settings_are_shown(good):
+    assert good("config show") == shown("tungsten")
+    assert good("config show tungsten-diverse") == shown("tungsten-diverse")
+    output = good("config show --preset tungsten-unbiased --element Fe --set steps=5")
+    assert output == shown("tungsten-unbiased", ["steps=5"], "Fe")
+    found = tomllib.loads(output)
+    assert found["start"]["formula"] == "Fe39"
+    assert found["run"]["output"] == "iron-unbiased.h5"
     assert good("config check tungsten --element Fe") == "tungsten: good\n"
+    write_text("run.toml", output)
+    assert good("config show run.toml") == output
 
 
 def test_presets_are_listed(good):
@@ -121,40 +157,27 @@ def test_every_flag_of_generate(good):
     good(
         "generate", "--preset", "tungsten-diverse", *FLAGS, "--structures", "2", "--seed", "5",
         "--output", "mine.h5", "--batch-size", "3", "--precision", "float64", "--quiet",
-        "--devices", "1",
-        "--set", "quench.steps=0",
+        "--devices", "1", "--no-cache", "--max-time", "1h", "--set", "quench.steps=0",
     )  # fmt: skip
     with Dataset("mine.h5") as dataset:
-        stored = tomllib.loads(dataset.settings)
         assert dataset.seed == 5
         assert len(dataset) == 2
-        positions = dataset.positions
-    assert stored["run"] == {
-        "structures": 2,
-        "seed": 5,
-        "output": "mine.h5",
-        "batch_size": 3,
-        "devices": 1,
-        "precision": "float64",
-        "cycles_per_chain": 2,
-    }
+        positions, recipe = dataset.positions, dataset.recipe
+    assert (recipe["batch_size"], recipe["precision"], recipe["quench"]) == (3, "float64", None)
     assert np.any(positions != positions.astype(np.float32))
 
 
 def test_an_element_end_to_end(good):
-    write_text("run.toml", to_toml(tiny(scaling=None)))
-    short = "--set scaling.steps=20 --set scaling.replicas=4 --set scaling.snapshots=4"
+    write_text("run.toml", SETTINGS.replace("scale =", "# scale ="))
+    short = "--set scale.steps=20 --set scale.replicas=4 --set scale.snapshots=4"
     short += " --set quench.steps=0"
     output = good(f"generate run.toml --element Fe {short} --structures 2 -o iron.h5")
-    assert "compiling and making the preliminary run: 0/2" in output
-    assert "structures 2 of 12 atoms of Fe," in output
+    assert "structures 2 of Fe12," in output
     with Dataset("iron.h5") as dataset:
         assert set(dataset.numbers) == {26}
         assert dataset[0].get_chemical_formula() == "Fe12"
         ratio = 2.87 / 3.16
-        assert load(write_text("again.toml", dataset.settings)).descriptor.cutoff == pytest.approx(
-            3.6 * ratio
-        )
+        assert dataset.recipe["descriptor"]["cutoff"] == pytest.approx(3.6 * ratio)
         heights = dataset.cells.reshape(-1, 9)[:, ::4]
         assert np.all((heights > 7.2 * ratio) & (heights < 8.0 * ratio))
         assert np.all(dataset.scale > 0)
@@ -167,6 +190,7 @@ def write_text(path, text):
 
 def test_quiet_prints_nothing(good):
     assert good("generate", *FLAGS, "--structures", "1", "--output", "set.h5", "--quiet") == ""
+    assert good("generate", *FLAGS, "--structures", "2", "-o", "set.h5", "-q") == ""
     assert good("generate", *FLAGS, "--structures", "1", "-o", "set.h5", "-q", "--overwrite") == ""
     assert len(Dataset("set.h5")) == 1
 
@@ -175,7 +199,7 @@ def test_quiet_prints_nothing(good):
 def test_outputs_of_any_name(good, name):
     good("generate", *FLAGS, "--structures", "1", "--output", name, "--quiet")
     assert sorted(os.listdir()) == [name, f"{name}.log"]
-    assert tomllib.loads(Dataset(name).settings)["run"]["output"] == name
+    assert len(Dataset(name)) == 1
 
 
 def test_the_output_of_the_settings(good):
@@ -185,10 +209,9 @@ def test_the_output_of_the_settings(good):
 
 def test_generate_gives_what_python_gives(good, ready):
     """From a file, and all of it bit for bit."""
-    write_text("run.toml", to_toml(tiny()))
+    write_text("run.toml", SETTINGS)
     good("generate run.toml --output set.h5 --quiet")
-    for one, other in zip(columns("set.h5"), columns(ready), strict=True):
-        assert all(np.array_equal(one[name], other[name]) for name in one)
+    assert_identical(columns("set.h5"), columns(ready))
 
 
 def test_a_file_may_have_the_name_of_a_preset(good):
@@ -231,21 +254,19 @@ def modules_after(lines, heavy):
     return [json.loads(line) for line in done.stderr.splitlines() if line.startswith("[")]
 
 
-def test_help_and_settings_import_nothing_heavy():
+def test_help_and_presets_import_nothing_heavy():
     write_text("old.h5", "")
     lines = {
         "--help": 0,
         "generate --help": 0,
         "describe --help": 0,
         "config --help": 0,
-        "config init run.toml": 0,
-        "config check run.toml": 0,
-        "config check run.toml --element Fe --set sampler.steps=7": 0,
-        "config show": 0,
         "config presets": 0,
-        "generate --set sampler.steps=0": 2,
-        "generate --output old.h5": 2,
+        "generate run.toml": 2,
+        "generate --output no/such.h5": 2,
+        "generate --max-time soon": 2,
         "describe some.xyz --output old.h5": 2,
+        "config init old.h5": 2,
         "nonsense": 2,
     }
     for line, code, heavy in modules_after(list(lines), HEAVY):
@@ -253,7 +274,7 @@ def test_help_and_settings_import_nothing_heavy():
 
 
 def test_info_and_export_need_no_jax(ready):
-    lines = [f"info {ready}", f"export {ready} set.extxyz"]
+    lines = [f"info {ready}", f"info --check {ready}", f"export {ready} set.extxyz"]
     for line, code, heavy in modules_after(lines, ("jax", "jaxlib", "equinox", "jax_md")):
         assert (code, heavy) == (0, []), line
 
@@ -294,7 +315,7 @@ def in_terminal(*words, n_columns=80):
 @pytest.mark.optimised  # many steps
 def test_a_live_bar_in_a_terminal():
     # Long enough for a rate to be shown.
-    steps = ["--set", "sampler.steps=20000", "--set", "quench.steps=0"]
+    steps = ["--set", "steps=20000", "--set", "quench.steps=0"]
     code, shown = in_terminal("generate", *FLAGS, *steps, "--output", "set.h5")
     assert code == 0, shown
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
@@ -337,27 +358,20 @@ def bad(call):
 @pytest.mark.parametrize(
     ("change", "parts"),
     [
-        ("sampler.step=5", ["sampler.step = 5 is unknown", "did you mean sampler.steps"]),
-        ("samplr.steps=5", ["samplr", "is unknown", "did you mean sampler"]),
-        ("sampler.steps=many", ['sampler.steps = "many"', "a whole number of at least 1"]),
-        ("sampler.steps=2.5", ["sampler.steps = 2.5", "a whole number of at least 1"]),
-        ("run.precision=float16", ['run.precision = "float16"', "float32 or float64"]),
-        ("descriptor.twojmax=99", ["descriptor.twojmax = 99", "a whole number from 1 to 14"]),
-        ("system.density=-1", ["system.density = -1", "a number above 0, or a range"]),
-        ("system.density=[0.05, 0.03]", ["system.density = [0.05, 0.03]", "low <= high"]),
-        ("descriptor.cutoff=60", ["descriptor.cutoff = 60 Å is impossible", "at most 25.2 Å"]),
-        ("repulsion.r0=60", ["repulsion.r0 = 60 Å is impossible", "give at most"]),
+        ("sampler.timstep=5", ["sampler.timstep = 5 is unknown", "mean sampler.timestep"]),
+        ("samplr.timestep=5", ["samplr", "is unknown", "did you mean sampler"]),
+        ("steps=many", ['steps = "many"', "a whole number of at least 1"]),
+        ("steps=2.5", ["steps = 2.5", "a whole number of at least 1"]),
+        ("precision=float16", ['precision = "float16"', '"float32" or "float64"']),
+        ("descriptor.twojmax=99", ["descriptor.twojmax = 99", "at most 14"]),
+        ("start.density=-1", ["start.density = -1", "a number above 0, or a range"]),
+        ("start.density=[0.05, 0.03]", ["start.density = [0.05, 0.03]", "low <= high"]),
         ("descriptor.rmin0=5", ["descriptor.rmin0 = 5 Å", "least pair cutoff, 4 Å"]),
-        ("system.density=0.2", ["system.density = 0.2", "start_distance = 2 Å", "at most"]),
-        ("system.aspect_ratio=400", ["system.start_distance = 2 Å", "shortest side", "400"]),
+        ("start.density=0.2", ["start.density = 0.2", "least_distance = 2 Å", "at most"]),
+        ("start.aspect_ratio=400", ["start.least_distance = 2 Å", "shortest side", "400"]),
         ("descriptor.components=9", ["descriptor.components = 9", "more than the 8", "1 to 8"]),
-        ('system.species=["Ww"]', ['system.species = ["Ww"]', "element symbols"]),
-        ("repulsion.r0={Fe=2.5}", ["repulsion.r0", "lacks W", "every species"]),
-        ("descriptor.radii={Fe=0.5}", ["descriptor.radii.Fe", "use only W"]),
-        ("system.fractions=[0.5, 0.5]", ["system.fractions = [0.5, 0.5]", "2 entries for 1"]),
-        ("scaling.kind=guess", ['scaling.kind = "guess"', '"preliminary" or "given"']),
-        ("steps=5", ['override "steps=5"', "section.key=value", "sampler.steps=5000"]),
-        ("system.density=[1", ['override "system.density=[1"', "not TOML", "[0.03, 0.06]"]),
+        ("start.formula=Ww3", ["start.formula = 'Ww3'", "such as W39"]),
+        ("start.density=[1", ['override "start.density=[1"', "not TOML", "[0.03, 0.06]"]),
     ],
 )  # fmt: skip
 def test_settings_that_cannot_be(bad, change, parts):
@@ -367,10 +381,10 @@ def test_settings_that_cannot_be(bad, change, parts):
             assert part in message
 
 
-def test_all_problems_are_told_at_once(bad):
-    message = bad("generate --set sampler.steps=0 --set quench.step=1 --set run.seed=-1")
+def test_all_problems_come_at_once(bad):
+    message = bad("generate --set steps=0 --set quench.step=1 --set run.seed=-1")
     assert "3 problems in the settings" in message
-    for part in ("sampler.steps = 0", "quench.step = 1 is unknown", "run.seed = -1"):
+    for part in ("steps = 0", "quench.step = 1 is unknown", "run.seed = -1"):
         assert part in message
 
 
@@ -379,13 +393,16 @@ def test_all_problems_are_told_at_once(bad):
     [
         ("--structures 0", ["run.structures = 0", "at least 1"]),
         ("--seed -1", ["run.seed = -1", "from 0 to 4294967295"]),
-        ("--batch-size 0", ["run.batch_size = 0", "at least 1"]),
+        ("--batch-size 0", ["batch_size = 0", "at least 1"]),
         ("--devices 0", ["run.devices = 0", "at least 1"]),
         ("--output ''", [". is a folder; give the path of a file"]),
+        ("--process 2/2", ["--process 2/2: give I/N"]),
+        ("--process two", ["--process two: give I/N"]),
+        ("--process 0/2 --overwrite", ["overwrite: several processes"]),
     ],
 )
 def test_flags_out_of_range(bad, flags, parts):
-    message = bad(f"generate {flags}")
+    message = bad(f"generate --quiet {flags}")
     for part in parts:
         assert part in message
 
@@ -400,10 +417,10 @@ def test_settings_files_that_cannot_be_read(bad):
     assert "cannot be read (Is a directory)" in bad("generate .")
     message = bad("generate none.toml")
     assert 'settings "none.toml": neither a preset nor a file' in message
-    write_text("wrong.toml", "[sampler]\nstepz = 3\n")
+    write_text("wrong.toml", "[sampler]\ntimestepz = 3\n")
     message = bad("config check wrong.toml")
     assert "wrong.toml: 1 problem" in message
-    assert "sampler.stepz = 3 is unknown; did you mean sampler.steps?" in message
+    assert "sampler.timestepz = 3 is unknown; did you mean sampler.timestep?" in message
 
 
 @pytest.mark.parametrize(
@@ -443,20 +460,31 @@ def test_settings_and_preset_both(bad):
 @pytest.mark.parametrize(
     "command",
     [
-        "generate --output old",
         "describe some.extxyz --output old",
         "config init old",
         "export set.h5 old --format extxyz",
         "export set.h5 old.traj",
     ],
 )
-def test_outputs_that_exist(bad, command):
-    write("set.h5", *BATCHES)
+def test_outputs_that_exist(bad, command, ready):
+    shutil.copy(ready, "set.h5")
     ase.io.write("some.extxyz", ase.build.bulk("W"))
     for name in ("old", "old.traj"):
         write_text(name, "what was there")
     message = bad(command)
     assert re.search(r"old(\.traj)? exists; give another path, .*\(--overwrite\)", message)
+
+
+def test_outputs_that_belong_to_others(bad, ready):
+    shutil.copy(ready, "set.h5")
+    write_text("old", "what was there")
+    assert "old is not an HDF5 file" in bad("generate --output old --quiet")
+    message = bad("generate", *FLAGS, "--output", "set.h5", "--set", "steps=21", "--quiet")
+    for part in ("set.h5 was made otherwise", "steps is 21, was 20", "--overwrite"):
+        assert part in message
+    assert "seed is 1, was 0" in bad("generate", *FLAGS, "-o", "set.h5", "--seed", "1", "-q")
+    message = bad("generate", *FLAGS, "-o", "set.h5", "--structures", "4", "-q")
+    assert "set.h5 has 11 already" in message
 
 
 @pytest.mark.parametrize(
@@ -479,9 +507,9 @@ def test_outputs_that_exist(bad, command):
         ),
     ],
 )
-def test_outputs_that_cannot_be_written(bad, command, path, parts):
-    """A folder that takes no files, for root neither, stands for a disk that is not writable."""
-    write("set.h5", *BATCHES)
+def test_outputs_that_cannot_be_written(bad, command, path, parts, ready):
+    """A folder that takes no files, even from root, stands for a disk that is not writable."""
+    shutil.copy(ready, "set.h5")
     ase.io.write("some.extxyz", ase.build.bulk("W"))
     message = bad(command.format(path))
     for part in parts:
@@ -554,15 +582,6 @@ def test_data_sets_that_cannot_be_read(bad, ready):
 
 
 def test_structures_that_cannot_be_described(bad):
-    steel = ase.Atoms("FeC", [[0, 0, 0], [0, 0, 2]], cell=[5, 5, 5], pbc=True)
-    ase.io.write("steel.extxyz", [ase.build.bulk("W"), steel])
-    message = bad("describe steel.extxyz --output out.h5")
-    for part in (
-        "steel.extxyz, structure 1: species C, Fe without settings",
-        'system.species = ["W"]',
-        """--set 'system.species=["W", "C", "Fe"]'""",
-    ):
-        assert part in message
     broken = ase.build.bulk("W")
     broken.positions[0, 1] = np.nan
     ase.io.write("nan.extxyz", [ase.build.bulk("W"), broken])
@@ -571,17 +590,35 @@ def test_structures_that_cannot_be_described(bad):
         assert part in message
 
 
-def test_the_advice_on_species_works(good, bad):
-    """What the message says can be pasted into a shell."""
-    ase.io.write("steel.extxyz", ase.Atoms("FeC", [[0, 0, 0], [0, 0, 2]], cell=[5, 5, 5], pbc=1))
-    message = bad("describe steel.extxyz --output out.h5")
-    advice = message[message.index("--set") :].strip()
-    good(f"describe steel.extxyz --output out.h5 {advice}")
-    assert len(Dataset("out.h5")) == 1
+def test_a_data_set_runs_no_code_unless_the_user_names_it(bad, good):
+    write_text("own_descriptor.py", OWN)
+    own = "descriptor.kind=own_descriptor:Mine"
+    good("generate", *FLAGS, "--set", own, "--structures", "2", "-o", "set.h5", "--quiet")
+    sys.modules.pop("own_descriptor")
+    command = "select set.h5 --structures 1 --output best.extxyz --no-cache"
+    message = bad(command)
+    assert 'descriptor.kind = "own_descriptor:Mine" is code outside jentmax' in message
+    assert f"--set {own}" in message
+    assert "own_descriptor" not in sys.modules
+    good(*command.split(), "--set", own)
 
 
-def test_formats_that_nobody_writes(bad):
-    write("set.h5", *BATCHES)
+OWN = """
+import equinox as eqx
+from jentmax import Snap
+
+class Mine(eqx.Module):
+    cutoff: float
+    twojmax: int
+    components: int
+
+    def __call__(self, environments):
+        return Snap(self.cutoff, self.twojmax, self.components)(environments)
+"""
+
+
+def test_formats_that_nobody_writes(bad, ready):
+    shutil.copy(ready, "set.h5")
     for words in ("out.extxyz --format extxzy", "out.nonsense", "out"):
         message = bad(f"export set.h5 {words}")
         assert "extxyz" in message
@@ -611,22 +648,10 @@ def test_wrong_usage(call, line):
     assert os.listdir() == []
 
 
-def test_a_chain_that_fails_is_told(bad, monkeypatch):
-    harvested = batch._harvested
-
-    def broken(*arguments):
-        found = harvested(*arguments)
-        return dataclasses.replace(found, finite=np.zeros_like(found.finite))
-
-    monkeypatch.setattr(batch, "_harvested", broken)
-    message = bad("generate", *FLAGS, "--output", "set.h5", "--quiet")
-    assert "structure 0: not finite in 5 attempts" in message
-
-
 def test_the_command_through_the_shell():
     """From a process of its own."""
     done = subprocess.run(
-        [sys.executable, "-m", "jentmax.cli", "generate", "--set", "sampler.steps=0"],
+        [sys.executable, "-m", "jentmax.cli", "generate", "--set", "steps=0"],
         capture_output=True,
         text=True,
     )
@@ -634,6 +659,6 @@ def test_the_command_through_the_shell():
     assert done.stdout == ""
     assert done.stderr == (
         'error: preset "tungsten": 1 problem in the settings\n'
-        "  sampler.steps = 0 is not allowed; give a whole number of at least 1 "
+        "  steps = 0 is not allowed; give a whole number of at least 1 "
         "(steps of a cycle)\n"
     )

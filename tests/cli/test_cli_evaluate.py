@@ -10,10 +10,10 @@ import ase.io
 import h5py
 import numpy as np
 import pytest
+from jentmax.evaluation._figures import figures as draw
 from tiny_runs import tiny
 
 from jentmax.evaluation import _evaluate, _write
-from jentmax.evaluation._figures import figures as draw
 from jentmax.generation import generate
 
 COMMAND = "evaluate crystals.extxyz liquid.extxyz --decompositions 3"

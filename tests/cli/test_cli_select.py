@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from ase.calculators.singlepoint import SinglePointCalculator
 from dataset_files import edit
-
-import jentmax
 from jentmax.describe import described
 from jentmax.selection import farthest_point, random_order
 from jentmax.selection import select as chosen_by
+
+import jentmax
 
 N = 14
 

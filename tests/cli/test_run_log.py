@@ -7,9 +7,9 @@ import types
 
 import pytest
 
-from jentmax.console import RunLog
-from jentmax.console import _log as room
-from jentmax.progress import Progress
+from jentmax.cli import _log as room
+from jentmax.cli._log import RunLog
+from jentmax.generation import Progress
 
 LOG = pathlib.Path("set.h5.log")
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d  ")
@@ -23,8 +23,9 @@ def clock(monkeypatch):
     return clock
 
 
-def progress(phase, n, note="", done=None):
-    return Progress(phase, n if done is None else done, 1000, [4.0] * n, [2.0] * n, 0, note=note)
+def progress(phase, n, note=""):
+    values = (4.0, 2.0, 1.5) if n else (float("nan"),) * 3
+    return Progress(phase, n, 1000, 0, n, *values, note=note)
 
 
 def lines():
@@ -42,7 +43,7 @@ def test_events_and_counts(clock):
     assert os.listdir() == []
     for clock.now in range(100, 161, 5):
         log.report(progress("annealing", int(clock.now) - 99))
-    log.report(progress("quenching", 61, note="quarantined structure 3\nquarantined structure 5"))
+    log.report(progress("quenching", 61, note="a part is damaged\nit is made again"))
     log.report(progress("writing", 1000))
     log.tell("complete: all")
     assert lines() == [
@@ -53,8 +54,8 @@ def test_events_and_counts(clock):
         "1/1000 structures S 4.00, least distance 2.00 Å",
         "31/1000 structures 1/s, 0:16:09 left, S 4.00, least distance 2.00 Å",
         "61/1000 structures 1/s, 0:15:39 left, S 4.00, least distance 2.00 Å",
-        "quarantined structure 3",
-        "quarantined structure 5",
+        "a part is damaged",
+        "it is made again",
         "quenching",
         "writing",
         "1000/1000 structures 17/s, 0:00:00 left, S 4.00, least distance 2.00 Å",
@@ -62,15 +63,22 @@ def test_events_and_counts(clock):
     ]
 
 
-def test_a_run_that_goes_on_appends_and_another_begins_anew():
+def test_a_run_that_goes_on_appends_and_another_replaces():
     for goes_on, expected in ((False, ["one"]), (True, ["one", "one"]), (False, ["one"])):
         log = RunLog(pathlib.Path("set.h5"), goes_on)
         log.tell("one")
-        log.report(progress("resuming", 3))
+        log.report(Progress("annealing", 3, 1000, 3))
         assert [line for line in lines() if line == "one"] == expected
 
 
-def test_what_gives_nothing_leaves_the_old_one():
+def test_each_process_has_its_own():
+    for process in (0, 1, 12):
+        log = RunLog(pathlib.Path("set.h5"), goes_on=True, process=process)
+        log.report(progress("annealing", 3))
+    assert sorted(os.listdir()) == ["set.h5.1.log", "set.h5.12.log", "set.h5.log"]
+
+
+def test_a_run_without_structures_leaves_the_old_one():
     LOG.write_text("old")
     log = RunLog(pathlib.Path("set.h5"), goes_on=False)
     log.tell("begun")
@@ -83,5 +91,5 @@ def test_errors_of_writing_are_no_errors_of_the_run():
     LOG.mkdir()
     log = RunLog(pathlib.Path("set.h5"), goes_on=True)
     log.report(progress("annealing", 3))
-    log.tell("on it goes")
+    log.tell("it goes on")
     assert os.listdir() == ["set.h5.log"]

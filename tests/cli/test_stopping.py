@@ -1,4 +1,4 @@
-"""Runs that are asked to end: by signals, from the terminal, or as their time is over."""
+"""Runs that are asked to end: by signals, from the terminal, or because their time is over."""
 
 import os
 import pathlib
@@ -12,25 +12,24 @@ import time
 import types
 
 import pytest
-from test_cli import FLAGS
-from tiny_runs import assert_identical, columns
+from cli_runs import FLAGS, assert_identical, columns
 
 from jentmax.cli import _stopping as room
 from jentmax.cli._stopping import TIME_IS_OVER, Stopper
 from jentmax.cli._times import process_age, seconds
 from jentmax.dataset import Dataset
 from jentmax.errors import JentmaxError, Stopped
-from jentmax.progress import Progress
+from jentmax.generation import Progress
 
 RUN = [*FLAGS, "--structures", "40", "--devices", "1", "-o", "a set.h5"]
 
-# The command line, of a run that takes a second for a batch.
+# The command line, of a run that takes a second for a chunk.
 SLOW = """
 import time
 from jentmax.cli import _stopping, main
 report = _stopping.Stopper.report
 def slow(self, progress):
-    time.sleep(0.1)
+    time.sleep(0.3)
     report(self, progress)
 _stopping.Stopper.report = slow
 main()
@@ -40,16 +39,16 @@ main()
 STUCK = """
 import sys, threading, time
 from pathlib import Path
-from jentmax._output import being_written
+from jentmax.dataset import being_written
 from jentmax.cli._stopping import Stopper
-from jentmax.progress import Progress
+from jentmax.generation import Progress
 def say(word):
     print(word, flush=True)
 def report(done):
-    stopper.report(Progress("annealing", done, 9, [1.0] * int(done), [2.0] * int(done), 0))
+    stopper.report(Progress("annealing", done, 9, 0, int(done)))
 sys.argv = ["jentmax", "generate"]
 with Stopper(None, None) as stopper:
-    stopper.begin(Path("set.h5"), Path("set.h5"))
+    stopper.begin(Path("set.h5"))
 """
 
 
@@ -70,6 +69,15 @@ def until(process, words):
     raise AssertionError(process.communicate()[1])
 
 
+def until_more(process):
+    """Wait for two more chunks of the set."""
+    folder = pathlib.Path("a set.h5.parts")
+    enough = len(list(folder.glob("*.npz"))) + 2
+    while len(list(folder.glob("*.npz"))) < enough:
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.02)
+
+
 def the_line(errors):
     """The one line that tells how to go on, and its command's words."""
     assert errors.endswith("\n")
@@ -83,37 +91,54 @@ def test_signals_and_on_to_the_same_set():
     process = started("-m", "jentmax.cli", "generate", *RUN)
     assert process.communicate()[1] == ""
     whole = columns("a set.h5")
-    os.remove("a set.h5.log")
-    pathlib.Path("a set.h5").write_text("something older")
-    words = ["jentmax", "generate", *RUN, "--overwrite"]
+    for name in ("a set.h5", "a set.h5.log"):
+        os.remove(name)
+    words = ["jentmax", "generate", *RUN]
     lengths = [0]
     for number in (signal.SIGTERM, signal.SIGINT):
         process = started("-c", SLOW, *words[1:])
-        until(process, "writing: ")
+        until_more(process)
         process.send_signal(number)
         _, errors = process.communicate()
         assert process.returncode == 128 + number, errors
         line, words = the_line(errors)
         assert line.startswith(f"stopped ({number.name}): ")
-        assert words == ["jentmax", "generate", *RUN, "--resume"]
+        assert words == ["jentmax", "generate", *RUN]
         with Dataset("a set.h5") as dataset:
             assert dataset.status == "running"
             lengths.append(len(dataset))
         assert f": {lengths[-1]} of 40 structures are in a set.h5; go on with: " in line
-        assert sorted(os.listdir()) == ["a set.h5", "a set.h5.log"]
+        assert sorted(os.listdir()) == ["a set.h5.log", "a set.h5.parts"]
     assert lengths == sorted(lengths)
     assert 0 < lengths[-1] < 40
     process = started("-m", "jentmax.cli", *words[1:])
     output, errors = process.communicate()
     assert (process.returncode, errors) == (0, "")
     assert f"40 structures, {40 - lengths[-1]} of them made now in " in output
-    for one, other in zip(columns("a set.h5"), whole, strict=True):
-        assert_identical(one, other)
+    assert_identical(columns("a set.h5"), whole)
     log = pathlib.Path("a set.h5.log").read_text()
     for name in ("SIGTERM", "SIGINT"):
         assert log.count(f"  stopped ({name}): ") == 1
+    assert "  error: " not in log
     assert log.count("  begun: jentmax generate ") == 3
     assert log.count("  complete: a set.h5: 40 structures") == 1
+
+
+@pytest.mark.optimised  # compares bits
+def test_overwriting_goes_on_too():
+    """The command that goes on replaces nothing more."""
+    process = started("-m", "jentmax.cli", "generate", *RUN, "--seed", "1", "--structures", "4")
+    assert process.communicate()[1] == ""
+    process = started("-c", SLOW, "generate", *RUN, "--overwrite")
+    until_more(process)
+    process.send_signal(signal.SIGTERM)
+    _, words = the_line(process.communicate()[1])
+    assert words == ["jentmax", "generate", *RUN]
+    process = started("-m", "jentmax.cli", *words[1:])
+    output, errors = process.communicate()
+    assert (process.returncode, errors) == (0, "")
+    assert "40 structures, " in output
+    assert " of them made now in " in output
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGXCPU"])
@@ -128,20 +153,21 @@ def test_every_signal(name):
 
 
 def test_before_anything_is_done(tmp_path):
-    """As programs compile: at once, and the old file stays."""
-    pathlib.Path("a set.h5").write_text("something older")
+    """While programs compile: at once, and the old file stays."""
     environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "empty")}
+    process = started("-m", "jentmax.cli", "generate", *RUN, "--structures", "4", "--seed", "1")
+    assert process.communicate()[1] == ""
+    before = {path: pathlib.Path(path).read_bytes() for path in os.listdir()}
     process = started("-m", "jentmax.cli", "generate", *RUN, "--overwrite", env=environment)
     until(process, "compiling")
     process.send_signal(signal.SIGTERM)
     output, errors = process.communicate()
     assert process.returncode == 128 + signal.SIGTERM
-    assert "annealing" not in output
+    assert "least distance" not in output
     line, words = the_line(errors)
     assert line.startswith("stopped (SIGTERM): nothing was done yet; begin again with: ")
     assert words == ["jentmax", "generate", *RUN, "--overwrite"]
-    assert pathlib.Path("a set.h5").read_text() == "something older"
-    assert {name for name in os.listdir() if name != "empty"} == {"a set.h5"}
+    assert {path: pathlib.Path(path).read_bytes() for path in before} == before
 
 
 def test_a_run_that_does_not_report():
@@ -187,7 +213,7 @@ def test_a_second_signal_waits_for_nothing():
 
 
 def test_what_is_complete_is_not_stopped():
-    """The last structures are there, and what remains is to say so in the file."""
+    """The last structures are there; what is left is to write the finished file."""
     process = started(
         "-c", STUCK + "    report(0); say('in'); time.sleep(1); report(9); say('out')"
     )
@@ -255,22 +281,22 @@ def test_ctrl_c_in_a_terminal():
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown).replace("\r\n", "\n")
     assert plain.splitlines()[-1].startswith("stopped (SIGINT): ")
     assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h"), "the cursor stays hidden"
-    assert sorted(os.listdir()) == ["a set.h5", "a set.h5.log"]
+    assert sorted(os.listdir()) == ["a set.h5.log", "a set.h5.parts"]
 
 
 def test_a_terminal_that_is_closed():
     code, _ = in_terminal(["generate", *RUN], lambda master: os.close(master) or True)
     assert code == 128 + signal.SIGHUP
-    assert sorted(os.listdir()) == ["a set.h5", "a set.h5.log"]
+    assert sorted(os.listdir()) == ["a set.h5.log", "a set.h5.parts"]
     assert "  stopped (SIGHUP): " in pathlib.Path("a set.h5.log").read_text()
 
 
 @pytest.mark.parametrize(
     ("command", "where"),
     [
-        ("describe a.xyz -o b.h5", "jentmax.cli._files.settings_for"),
+        ("describe a.xyz -o b.h5", "jentmax.cli._files.descriptor_for"),
         ("evaluate a.xyz", "jentmax.cli._evaluate._refuse_missing"),
-        ("select a.xyz --structures 3 -o b.xyz", "jentmax.cli._select.settings_for"),
+        ("select a.xyz --structures 3 -o b.xyz", "jentmax.cli._select.descriptor_for"),
         ("info a.h5", "jentmax.dataset.Dataset"),
         ("config show", "jentmax.cli._config.load_settings"),
     ],
@@ -336,14 +362,14 @@ def test_time_counts_from_the_start_of_the_process():
 
 
 def reports(monkeypatch, story, max_time=100):
-    """When a run is stopped that reports so many done at such times; None if it is not."""
+    """When a run that reports so many done at such times is stopped; None if it is not."""
     clock = types.SimpleNamespace(now=0.0)
     monkeypatch.setattr(room, "process_age", lambda: 5.0)
     monkeypatch.setattr(room.time, "monotonic", lambda: clock.now)
     stopper = Stopper(max_time, "100s")
     for clock.now, done, n in story:
         try:
-            stopper.report(Progress("annealing", done, 40, [0.0] * n, [0.0] * n, 0))
+            stopper.report(Progress("annealing", done, 40, 0, n))
         except Stopped:
             return clock.now
     return None
@@ -381,14 +407,14 @@ def test_a_set_that_is_whole_is_in_time(monkeypatch):
     assert reports(monkeypatch, [(10, 1, 0), (200, 40, 40)]) is None
 
 
-# The clock of a run is set once it has given something.
+# The time of a run is set once it has made something.
 SHORT = """
 import sys, time
 from jentmax.cli import _stopping, main
 report = _stopping.Stopper.report
 def hurried(self, progress):
     time.sleep(0.1)
-    if len(progress.entropy) >= 4 and self._deadline > time.monotonic() + 1000:
+    if progress.made >= 4 and self._deadline > time.monotonic() + 1000:
         self._deadline = time.monotonic() + 0.5
     report(self, progress)
 _stopping.Stopper.report = hurried
@@ -403,13 +429,13 @@ def test_max_time():
     assert process.returncode == TIME_IS_OVER == os.EX_TEMPFAIL
     line, words = the_line(errors)
     assert line.startswith("stopped (--max-time 1h): ")
-    assert words == ["jentmax", "generate", *RUN, "--max-time", "1h", "--resume"]
+    assert words == ["jentmax", "generate", *RUN, "--max-time", "1h"]
     with Dataset("a set.h5") as dataset:
         assert 0 < len(dataset) < 40
 
 
 def test_a_time_in_which_nothing_is_done():
-    """Another run would come to as much: not the code that asks for one."""
+    """Another run would make as little: not the code that asks for one."""
     process = started("-m", "jentmax.cli", "generate", *RUN, "--max-time", "1s")
     _, errors = process.communicate()
     assert process.returncode == 2
@@ -426,15 +452,13 @@ def test_a_time_in_which_nothing_is_done():
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ("generate", "generate --resume"),
-        ("generate --overwrite run.toml", "generate run.toml --resume"),
-        ("generate --resume run.toml", "generate --resume run.toml"),
-        ("generate run.toml --extend", "generate run.toml --extend"),
-        ("generate -- -odd.toml", "generate --resume -- -odd.toml"),
+        ("generate", "generate"),
+        ("generate --overwrite run.toml", "generate run.toml"),
+        ("generate -- --overwrite", "generate -- --overwrite"),
     ],
 )
 def test_the_command_that_goes_on(given, expected):
-    assert room._resuming(given.split()) == expected.split()
+    assert room._going_on(given.split()) == expected.split()
 
 
 def test_errors_are_not_taken_for_it():
