@@ -18,6 +18,7 @@ MODULES = sorted(
 
 SMALLER = {
     "replicas=256": "replicas=3",
+    '"steps=3000", ': '"steps=20", "scale.steps=20", "quench.steps=10", ',
     "steps=3000": "steps=20",
     "steps = 3000": "steps = 20\nscale = [3.0, 0.4, 0.5, 1.4, 0.5, 1.1]",
     "structures=1000": "structures=6",
