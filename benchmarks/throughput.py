@@ -2,60 +2,92 @@
 
     python benchmarks/throughput.py [--batch-size 16] [--precision float32] [--output result.json]
 
-One compiled call runs `--steps` steps of all replicas; the median of `--repeats` such calls counts.
-Before anything is timed, the forces are compared with float64 forces and with central differences.
+Each worker (a core or a GPU) runs `--steps` steps of its replicas in one compiled call, in a thread
+of its own; the median of `--repeats` such calls counts. Before anything is timed, the forces are
+compared with float64 forces and with central differences.
 """
 
 import argparse
 import json
 import time
-from functools import partial
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from jentmax.devices import quieten, use_every_core
+from jentmax.devices import compiler_options, device_name, quieten, versions, workers
 
 quieten()
-use_every_core()
 
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 from limits import fused_elementwise, matrix_product  # noqa: E402
 
-from jentmax import load  # noqa: E402
-from jentmax.build import build_potential, build_sampler, n_features  # noqa: E402
-from jentmax.chains import chain_keys, random_start, stacked  # noqa: E402
-from jentmax.config import Settings  # noqa: E402
-from jentmax.cycles import advance, begin  # noqa: E402
-from jentmax.potential import Potential  # noqa: E402
-from jentmax.samplers._state import forces_at  # noqa: E402
-from jentmax.scaling import feature_scaling  # noqa: E402
-from jentmax.sharding import first_devices, n_available  # noqa: E402
-from jentmax.versions import device_name, versions  # noqa: E402
+import jentmax as jm  # noqa: E402
+from jentmax.samplers import Cycle, default_batch_size, pinned  # noqa: E402
+
+SEED = 0
 
 
-def dtype_of(settings: Settings):
-    return jnp.float64 if settings.run.precision == "float64" else jnp.float32
+class Batch(NamedTuple):
+    """A batch at a cycle's start, on one worker."""
+
+    cycle: Cycle
+    keys: Any
+    state: Any
 
 
-def check_forces(settings: Settings, scale: np.ndarray) -> dict[str, float]:
+def is_double(recipe: jm.Recipe) -> bool:
+    return recipe.precision == "float64"
+
+
+def dtype_of(recipe: jm.Recipe) -> Any:
+    return jnp.float64 if is_double(recipe) else jnp.float32
+
+
+def size_of(recipe: jm.Recipe) -> int:
+    """Replicas on each worker."""
+    return recipe.batch_size or default_batch_size()
+
+
+def starts(recipe: jm.Recipe, chains: range) -> jm.System:
+    """Random starts of chains, side by side; of the type that JAX has at the time."""
+    return jm.System.stack([recipe.start.draw(SEED, 0, chain, 0) for chain in chains])
+
+
+def potential_of(recipe: jm.Recipe, scale: np.ndarray) -> jm.Potential:
+    """V with a scale, for all cells of the recipe."""
+    potential = recipe.potential.with_scale(jnp.asarray(scale))
+    return potential.for_cells(recipe.start.extremes(0))
+
+
+def fitted_scale(recipe: jm.Recipe) -> np.ndarray:
+    """Typical values of the features, from a preliminary run."""
+    with pinned(is_double(recipe)):
+        systems = starts(recipe, range(recipe.scale.replicas))
+        key = jax.random.key(SEED)
+        potential = jm.fit_scale(recipe.potential, systems, key=key, fit=recipe.scale)
+        return np.asarray(potential.scale)
+
+
+def check_forces(recipe: jm.Recipe, scale: np.ndarray) -> dict[str, float]:
     """Largest deviations, over the largest force, of float32 and of central differences."""
-    start = random_start(settings, 0)
-    weight = float(start.entropy_weight)
+    weight = float(np.max(recipe.entropy_weight))
 
-    def energy_and_forces(dtype: type) -> tuple:
-        potential: Potential = build_potential(settings, jnp.asarray(scale, dtype))
-        cell, species = jnp.asarray(start.cell, dtype), jnp.asarray(start.species)
+    def energy_and_forces() -> tuple:
+        potential, system = potential_of(recipe, scale), starts(recipe, range(1))[0]
 
         def energy(positions):
-            return potential.energy(positions, cell, species, weight)
+            return potential.energy(positions, system.cell, system.numbers, weight)
 
-        positions = jnp.asarray(start.positions, dtype)
+        positions = system.positions
         return jax.jit(energy), positions, np.asarray(-jax.jit(jax.grad(energy))(positions))
 
-    _, _, single = energy_and_forces(jnp.float32)
-    with jax.enable_x64(True):
-        energy, positions, double = energy_and_forces(jnp.float64)
+    with pinned(False):
+        _, _, single = energy_and_forces()
+    with pinned(True):
+        energy, positions, double = energy_and_forces()
         step, worst = 1e-5, 0.0
         for atom, axis in ((0, 0), (1, 1), (2, 2)):
             shift = jnp.zeros_like(positions).at[atom, axis].set(step)
@@ -72,23 +104,29 @@ def check_forces(settings: Settings, scale: np.ndarray) -> dict[str, float]:
     return deviations
 
 
-def started(settings: Settings, scale: np.ndarray, n_devices: int) -> tuple:
-    """Devices, sampler, keys and state of a batch at a cycle's start."""
-    devices = first_devices(n_devices)
-    chains = list(range(int(settings.run.batch_size) * n_devices))
-    starts = [random_start(settings, chain) for chain in chains]
-    start_keys, keys, system, weights = devices.split(
-        (
-            *chain_keys(settings.run.seed, chains, [0] * len(chains), 0),
-            *stacked(starts, dtype_of(settings)),
-        )
-    )
-    sampler = build_sampler(settings, build_potential(settings, scale))
-    sampler, state = begin(devices, sampler, start_keys, system, weights)
-    return devices, sampler, keys, state
+def started(recipe: jm.Recipe, scale: np.ndarray, number: int = 0) -> Batch:
+    """The batch of a worker at a cycle's start, on the device of the context."""
+    size = size_of(recipe)
+    chains = range(number * size, (number + 1) * size)
+    systems = starts(recipe, chains)
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(SEED), jnp.asarray(chains))
+    weights = jnp.full(size, np.max(recipe.entropy_weight), systems.positions.dtype)
+    cycle = Cycle(potential_of(recipe, scale), recipe.sampler)
+    return Batch(cycle, keys, cycle.start(keys, systems, weights))
 
 
-def timed(call, repeats: int) -> tuple[float, list[float]]:
+@jax.jit
+def copied(state: Any) -> Any:
+    return jax.tree.map(jnp.copy, state)
+
+
+def advanced(batch: Batch, first: int, last: int, steps: int) -> Any:
+    """The state after steps of a batch, whose own state stays as it is."""
+    state = copied(batch.state)  # `advance` uses it up
+    return batch.cycle.advance(batch.keys, state, first, last, steps)[0]
+
+
+def timed(call: Callable[[], Any], repeats: int) -> tuple[float, list[float]]:
     """Seconds of the first call, and of so many more."""
     seconds = []
     for _ in range(repeats + 1):
@@ -99,90 +137,104 @@ def timed(call, repeats: int) -> tuple[float, list[float]]:
 
 
 def step_seconds(
-    settings: Settings, scale: np.ndarray, n_devices: int, steps: int, repeats: int
+    recipe: jm.Recipe, scale: np.ndarray, n_workers: int, steps: int, repeats: int
 ) -> tuple[float, list[float]]:
-    """Compile time, and seconds that the steps take in each repeat."""
-    devices, sampler, keys, state = started(settings, scale, n_devices)
-    first, seconds = timed(
-        lambda: advance(devices, sampler, keys, state, 0, steps, steps)[1:], repeats
-    )
-    return first - float(np.median(seconds)), seconds
+    """Compile time, and seconds that the steps take in each repeat on so many workers."""
+
+    def prepare(number: int) -> tuple[float, Batch]:
+        with pinned(is_double(recipe)), jax.default_device(devices[number]):
+            batch = started(recipe, scale, number)
+            return timed(lambda: advanced(batch, 0, steps, steps), 0)[0], batch
+
+    def run(batch: Batch, device: jax.Device) -> None:
+        with pinned(is_double(recipe)), jax.default_device(device):
+            jax.block_until_ready(advanced(batch, 0, steps, steps))
+
+    devices = workers(n_workers)
+    prepared = [prepare(number) for number in range(n_workers)]  # the first one compiles
+    batches = [batch for _, batch in prepared]
+    with ThreadPoolExecutor(n_workers) as threads:
+        _, seconds = timed(lambda: list(threads.map(run, batches, devices)) and (), repeats)
+    return prepared[0][0] - float(np.median(seconds)), seconds
 
 
-def force_seconds(settings: Settings, scale: np.ndarray, steps: int, repeats: int) -> list[float]:
-    """Seconds that so many evaluations of the force alone take on one device."""
-    devices, sampler, _, state = started(settings, scale, 1)
+def force_seconds(recipe: jm.Recipe, scale: np.ndarray, steps: int, repeats: int) -> list[float]:
+    """Seconds that so many evaluations of the force alone take on one worker."""
+    batch = started(recipe, scale)
 
-    @jax.jit
     def evaluate(state):
-        def own(sampler, state):
-            force = partial(forces_at, sampler.potential)
+        def move(_, positions):  # by nothing that counts, so that each depends on the last
+            return positions - 1e-12 * slope(batch.cycle.potential, state, positions)
 
-            def move(_, positions):  # by nothing that counts, so that each depends on the last
-                forces = force(positions, state.system, state.entropy_weight, state.neighbors)
-                return positions + 1e-12 * forces
+        return jax.lax.fori_loop(0, steps, move, state.system.positions)
 
-            return jax.lax.fori_loop(0, steps, move, state.system.positions)
-
-        return devices.each(own, sampler, state)
-
-    return timed(lambda: evaluate(state), repeats)[1]
+    compiled = jax.jit(evaluate, compiler_options=compiler_options(jax.default_backend()))
+    return timed(lambda: compiled(batch.state), repeats)[1]
 
 
-def operations(settings: Settings, scale: np.ndarray) -> float:
+def slope(potential: jm.Potential, state: Any, positions: jax.Array) -> jax.Array:
+    """Gradient of V, of all replicas, at positions in the place of the state's own."""
+    system, weight, neighbors = state.system, state.entropy_weight, state.neighbors
+
+    def total(positions):
+        return potential.energy(positions, system.cell, system.numbers, weight, neighbors).sum()
+
+    return jax.grad(total)(positions)
+
+
+def operations(recipe: jm.Recipe, scale: np.ndarray) -> float:
     """Floating-point operations of the force on one structure, as it is written."""
-    potential = build_potential(settings, scale)
-    system, weights = stacked([random_start(settings, 0)], dtype_of(settings))
-    system, weights = jax.tree.map(jnp.asarray, (system, weights))
-    neighbors = potential.finder.build(system.positions, system.cell)
+    cycle, _, state = started(recipe, scale)
+    one = jax.tree.map(lambda array: array[..., :1], state)
 
     def force(positions):
-        return forces_at(potential, positions, system, weights, neighbors)
+        return slope(cycle.potential, one, positions)
 
-    analysis = jax.jit(force).lower(system.positions).cost_analysis()
-    return float(analysis["flops"])
+    return float(jax.jit(force).lower(one.system.positions).cost_analysis()["flops"])
 
 
-def measure(settings: Settings, steps: int, repeats: int, scale: np.ndarray | None = None) -> dict:
+def measure(
+    recipe: jm.Recipe, steps: int, repeats: int, scale: np.ndarray | None = None
+) -> dict[str, Any]:
     """All that is recorded of one case; without a scale that of a preliminary run."""
-    run, dtype, n_devices = settings.run, dtype_of(settings), n_available()
-    with jax.enable_x64(run.precision == "float64"):
-        if scale is None:
-            scale = feature_scaling(settings, dtype).scale
-    deviations = check_forces(settings, scale)
-    with jax.enable_x64(run.precision == "float64"):
-        compile_s, seconds = step_seconds(settings, scale, n_devices, steps, repeats)
-        alone = seconds
-        if n_devices > 1:
-            _, alone = step_seconds(settings, scale, 1, steps, repeats)
-        force = force_seconds(settings, scale, steps, repeats)
-        needed = operations(settings, scale)
+    dtype, n_workers = dtype_of(recipe), len(workers())
+    if scale is None:
+        scale = fitted_scale(recipe)
+    deviations = check_forces(recipe, scale)
+    compile_s, alone = step_seconds(recipe, scale, 1, steps, repeats)
+    seconds = alone
+    if n_workers > 1:
+        _, seconds = step_seconds(recipe, scale, n_workers, steps, repeats)
+    with pinned(is_double(recipe)):
+        force = force_seconds(recipe, scale, steps, repeats)
+        needed = operations(recipe, scale)
         # On a CPU a matrix product uses all cores, a fused kernel one.
         limits = {
             "matrix product": matrix_product(dtype),
-            "elementwise": fused_elementwise(dtype) * n_devices,
+            "elementwise": fused_elementwise(dtype) * n_workers,
         }
-    size = int(run.batch_size)
+    size = size_of(recipe)
     per_step = float(np.median(alone)) / (size * steps)
+    descriptor = recipe.potential.descriptor
     return {
-        "device": device_name(n_devices),
+        "device": device_name(n_workers),
         "versions": versions(),
-        "precision": run.precision,
+        "precision": recipe.precision,
         "batch_size": size,
-        "n_devices": n_devices,
-        "n_atoms": settings.system.atom_counts()[0],
-        "twojmax": settings.descriptor.twojmax,
-        "n_features": n_features(settings),
+        "n_devices": n_workers,
+        "n_atoms": recipe.start.draw(SEED, 0, 0, 0).n_atoms,
+        "twojmax": getattr(descriptor, "twojmax", None),
+        "n_features": descriptor.n_features,
         "steps": steps,
         "compile_s": compile_s,
         "seconds": seconds,
         "seconds_on_one_device": alone,
-        "structure_steps_per_s": n_devices * size * steps / float(np.median(seconds)),
+        "structure_steps_per_s": n_workers * size * steps / float(np.median(seconds)),
         "structure_steps_per_s_on_one_device": 1 / per_step,
         "us_per_structure_step_on_one_device": 1e6 * per_step,
         "us_per_force_on_one_device": 1e6 * float(np.median(force)) / (size * steps),
         "operations_per_force": needed,
-        "operations_per_s": needed * n_devices * size * steps / float(np.median(seconds)),
+        "operations_per_s": needed * n_workers * size * steps / float(np.median(seconds)),
         "limits_operations_per_s": limits,
         "force_deviations": deviations,
     }
@@ -214,7 +266,7 @@ def show(result: dict) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--preset", default="tungsten")
+    parser.add_argument("--preset", default="tungsten", help="or a TOML file")
     parser.add_argument("--batch-size", type=int, help="on each device; 16 on a CPU, 1024 on a GPU")
     parser.add_argument("--precision", choices=["float32", "float64"], default="float32")
     parser.add_argument("--steps", type=int, default=300)
@@ -222,9 +274,9 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     given = parser.parse_args()
-    batch_size = given.batch_size or (16 if jax.default_backend() == "cpu" else 1024)
-    overrides = [f"run.batch_size={batch_size}", f"run.precision={given.precision}", *given.set]
-    result = measure(load(given.preset, overrides), given.steps, given.repeats)
+    batch_size = given.batch_size or default_batch_size()
+    overrides = [f"batch_size={batch_size}", f"precision={given.precision}", *given.set]
+    result = measure(jm.recipe(given.preset, overrides), given.steps, given.repeats)
     show(result)
     if given.output:
         given.output.write_text(json.dumps(result, indent=2) + "\n")
