@@ -137,7 +137,7 @@ def generate(
         if own.count > 1:
             use_own_device()
         recipe = recipe_from(tree, own_code=True, label=label)
-        goes_on = not overwrite and (path.exists() or Parts(path).exists())
+        goes_on = Parts(path).exists() or (path.exists() and not overwrite)
         stopper.begin(path)
         # Processes that a launcher starts share a terminal.
         silent = quiet or (process is None and own.index > 0)

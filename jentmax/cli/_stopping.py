@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -218,14 +218,11 @@ class Stopper:
                 2,
                 f"{why} is over before a batch is done; give more, or a smaller --batch-size",
             )
-        words = sys.argv[1:]
+        command = shlex.join(["jentmax", *sys.argv[1:]])
         if self._last is None or not there:
-            return (
-                f"stopped ({why}): nothing was done yet; begin again with: {_command(words)}",
-                code,
-            )
+            return f"stopped ({why}): nothing was done yet; begin again with: {command}", code
         told = f"{there} of {self._last.structures} structures are in {self._output}"
-        return f"stopped ({why}): {told}; go on with: {_command(_going_on(words))}", code
+        return f"stopped ({why}): {told}; go on with: {command}", code
 
 
 def _there(progress: Progress) -> int:
@@ -239,16 +236,6 @@ class _HasEnded(Exception):
 
 def _by(number: int) -> _Reason:
     return _Reason(signal.Signals(number).name, 128 + number)
-
-
-def _going_on(words: Sequence[str]) -> list[str]:
-    """A command's words that go on with what it began: the same, but it replaces nothing."""
-    end = words.index("--") if "--" in words else len(words)
-    return [*(word for word in words[:end] if word != "--overwrite"), *words[end:]]
-
-
-def _command(words: Sequence[str]) -> str:
-    return shlex.join(["jentmax", *words])
 
 
 def _let_go_of_terminals() -> None:

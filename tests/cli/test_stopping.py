@@ -126,14 +126,14 @@ def test_signals_and_on_to_the_same_set():
 
 @pytest.mark.optimised  # compares bits
 def test_overwriting_goes_on_too():
-    """The command that goes on replaces nothing more."""
+    """The same command replaces another set, but not its own that is under way."""
     process = started("-m", "jentmax.cli", "generate", *RUN, "--seed", "1", "--structures", "4")
     assert process.communicate()[1] == ""
     process = started("-c", SLOW, "generate", *RUN, "--overwrite")
     until_more(process)
     process.send_signal(signal.SIGTERM)
     _, words = the_line(process.communicate()[1])
-    assert words == ["jentmax", "generate", *RUN]
+    assert words == ["jentmax", "generate", *RUN, "--overwrite"]
     process = started("-m", "jentmax.cli", *words[1:])
     output, errors = process.communicate()
     assert (process.returncode, errors) == (0, "")
@@ -444,21 +444,6 @@ def test_a_time_in_which_nothing_is_done():
         "--batch-size): nothing was done yet; begin again with: jentmax generate "
     )
     assert os.listdir() == []
-
-
-# How to go on
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        ("generate", "generate"),
-        ("generate --overwrite run.toml", "generate run.toml"),
-        ("generate -- --overwrite", "generate -- --overwrite"),
-    ],
-)
-def test_the_command_that_goes_on(given, expected):
-    assert room._going_on(given.split()) == expected.split()
 
 
 def test_errors_are_not_taken_for_it():
