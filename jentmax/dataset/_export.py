@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jentmax.dataset.output import printable, refuse_existing, writing
-from jentmax.dataset import Dataset
+from jentmax.dataset.output import partial_path, printable, refuse_existing, writing
 from jentmax.errors import JentmaxError
 
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from jentmax.dataset._reader import Dataset
+    from jentmax.dataset._structures import Structures
+
 
 def export(
-    dataset: Dataset | Sequence[Atoms],
+    structures: Structures | Dataset | Sequence[Atoms],
     path: str | os.PathLike[str],
     format: str | None = None,
     *,
@@ -31,42 +33,42 @@ def export(
 ) -> None:
     """Write structures in any format that ASE writes.
 
-    V, E_rep, S and the rest go along where the format has a place for them (.extxyz, .traj, .db).
-    Nothing is to be seen under the path before all is written.
+    The columns (V, E_rep, S and so on) are written too if the format has a place for them, as
+    .extxyz, .traj and .db have. The path appears when everything is written.
 
     Args:
-        dataset: the structures: a data set, or some of it, such as ``dataset[:10]``.
-        path: of the file; its ending tells the format. A path that ends with "/" or is a folder
-            gets one file per structure, ``POSCAR_00000`` and so on after the structures'
-            selection_rank or else jentmax_index, as does any path with a format that holds one
+        structures: to write, such as ``dataset`` or ``dataset[:10]``.
+        path: of the file, whose ending tells the format. If it ends with "/" or is a folder, each
+            structure becomes a file in this folder: ``POSCAR_00000`` and so on, by its
+            selection_rank or else its jentmax_index. The same holds for a format that has one
             structure per file.
-        format: ASE's name of the format, for paths that do not tell it; in folders "vasp" unless
-            said otherwise.
-        overwrite: replace what exists; in a folder, the files of such names alone.
+        format: ASE's name of the format, if the path does not tell it. The default for folders is
+            "vasp".
+        overwrite: whether existing files may be replaced; in a folder only those of such names.
 
     Raises:
-        JentmaxError: an unknown format, something that exists, or nothing can be written there.
+        JentmaxError: the format is unknown, the path exists, or it cannot be written.
     """
     name, into_folder = _way(path, format)
-    structures = list(dataset)
-    if not structures:
+    listed = list(structures)
+    if not listed:
         raise JentmaxError(f"there are no structures to write to {os.fspath(path)}")
     target = Path(os.path.realpath(path))
     if into_folder:
-        _write_folder(target, structures, name, overwrite)
+        _write_folder(target, listed, name, overwrite)
     else:
-        _write_file(target, structures, name, overwrite)
+        _write_file(target, listed, name, overwrite)
 
 
 def refuse_output(
     path: str | os.PathLike[str], format: str | None = None, *, overwrite: bool = False
 ) -> None:
-    """Raise the JentmaxError with which `export` would refuse a path, before there are structures.
+    """Raise the JentmaxError that `export` would raise for this path, before any work is done.
 
     Args:
         path: as for `export`.
-        format: likewise.
-        overwrite: likewise.
+        format: as for `export`.
+        overwrite: as for `export`.
     """
     name, into_folder = _way(path, format)
     target = Path(os.path.realpath(path))
@@ -152,7 +154,8 @@ def _present(target: Path, name: str, overwrite: bool) -> list[str]:
         present = sorted(file for file in os.listdir(target) if ours.fullmatch(file))
         if present and not overwrite:
             raise JentmaxError(
-                f"{target / present[0]} exists; choose another folder, or allow to overwrite it"
+                f"{target / present[0]} exists; give another folder, or allow it to be replaced "
+                "(--overwrite)"
             )
         return present
     if os.path.exists(target):

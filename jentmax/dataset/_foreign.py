@@ -1,6 +1,7 @@
-"""Reading other programs' files through ASE, which come from anybody.
+"""Reading structures from any file: jentmax's own, or other programs' through ASE.
 
-None of ASE's readers runs code from a file as of 3.29; some reach elsewhere, and are refused here.
+Files may come from anybody. None of ASE's readers runs code from a file as of 3.29. Some of them
+read other files too, and are refused here.
 """
 
 from __future__ import annotations
@@ -9,8 +10,13 @@ import os
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from jentmax.devices import memory_bytes
+import h5py
+
+from jentmax.dataset._parts import Parts
+from jentmax.dataset._reader import Dataset
+from jentmax.dataset._structures import Structures
 from jentmax.dataset.output import printable
+from jentmax.devices import memory_bytes
 from jentmax.errors import JentmaxError
 
 if TYPE_CHECKING:
@@ -23,6 +29,30 @@ _ELSEWHERE = {
     "octopus-in": "it may include other files of this machine",
 }
 """Formats that make ASE read something else than the file, and why."""
+
+
+def read_structures(path: str | os.PathLike[str]) -> Structures:
+    """All structures of a file.
+
+    Args:
+        path: of a data set, finished or under way, or of any file that ASE reads.
+
+    Raises:
+        JentmaxError: there is no such file, it is empty or cannot be read, or it holds a structure
+            that `Structures.check` refuses.
+    """
+    text = os.fspath(path)
+    if os.path.isfile(text) and not h5py.is_hdf5(text):
+        try:
+            return Structures.from_ase(read_atoms(text))
+        except JentmaxError as error:
+            if str(error).startswith("structure "):
+                raise JentmaxError(f"{text}, {error}") from None
+            raise
+    if not os.path.exists(text) and not Parts(text).exists():
+        raise JentmaxError(f"{text}: no such file; give one that ASE reads, or a data set")
+    with Dataset(text) as dataset:
+        return dataset.structures()
 
 
 def read_atoms(path: str | os.PathLike[str]) -> list[Atoms]:
