@@ -67,9 +67,11 @@ def select(
     descriptor = descriptor_for([path], settings, preset, overrides or [], element)
 
     from jentmax.cli._selection import print_selection
+    from jentmax.dataset import refuse_output
     from jentmax.evaluation import select as run
     from jentmax.report import draw_selection, selection_figure
 
+    refuse_output(output, overwrite=overwrite)
     drawing = selection_figure(output, figure, overwrite)
     selection = run(
         path,
