@@ -1,80 +1,76 @@
-"""Memory of a long run: what a process takes after more and more batches.
+"""Memory of a long run: what a process takes after more and more chunks.
 
-Very small batches, as what grows grows with their number. Prints, after each tenth of the run, the
-batches done, the resident memory and the time that a batch took, the console's work included.
+The chunks are very small, because what grows grows with their number. Prints, after each tenth of
+the run, the chunks done, the resident memory and the time that a chunk took.
 
-    python benchmarks/memory.py [--batches 2000] [--smoke]
+    python benchmarks/memory.py [--chunks 2000] [--smoke]
 """
 
 import argparse
-import contextlib
-import io
 import os
 import tempfile
 import time
 from pathlib import Path
 
-from jentmax.devices import quieten, use_cache, use_every_core
+from jentmax.devices import quieten, use_cache
 
 quieten()
-use_every_core()
 use_cache()
 
-from jentmax import load  # noqa: E402
-from jentmax.console import Console, RunLog  # noqa: E402
-from jentmax.generation import generate  # noqa: E402
+import jentmax as jm  # noqa: E402
+from jentmax.generation import Progress  # noqa: E402
 
 BATCH = 4
 
 OVERRIDES = (
-    f"run.batch_size={BATCH}",
-    "run.devices=1",
-    "run.cycles_per_chain=2",
-    "system.n_atoms=8",
-    "system.density=0.03",
+    f"batch_size={BATCH}",
+    "cycles_per_chain=2",
+    "start.formula=W8",
+    "start.density=0.03",
     "descriptor.cutoff=3.6",
     "descriptor.twojmax=2",
     "descriptor.components=5",
-    "potential.entropy_weight=[100, 200]",
-    "sampler.steps=10",
-    "quench.steps=0",
-    "scaling.kind=given",
-    "scaling.scale=[2, 0.3, 0.5, 1, 0.6]",
+    "entropy_weight=[100, 200]",
+    "steps=10",
+    "quench=false",
+    "scale=[2, 0.3, 0.5, 1, 0.6]",
 )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--batches", type=int, default=2000)
-    parser.add_argument("--smoke", action="store_true", help="40 batches, to see that it works")
+    parser.add_argument("--chunks", type=int, default=2000)
+    parser.add_argument("--smoke", action="store_true", help="40 chunks, to see that it works")
     given = parser.parse_args()
-    for batches, resident, seconds in measured(40 if given.smoke else given.batches):
-        print(f"{batches:6} batches  {resident:8.1f} MiB  {1000 * seconds:6.1f} ms a batch")
+    found = measured(40 if given.smoke else given.chunks)
+    for chunks, resident, seconds in found:
+        print(f"{chunks:6} chunks  {resident:8.1f} MiB  {1000 * seconds:6.1f} ms a chunk")
+    (first, before, _), (last, after, _) = found[0], found[-1]
+    print(f"growth {1024 * (after - before) / (last - first):.2f} KiB a chunk")
 
 
-def measured(n_batches: int) -> list[tuple[int, float, float]]:
-    """Batches, resident memory (MiB) and seconds for each of the latest, at each tenth."""
-    settings = load("tungsten", [*OVERRIDES, f"run.structures={n_batches * BATCH}"])
+def measured(n_chunks: int) -> list[tuple[int, float, float]]:
+    """Chunks, resident memory (MiB) and seconds for each of the latest, at each tenth."""
     found: list[tuple[int, float, float]] = []
     began = time.monotonic()
-    console = Console(settings)
+
+    def report(progress: Progress) -> None:
+        nonlocal began
+        chunks = progress.made // BATCH
+        if chunks >= (len(found) + 1) * n_chunks // 10:
+            before = found[-1][0] if found else 0
+            now = time.monotonic()
+            found.append((chunks, resident(), (now - began) / (chunks - before)))
+            began = now
 
     with tempfile.TemporaryDirectory() as folder:
-        log = RunLog(Path(folder) / "set.h5", goes_on=False)
-
-        def report(progress) -> None:
-            nonlocal began
-            log.report(progress)
-            with contextlib.redirect_stdout(io.StringIO()):
-                console.report(progress)
-            batches = len(progress.entropy) // BATCH
-            if batches >= (len(found) + 1) * n_batches // 10:
-                before = found[-1][0] if found else 0
-                now = time.monotonic()
-                found.append((batches, resident(), (now - began) / (batches - before)))
-                began = now
-
-        generate(settings, Path(folder) / "set.h5", report=report)
+        jm.generate(
+            jm.recipe("tungsten", OVERRIDES),
+            structures=n_chunks * BATCH,
+            output=Path(folder) / "set.h5",
+            devices=1,
+            report=report,
+        )
     return found
 
 

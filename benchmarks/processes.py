@@ -1,10 +1,11 @@
-"""Structures per second of 1, 2, ... processes that share a run, one core (or GPU) each.
+"""Structures per second of 1, 2, ... processes that make one set, one core (or GPU) each.
 
     python benchmarks/processes.py --processes 1 2 --repeats 3 --output scaling.json
 
-Each process makes as many structures, on a device of its own (weak scaling, as on a cluster). The
-rate is that from the first batch on disk to the last: starting and compiling are left out, and told
-beside it. Repeats go round, so that a machine that slows down does so for all.
+The set has as many structures for each process (weak scaling, as on a cluster), and each process
+has a device of its own. The rate is that from a process's first chunk on disk to its last: starting
+and compiling are left out, and reported beside it. The counts of processes take turns, so that a
+machine that slows down does so for all.
 """
 
 from __future__ import annotations
@@ -26,19 +27,21 @@ def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--batches", type=int, default=6, help="of each process")
+    parser.add_argument("--chunks", type=int, default=6, help="of each process")
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--output", type=Path, help="JSON file to write")
-    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--process", metavar="I/N", help="be process I of N, and make set.h5 here")
     options = parser.parse_args()
-    if options.one:
-        one(options.batches, options.steps, *options.one)
+    if options.chunks < 3:
+        parser.error("--chunks: a rate takes at least 3")
+    if options.process:
+        one(options.chunks, options.steps, options.process)
         return
     found: dict[int, list[dict]] = {count: [] for count in options.processes}
     for _ in range(options.repeats):
         for count in options.processes:
-            found[count].append(measured(count, options.batches, options.steps))
+            found[count].append(measured(count, options.chunks, options.steps))
     first = options.processes[0]
     table = []
     for count, runs in found.items():
@@ -64,24 +67,28 @@ def main() -> None:
         options.output.write_text(json.dumps({"table": table, "runs": found}, indent=1) + "\n")
 
 
-def measured(count: int, n_batches: int, steps: int) -> dict:
+def measured(count: int, n_chunks: int, steps: int) -> dict:
     """Rate of so many processes together."""
     cores = sorted(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, __file__, "--batches", str(n_batches), "--steps", str(steps)]
+        command = [sys.executable, __file__, "--chunks", str(n_chunks), "--steps", str(steps)]
         began = time.time()
         running = [
             subprocess.Popen(
-                [*command, "--one", str(index), str(count), str(cores[index % len(cores)])],
+                [*command, "--process", f"{index}/{count}"],
                 cwd=folder,
+                env=os.environ | {"CUDA_VISIBLE_DEVICES": str(index)},
+                preexec_fn=lambda own=cores[index % len(cores)]: os.sched_setaffinity(0, {own}),
                 stdout=subprocess.PIPE,
                 text=True,
             )
             for index in range(count)
         ]
-        told = [json.loads(process.communicate()[0]) for process in running]
-        shards = list(Path(folder).glob("set.h5.shards/*.h5")) or [Path(folder, "set.h5")]
-        size = sum(path.stat().st_size for path in shards)
+        printed = [process.communicate()[0] for process in running]
+        if any(process.returncode for process in running):
+            raise SystemExit("a process failed; see its message above")
+        told = [json.loads(text) for text in printed]
+        size = Path(folder, "set.h5").stat().st_size
     # All of them at work: from the last one's first structures to the first one's last.
     rate = sum(
         (process["n"][-1] - process["n"][0]) / (process["times"][-1] - process["times"][0])
@@ -90,43 +97,39 @@ def measured(count: int, n_batches: int, steps: int) -> dict:
     return {
         "rate": rate,
         "start": max(process["times"][0] for process in told) - began,
-        "kB_per_structure": size / sum(process["n"][-1] for process in told) / 1e3,
+        "kB_per_structure": size / (BATCH * n_chunks * count) / 1e3,
     }
 
 
-def one(n_batches: int, steps: int, index: str, count: str, core: str) -> None:
-    """One of the processes: prints when it had how many structures."""
-    os.sched_setaffinity(0, {int(core)})
-    from jentmax.devices import quieten, use_cache, use_every_core
+def one(n_chunks: int, steps: int, words: str) -> None:
+    """One of the processes: prints when it had made how many structures."""
+    from jentmax.devices import quieten, use_cache
 
     quieten()
-    use_every_core()
     use_cache()
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", index)
 
-    import jentmax
-    from jentmax.progress import Progress
-    from jentmax.shares import Share
+    import jentmax as jm
+    from jentmax.generation import Progress, process_of
 
-    n_structures = BATCH * n_batches * int(count)
-    settings = jentmax.load(
-        "tungsten",
-        [
-            f"run.structures={n_structures}",
-            "run.cycles_per_chain=1",
-            f"run.batch_size={BATCH}",
-            "run.devices=1",
-            f"sampler.steps={steps}",
-        ],
+    process = process_of(words)
+    recipe = jm.recipe(
+        "tungsten", ["cycles_per_chain=1", f"batch_size={BATCH}", f"steps={steps}"]
     )
     times, n = [], []
 
     def report(progress: Progress) -> None:
-        if progress.entropy and (not n or len(progress.entropy) > n[-1]):
+        if progress.made and (not n or progress.made > n[-1]):
             times.append(time.time())
-            n.append(len(progress.entropy))
+            n.append(progress.made)
 
-    jentmax.generate(settings, "set.h5", share=Share(int(index), int(count)), report=report)
+    jm.generate(
+        recipe,
+        structures=BATCH * n_chunks * process.count,
+        output="set.h5",
+        process=process,
+        devices=1,
+        report=report,
+    )
     print(json.dumps({"times": times, "n": n}))
 
 

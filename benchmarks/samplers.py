@@ -1,4 +1,4 @@
-"""How low each sampler comes, against the force evaluations that it takes.
+"""How low V gets with each sampler, against the force evaluations that it takes.
 
 The same random starts for all, the preset's V. Prints a table and writes JSON and a figure: mean V
 and S, least distances, and how far each environment is from the nearest of another structure.
@@ -9,27 +9,20 @@ and S, least distances, and how far each environment is from the nearest of anot
 
 import argparse
 import json
-import math
 from pathlib import Path
 
-from jentmax.devices import quieten, use_cache, use_every_core
+from jentmax.devices import device_name, quieten, use_cache, versions, workers
 
 quieten()
-use_every_core()
 use_cache()
 
-import jax.numpy as jnp  # noqa: E402
+import jax  # noqa: E402
 import numpy as np  # noqa: E402
 from scipy.spatial import KDTree  # noqa: E402
 
-from jentmax import load  # noqa: E402
-from jentmax.build import build_potential, build_quench, build_sampler  # noqa: E402
-from jentmax.chains import chain_keys, random_start, stacked  # noqa: E402
-from jentmax.cycles import advance, begin, terms  # noqa: E402
-from jentmax.scaling import feature_scaling  # noqa: E402
-from jentmax.sharding import first_devices, n_available  # noqa: E402
-from jentmax.versions import device_name, versions  # noqa: E402
+import jentmax as jm  # noqa: E402
 
+SEED = 0
 QUENCH = 300
 BUDGETS = (150, 300, 600, 1500, 3300)
 """Of the presets "tungsten-fast" (the third) and "tungsten", annealing and quench (the last)."""
@@ -37,13 +30,13 @@ BUDGETS = (150, 300, 600, 1500, 3300)
 SAMPLERS = {
     "langevin": ([], 0),
     "langevin, quench": ([], QUENCH),
-    "adam": (["sampler.kind=optax", "sampler.options={}"], 0),
-    "adam, short memory": (["sampler.kind=optax"], 0),
-    "adam, short memory, noise": (["sampler.kind=optax", "sampler.noise=0.08"], 0),
+    "adam": (["sampler.kind=descent", "sampler.options={}"], 0),
+    "adam, short memory": (["sampler.kind=descent"], 0),
+    "adam, short memory, noise": (["sampler.kind=descent", "sampler.noise=0.08"], 0),
     "fire": (["sampler.kind=fire"], 0),
     "basin hopping": (["sampler.kind=basin-hopping"], 0),
 }
-"""Settings of each, and steps of the quench that follows."""
+"""Changes of the preset for each, and steps of the quench that follows."""
 
 
 def main() -> None:
@@ -65,21 +58,17 @@ def main() -> None:
 
 def compared(given):
     """Every sampler with every budget that leaves it a step."""
-    settings = load(given.preset)
-    scale = feature_scaling(settings, jnp.float32).scale
-    chains = range(given.replicas)
-    # All have equally many.
-    devices = first_devices(math.gcd(given.replicas, n_available()))
-    starts = devices.split(
-        (
-            *chain_keys(settings.run.seed, chains, [0] * len(chains), 0),
-            *stacked([random_start(settings, chain) for chain in chains], jnp.float32),
-        )
+    recipe = jm.recipe(given.preset)
+    starts = jm.System.stack(
+        [recipe.start.draw(SEED, 0, chain, 0) for chain in range(given.replicas)]
     )
+    key = jax.random.key(SEED)
+    potential = jm.fit_scale(recipe.potential, starts, key=key, fit=recipe.scale)
+    potential = potential.for_cells(starts)
     result = {
         "preset": given.preset,
         "replicas": given.replicas,
-        "device": device_name(devices.n_used),
+        "device": device_name(len(workers())),
         "versions": versions(),
         "samplers": {},
     }
@@ -87,15 +76,17 @@ def compared(given):
         f"{'sampler':25} {'evaluations':>11} {'V (eV)':>16} {'S (nats)':>9} "
         f"{'least distance (Å)':>19} {'to other structures':>20}"
     )
-    potential = build_potential(settings, scale)
     for name in given.samplers:
         (overrides, quench), rows = SAMPLERS[name], []
+        own = jm.recipe(given.preset, overrides)
         for budget in given.budgets:
             if budget <= quench:
                 continue
-            own = load(given.preset, [*overrides, f"sampler.steps={budget - quench}"])
+            cycles = [(own.sampler, budget - quench)]
+            if quench:
+                cycles.append((jm.Quench().sampler, quench))
             row = {"evaluations": budget} | measured(
-                own, potential, devices, starts, quench, given.replicas
+                cycles, potential, starts, key, float(np.max(own.entropy_weight))
             )
             rows.append(row)
             print(
@@ -110,24 +101,20 @@ def compared(given):
     return result
 
 
-def measured(settings, potential, devices, starts, quench, n_replicas):
-    """What a cycle of all replicas comes to."""
-    start_keys, keys, system, weights = starts
-    sampler = build_sampler(settings, potential)
-    steps = settings.sampler.steps
-    sampler, state = begin(devices, sampler, start_keys, system, weights)
-    sampler, state, _ = advance(devices, sampler, keys, state, 0, steps, steps)
-    if quench:
-        sampler = build_quench(settings, potential)
-        sampler, state = begin(devices, sampler, start_keys, state.system, weights)
-        sampler, state, _ = advance(devices, sampler, keys, state, 0, quench, quench)
-    found = terms(devices, sampler.potential, state)
-    energy, entropy, least_distance = (
-        np.asarray(values)[:n_replicas]
-        for values in (found.energy, found.entropy, found.least_distance)
+def measured(cycles, potential, starts, key, entropy_weight):
+    """What cycles of all replicas, one after another, give."""
+    systems = starts
+    for sampler, steps in cycles:
+        systems, info = jm.run(
+            potential, sampler, systems, key=key, steps=steps, entropy_weight=entropy_weight
+        )
+    features = jax.jit(
+        lambda positions: potential.terms(positions, systems.cell, systems.numbers).features
+    )(systems.positions)
+    distances = between(np.moveaxis(np.asarray(features), -1, 0) / np.asarray(potential.scale))
+    energy, entropy, least_distance = map(
+        np.asarray, (info.energy, info.entropy, info.least_distance)
     )
-    features = np.moveaxis(np.asarray(found.features), -1, 0)[:n_replicas]
-    distances = between(features / np.asarray(potential.scale))
     return {
         "energy": float(np.mean(energy)),
         "energy_error": error(energy),
@@ -160,7 +147,7 @@ def draw(samplers):
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullLocator
 
-    from jentmax.plotting import COLORS
+    from jentmax.report import COLORS
 
     figure = Figure(figsize=(7, 4.8), layout="constrained")
     panels = {
