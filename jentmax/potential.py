@@ -203,8 +203,10 @@ class Potential(eqx.Module):
                 "potential.neighbors(positions, cell)"
             )
         environments = neighbors.environments(positions, cell, numbers)
-        # A number from too few neighbours would be wrong: NaN reaches the forces too.
-        valid = jnp.where(complete & known, 1.0, jnp.nan).astype(positions.dtype)
+        # A number from too few neighbours would be wrong: NaN reaches the forces too. Atoms at
+        # positions that are not finite have no neighbours.
+        finite = jnp.all(jnp.isfinite(positions), axis=(0, 1))
+        valid = jnp.where(complete & known & finite, 1.0, jnp.nan).astype(positions.dtype)
         features = self.descriptor(self._seen(self.descriptor, environments))
         scaled = features
         if self.scale is not None:
@@ -226,7 +228,8 @@ class Potential(eqx.Module):
         """Refuse systems that V is not defined for; what is traced is not looked at.
 
         Raises:
-            JentmaxError: they are not periodic, or hold elements that a part does not know.
+            JentmaxError: they are not periodic, hold elements that a part does not know, or have
+                smaller cells than `for_cells` was called with.
         """
         if not _is_traced(systems.pbc) and not bool(np.all(np.asarray(systems.pbc))):
             raise JentmaxError(
@@ -234,6 +237,8 @@ class Potential(eqx.Module):
                 "set pbc true, with vacuum in the cell where there is none"
             )
         self._known(systems.numbers, systems.positions)
+        if self.finder is not None:
+            self._finder(systems.positions, jnp.asarray(systems.cell))
 
     @property
     def elements(self) -> tuple[str, ...]:
@@ -344,7 +349,9 @@ def _lacks_room(finder: Finder, positions: Array, cell: Array) -> Array:
 
 def _checked_scale(scale: ArrayLike, n_features: int) -> Float[Array, " n_features"]:
     scale = jnp.asarray(scale)
-    if not _is_traced(scale) and (scale.shape != (n_features,) or not np.all(np.asarray(scale) > 0)):
+    if not _is_traced(scale) and (
+        scale.shape != (n_features,) or not np.all(np.asarray(scale) > 0)
+    ):
         raise JentmaxError(
             f"scale = {np.asarray(scale).tolist()} is not allowed; give one number above 0 for "
             f"each of the {n_features} features"

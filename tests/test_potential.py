@@ -620,6 +620,17 @@ def test_a_list_of_a_smaller_cutoff(compiled):
     assert_close(found, nearer.energy(positions, cell), "V", 1e-10)
 
 
+@pytest.mark.parametrize("kind", ["all pairs", "list"])
+def test_positions_that_are_not_finite(kind):
+    """Atoms without neighbours would have an energy too."""
+    positions, cell = structure(6)
+    potential = SMALL if kind == "all pairs" else using(OWN, list_for(cell))
+    for broken in (jnp.full_like(positions, jnp.nan), positions.at[3, 1].set(jnp.inf)):
+        assert_no_number(potential, broken, cell)
+        assert jnp.isnan(OWN.energy(broken, cell))
+    assert_no_number(potential, positions, cell.at[1, 1].set(jnp.nan))
+
+
 # Bad input
 
 

@@ -1,4 +1,4 @@
-"""How much memory this machine has, for what is to be refused before it takes more."""
+"""Memory of this machine, to refuse tasks that need more."""
 
 from __future__ import annotations
 

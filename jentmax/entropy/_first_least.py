@@ -16,5 +16,5 @@ def first_least(values: Array, index: Array, axis: int) -> tuple[Array, Array]:
     alike = values <= least * (1 + 8 * jnp.finfo(values.dtype).eps)
     last = jnp.iinfo(index.dtype).max
     first = jnp.min(jnp.where(alike, index, last), axis=axis)
-    # Where nothing is alike, numbers are not finite.
+    # No match means that the numbers are not finite.
     return jnp.squeeze(least, axis), jnp.where(first == last, 0, first)

@@ -23,7 +23,7 @@ class SoftNearestNeighbor(Component):
     nearby pushes with its share ``(r_j / |q_j - q_l|)^(1/w)``, and the shares sum to 1. The width w
     is one of ratios of distances: of two environments, one that is farther by a factor e^w has the
     smaller share by a factor e. ``S`` lies below Eq. 2's by at most ``w ln(n - 1)``, grows by
-    ``ln a`` where all features are multiplied by a, as Eq. 2 does, and goes over into it as w goes
+    ``ln a`` where all features are multiplied by a, as Eq. 2 does, and tends to it as w tends
     to 0. K compares with Eq. 2's.
 
     A distance r counts as ``sqrt(r^2 + floor^2)``, so that equal environments have a finite

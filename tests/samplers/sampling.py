@@ -83,7 +83,8 @@ def copied(tree):
 
 def started(potential, sampler, keys, systems, weight):
     """A cycle and its state at the start."""
-    cycle = Cycle(potential.for_cells(systems), sampler)
+    planned = potential if potential.finder is not None else potential.for_cells(systems)
+    cycle = Cycle(planned, sampler)
     return cycle, cycle.start(keys, systems, jnp.asarray(weight))
 
 

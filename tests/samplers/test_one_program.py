@@ -1,94 +1,179 @@
-"""Devices: how many there are, and that no structure depends on their number."""
+"""One program: a replica's bits depend on no number of devices and on none of JAX's switches."""
 
+import hashlib
+import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
-from tiny_runs import assert_identical, columns, tiny
+from sampling import TOY, keys_of, toys
 
-from jentmax import sharding
-from jentmax.config import to_toml
-from jentmax.errors import JentmaxError
-from jentmax.sharding import first_devices, n_asked, n_available
+from jentmax.devices import _workers
+from jentmax.samplers import BasinHopping, Descent, Langevin, run
+from jentmax.system import System
 
-SHORT = ["run.batch_size=2", "scaling.steps=20", "scaling.replicas=4"]
+pytestmark = pytest.mark.optimised
+
+HELPER = """
+import hashlib, sys
+import jax, numpy as np
+import jentmax as jm
+
+potential = jm.Potential(jm.Snap(cutoff=4.0, components=3), jm.ClarkeSmith(), jm.NearestNeighbor())
+systems = jm.System.random(jax.random.key(1), "W8", density=0.03, replicas=6)
+
+def digest(**given):
+    ends, info = jm.run(potential, jm.Langevin(), systems, key=jax.random.key(0), steps=8,
+                        entropy_weight=100.0, batch_size=2, **given)
+    arrays = [np.asarray(leaf) for leaf in jax.tree.leaves((ends, info))]
+    return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
+"""
 
 
-def generate(*words, n_devices=4):
-    """A run in a process whose CPU has so many devices."""
-    flags = f"--xla_force_host_platform_device_count={n_devices}"
+def in_a_process(code, **environment):
     done = subprocess.run(
-        [sys.executable, "-m", "jentmax.cli", "generate", *words],
+        [sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        env=os.environ | {"XLA_FLAGS": flags},
+        env=os.environ | environment,
+        timeout=300,
     )
-    return done.returncode, done.stdout, done.stderr
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+@pytest.fixture(autouse=True)
+def three_cores(monkeypatch):
+    """However many there are."""
+    monkeypatch.setattr(_workers, "n_cores", lambda: 3)
+
+
+def digest(**given):
+    ends, info = run(
+        TOY, given.pop("sampler", Langevin()), toys(7), steps=12, entropy_weight=10.0,
+        **{"key": jax.random.key(0), "batch_size": 2} | given,
+    )  # fmt: skip
+    arrays = [np.asarray(leaf) for leaf in jax.tree.leaves((ends, info))]
+    return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
+
+
+@pytest.mark.parametrize("sampler", [Langevin(), Descent(noise=0.1), BasinHopping()])
+def test_the_number_of_devices_changes_no_bit(sampler):
+    expected = digest(devices=1, sampler=sampler)
+    assert digest(devices=2, sampler=sampler) == expected
+    assert digest(devices=3, sampler=sampler) == expected
+    assert digest(sampler=sampler) == expected
+
+
+def test_other_keys_give_other_bits():
+    assert digest() != digest(key=jax.random.key(1))
+
+
+SWITCHES = {
+    "jax_default_prng_impl": "rbg",
+    "jax_threefry_partitionable": False,
+    "jax_numpy_dtype_promotion": "strict",
+    "jax_numpy_rank_promotion": "raise",
+    "jax_default_matmul_precision": "bfloat16",
+}
+
+
+@pytest.fixture
+def switched(request):
+    """JAX with another value of a switch, for one test."""
+    name, value = request.param
+    before = getattr(jax.config, name)
+    jax.config.update(name, value)
+    yield name
+    jax.config.update(name, before)
 
 
 @pytest.fixture(scope="module")
-def sets(tmp_path_factory):
-    """The same set made by one, two and four devices, and what was printed."""
-    folder = tmp_path_factory.mktemp("sets")
-    (folder / "run.toml").write_text(to_toml(tiny(*SHORT, scaling=None)))
-    made = {}
-    for count in (1, 2, 4):
-        path = folder / f"{count}.h5"
-        words = [str(folder / "run.toml"), "--devices", str(count), "-o", str(path)]
-        code, output, errors = generate(*words)
-        assert code == 0, errors
-        made[count] = columns(path), output
-    return made
+def plain():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_workers, "n_cores", lambda: 3)
+        return digest()
 
 
-def test_structures_do_not_depend_on_how_many_devices_there_are(sets):
-    """Nor does the scale of the preliminary run, in which all is measured."""
-    expected, _ = sets[1]
-    assert len(expected) == 11
-    for count in (2, 4):
-        for one, other in zip(sets[count][0], expected, strict=True):
-            assert_identical(one, other)
+@pytest.mark.parametrize("switched", SWITCHES.items(), ids=SWITCHES, indirect=True)
+def test_jax_switches_change_no_bit(plain, switched):
+    """A key of another generator has the same words, so that it draws the same numbers."""
+    assert digest(devices=2) == plain
 
 
-def test_what_is_used_is_told(sets):
-    for count, rest in ((1, ", as given"), (2, " on each of 2 devices, as given")):
-        first, *_, batch = sets[count][1].splitlines()[:4]
-        assert first.startswith("device     CPU (")
-        assert f", {count} core" in first
-        assert batch == f"batch      2 side by side{rest}"
-    # Six chains in twos leave nothing to do for a fourth device.
-    assert "batch      2 side by side on each of 3 devices" in sets[4][1]
+@pytest.mark.parametrize("switched", SWITCHES.items(), ids=SWITCHES, indirect=True)
+def test_random_systems_depend_on_no_switch(switched):
+    found = System.random(jax.random.key(3), "W5", density=0.02)
+    expected = System.random(jax.random.key(3, impl="threefry2x32"), "W5", density=0.02)
+    np.testing.assert_array_equal(found.positions, expected.positions)
 
 
-def test_more_devices_than_there_are():
-    Path("run.toml").write_text(to_toml(tiny()))
-    code, _, errors = generate("run.toml", "--devices", "3", n_devices=2)
-    assert code == 2
-    assert errors == (
-        "error: run.devices = 3 is more than the 2 CPU cores that JAX has here; give 1 to 2, or "
-        '"all"\n'
+def test_processes_with_all_switches_and_devices():
+    """Nor XLA's number of devices; nor x64, as the type is that of the positions."""
+    plain, x64 = in_a_process(
+        HELPER
+        + """
+print(digest(devices=1))
+jax.config.update("jax_enable_x64", True)
+print(digest(devices=1))
+"""
     )
-    assert os.listdir() == ["run.toml"]
+    assert x64 == plain
+    switches = "".join(f"jax.config.update({k!r}, {v!r})\n" for k, v in SWITCHES.items())
+    code = (
+        "import jax\n"
+        + switches
+        + HELPER
+        + """
+import jentmax.devices._workers as workers
+workers.n_cores = lambda: 3
+assert len(jax.devices()) == 3
+print(digest(), digest(devices=2))
+"""
+    )
+    found = in_a_process(code, XLA_FLAGS="--xla_force_host_platform_device_count=3")
+    assert found == [plain, plain]
 
 
-def test_all_devices_or_so_many(monkeypatch):
-    monkeypatch.setattr(sharding, "n_available", lambda: 4)
-    assert n_asked("all") == 4
-    assert [n_asked(count) for count in (1, 4)] == [1, 4]
-    with pytest.raises(JentmaxError, match=r"run\.devices = 5 .* 4 "):
-        n_asked(5)
+def test_importing_loads_no_jax_and_changes_nothing():
+    code = """
+import json, os, sys
+environment = dict(os.environ)
+import jentmax
+dir(jentmax)
+loaded = [name for name in ("jax", "equinox", "h5py", "matplotlib") if name in sys.modules]
+print(json.dumps([loaded, dict(os.environ) == environment]))
+"""
+    assert json.loads(" ".join(in_a_process(code))) == [[], True]
 
 
-def test_the_second_device_of_a_single_core_does_not_count(monkeypatch):
-    monkeypatch.setattr(sharding.jax, "local_device_count", lambda: 2)
-    monkeypatch.setattr(sharding.jax, "default_backend", lambda: "cpu")
-    for cores, available in ((1, 1), (2, 2)):
-        monkeypatch.setattr(sharding, "n_cores", lambda cores=cores: cores)
-        assert n_available() == available
+def test_using_every_name_starts_no_back_end_and_changes_no_switch():
+    code = """
+import os
+environment = dict(os.environ)
+import jax
+from jax._src import xla_bridge
+before = dict(jax.config.values)
+import jentmax
+for name in dir(jentmax):
+    getattr(jentmax, name)
+jentmax.Snap(cutoff=4.0), jentmax.Langevin(timestep=2.0), jentmax.Descent()
+import jentmax.devices
+assert not xla_bridge._backends, "a back end"
+changed = [name for name, value in jax.config.values.items() if before.get(name, value) != value]
+assert not changed, changed
+assert dict(os.environ) == environment, "the environment"
+print("good")
+"""
+    assert in_a_process(code) == ["good"]
 
 
-def test_a_device_of_its_own_needs_none_beside_it():
-    devices = first_devices(1)
-    assert (devices.n_used, devices.mesh.size) == (1, 1)
+def test_keys_are_one_for_each_replica_or_one_for_all():
+    """One key for all is each replica's number folded into it."""
+    key = jax.random.key(0)
+    each = jax.vmap(jax.random.fold_in, (None, 0))(key, np.arange(7))
+    assert digest(key=each) == digest(key=key)
+    assert digest(key=keys_of(1, 7)) != digest(key=key)
