@@ -4,10 +4,10 @@
     python benchmarks/scaling.py --from result.json ... --figure result.png
 
 On one device: one core, or one GPU. Every repeat takes the same full Langevin steps again, in one
-compiled call, in which neighbour lists are built anew a few times; the median counts. Memory is
-what the compiled program asks for: arguments, results and what lies between. Features are not
-scaled, which costs the same. Before anything is timed, forces in float32 are compared with float64
-and with central differences.
+compiled call, in which neighbour lists are built a few times; the median counts. Memory is what the
+compiled program asks for: arguments, results and temporaries. Features are not scaled, which costs
+the same. Before anything is timed, forces in float32 are compared with float64 and with central
+differences.
 """
 
 import argparse
@@ -16,13 +16,21 @@ import time
 from pathlib import Path
 
 import numpy as np
-from throughput import check_forces, dtype_of, jax, jnp, started, timed  # first: it sets XLA up
+from throughput import (
+    Batch,
+    advanced,
+    check_forces,
+    copied,
+    is_double,
+    jax,
+    jm,
+    size_of,
+    started,
+    timed,
+)
 
-from jentmax import cycles, load
-from jentmax.build import n_features
-from jentmax.config import Settings
-from jentmax.memory import is_out_of_memory
-from jentmax.versions import device_name, versions
+from jentmax.devices import device_name, versions
+from jentmax.samplers import is_out_of_memory, pinned
 
 PANELS = {
     "atoms": [39, 128, 400, 1000, 2000, 5000, 10_000],
@@ -40,7 +48,7 @@ WARM_UP = 30
 """Steps from the random start that are not timed."""
 
 LEAST_STEPS = {"AllPairs": 5, "NeighborList": 60}
-"""Lists are built anew every ten steps or so."""
+"""Lists are built again every ten steps or so."""
 
 COLUMNS = (
     f"{'':8} {'atoms':>6} {'replicas':>8} {'twojmax':>7} {'finder':>12} {'rebuilt':>7} "
@@ -49,7 +57,7 @@ COLUMNS = (
 
 
 def cases(panel: str, values: list[int], kind: str) -> list[tuple[list[str], int]]:
-    """Settings of each point of a panel, and replicas."""
+    """Changes of the preset for each point of a panel, and replicas."""
     if panel == "replicas":
         return [([], value) for value in values]
     together = REPLICAS[kind][panel]
@@ -58,76 +66,63 @@ def cases(panel: str, values: list[int], kind: str) -> list[tuple[list[str], int
         return [([f"descriptor.twojmax={value}", every], together) for value in values]
     few = [value for value in values if value < ALONE_FROM]
     return [
-        ([f"system.n_atoms={value}"], replicas)
+        ([f"start.formula=W{value}"], replicas)
         for replicas, some in ((together, few), (1, values))
         for value in some
     ]
 
 
-def compiled(devices, sampler, keys, state):
-    """The program that `jentmax.cycles.advance` runs; the same is not compiled twice."""
-    numbers = jnp.asarray(0, jnp.int32), jnp.asarray(1, jnp.int32), devices.numbers(1, idle=0)
-    return cycles._run.lower(devices, sampler, keys, state, *numbers).compile().compiled
-
-
-def measured(settings: Settings, seconds: float, repeats: int) -> dict:
+def measured(recipe: jm.Recipe, seconds: float, repeats: int) -> dict:
     """One point: time, compile time and memory of a step."""
-    replicas = int(settings.run.batch_size)
-    devices, sampler, keys, state = started(settings, np.ones(n_features(settings)), 1)
+    replicas, n_features = size_of(recipe), recipe.potential.descriptor.n_features
+    cycle, keys, state = started(recipe, np.ones(n_features))
     began = time.perf_counter()
-    program = compiled(devices, sampler, keys, state)
+    advanced(Batch(cycle, keys, state), 0, 0, 1)
     compile_s = time.perf_counter() - began
 
-    def advance(sampler, state, first: int, last: int) -> tuple:
-        after = cycles.advance(devices, sampler, keys, state, first, last, settings.sampler.steps)
-        return after[:2]
-
-    first = sampler
-    sampler, state = advance(sampler, state, 0, WARM_UP)
-    finder = type(sampler.potential.finder).__name__
+    state, _ = cycle.advance(keys, state, 0, WARM_UP, recipe.steps)
+    finder = type(state.neighbors.finder).__name__
     steps = LEAST_STEPS[finder]
-    _, [few] = timed(lambda: advance(sampler, state, WARM_UP, WARM_UP + steps)[1], 1)
+
+    def run(steps: int) -> object:
+        return advanced(Batch(cycle, keys, state), WARM_UP, WARM_UP + steps, recipe.steps)
+
+    _, [few] = timed(lambda: run(steps), 1)
     steps = min(max(round(seconds * steps / few), steps), 1000)
-    last = WARM_UP + steps
-    while (again := advance(sampler, state, WARM_UP, last))[0] is not sampler:
-        sampler, state = again  # neighbour lists lacked room: with more, from where they are now
-    if sampler is not first:
-        program = compiled(devices, sampler, keys, state)
-    rebuilt = rebuilds(advance, sampler, state, WARM_UP, last)
-    _, times = timed(lambda: advance(sampler, state, WARM_UP, last)[1], repeats)
+    while (after := run(steps)).neighbors.finder != state.neighbors.finder:
+        state = after  # its lists lacked room: with more, from where the atoms are now
+    rebuilt = rebuilds(Batch(cycle, keys, state), steps, recipe.steps)
+    _, times = timed(lambda: run(steps), repeats)
     per_structure = float(np.median(times)) / (steps * replicas)
-    memory = program.memory_analysis()
-    sizes = {
-        name: getattr(memory, f"{name}_size_in_bytes") for name in ("argument", "output", "temp")
-    }
-    n_atoms = settings.system.atom_counts()[0]
+    n_atoms = state.system.n_atoms
+    n_bytes = cycle.memory(keys, state.system, state.entropy_weight)
     return {
         "n_atoms": n_atoms,
         "replicas": replicas,
-        "twojmax": settings.descriptor.twojmax,
-        "n_features": n_features(settings),
+        "twojmax": recipe.potential.descriptor.twojmax,
+        "n_features": n_features,
         "finder": finder,
-        "capacity": getattr(sampler.potential.finder, "capacity", None),
+        "capacity": getattr(state.neighbors.finder, "capacity", None),
         "steps": steps,
         "rebuilds": rebuilt,
         "compile_s": compile_s,
         "seconds": times,
         "us_per_structure_step": 1e6 * per_structure,
         "us_per_atom_step": 1e6 * per_structure / n_atoms,
-        "bytes": sizes,
-        "bytes_per_replica": sum(sizes.values()) / replicas,
+        "bytes": n_bytes,
+        "bytes_per_replica": n_bytes / replicas,
     }
 
 
-def rebuilds(advance, sampler, state, first: int, last: int) -> int | None:
-    """How often the lists are built anew in these steps; None without lists."""
-    if state.neighbors is None:
+def rebuilds(batch: Batch, steps: int, cycle_steps: int) -> int | None:
+    """How often the lists are built again in these steps; None without lists."""
+    if batch.state.neighbors.table is None:
         return None
-    count = 0
-    for step in range(first, last):
-        before = np.asarray(state.neighbors.reference)
-        _, state = advance(sampler, state, step, step + 1)
-        count += not np.array_equal(before, np.asarray(state.neighbors.reference))
+    count, state = 0, copied(batch.state)
+    for step in range(WARM_UP, WARM_UP + steps):
+        before = np.array(state.neighbors.table.reference)
+        state, _ = batch.cycle.advance(batch.keys, state, step, step + 1, cycle_steps)
+        count += not np.array_equal(before, np.asarray(state.neighbors.table.reference))
     return count
 
 
@@ -143,14 +138,14 @@ def row(panel: str, point: dict) -> str:
 
 
 def measure_all(given: argparse.Namespace) -> dict:
-    """All panels asked for; written after each one, for a later one may take long."""
-    precision = f"run.precision={given.precision}"
-    settings = load("tungsten", [precision])
+    """All panels asked for; written after each one, since a later one may take long."""
+    precision = f"precision={given.precision}"
+    recipe = jm.recipe("tungsten", [precision])
     result: dict = {
         "device": device_name(1),
         "versions": versions(),
         "precision": given.precision,
-        "force_deviations": check_forces(settings, np.ones(n_features(settings))),
+        "force_deviations": check_forces(recipe, np.ones(recipe.potential.descriptor.n_features)),
     }
     known: dict[str, dict] = {}  # some points belong to two panels
     kind = "cpu" if jax.default_backend() == "cpu" else "gpu"
@@ -159,12 +154,13 @@ def measure_all(given: argparse.Namespace) -> dict:
         result[panel] = []
         values = (SMOKE if given.smoke else PANELS)[panel]
         for overrides, replicas in cases(panel, values, kind):
-            settings = load("tungsten", [precision, *overrides, f"run.batch_size={replicas}"])
-            name = settings.model_dump_json()
+            changes = [precision, *overrides, f"batch_size={replicas}"]
+            recipe = jm.recipe("tungsten", changes)
+            name = json.dumps(recipe.to_plain())
             try:
                 if name not in known:
-                    with jax.enable_x64(dtype_of(settings) == jnp.float64):
-                        known[name] = measured(settings, given.seconds, given.repeats)
+                    with pinned(is_double(recipe)):
+                        known[name] = measured(recipe, given.seconds, given.repeats)
             except jax.errors.JaxRuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
