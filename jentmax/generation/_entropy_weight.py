@@ -13,9 +13,9 @@ from jentmax.errors import JentmaxError
 from jentmax.generation._resolved import NOT_FINITE, Resolved
 
 KEPT = 0.985
-"""Share of the structures that should keep the least distance at the K that is found. The promise is
-0.95; from so many trials the share is known to about 0.015, and the small-sample quantile is biased
-high."""
+"""Share of the structures that should keep the least distance at the K that is found. The promise
+is 0.95; from so many trials the share is known to about 0.015, and the small-sample quantile is
+biased high."""
 
 TRIALS = 32
 """Chains that are tried at a time; more if the batch size is no divisor of it."""
@@ -108,7 +108,7 @@ def largest_entropy_weight(
 
 
 def _threshold(logs: np.ndarray, kept: Bool[np.ndarray, " n"]) -> float | None:
-    """ln K between the trials that keep the distance and those that do not; None if all are alike."""
+    """ln K between the trials that keep the distance and the others; None if all are alike."""
     wrong = [np.sum(~kept[:n]) + np.sum(kept[n:]) for n in range(len(logs) + 1)]
     n = int(np.argmin(wrong))
     return None if n in (0, len(logs)) else (logs[n - 1] + logs[n]) / 2

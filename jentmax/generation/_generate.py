@@ -32,6 +32,7 @@ from jentmax.generation._plan import Plan
 from jentmax.generation._processes import ALONE, Process
 from jentmax.generation._progress import Progress, Report, ignore
 from jentmax.generation._recipe import Recipe
+from jentmax.generation._resolve import check_seed
 from jentmax.generation._resolved import ACCEPTED, Resolved
 
 _SECONDS = 0.1
@@ -94,6 +95,13 @@ def generate(
     4 W8
     """
     structures = _checked(recipe, structures, process)
+    check_seed(seed)
+    if isinstance(devices, bool) or not isinstance(devices, int | None):
+        raise JentmaxError(
+            f"devices = {devices!r} is not allowed; give a whole number of at least 1, or None for "
+            "all"
+        )
+    workers(devices)
     path = Path(output)
     refuse_existing(path, overwrite=True)
     if overwrite and process.count > 1:
@@ -112,8 +120,8 @@ def _checked(recipe: Recipe, structures: int, process: Process) -> int:
     """The number of structures, if the arguments of `generate` are allowed."""
     if not isinstance(recipe, Recipe):
         raise JentmaxError(
-            f"recipe = {shown(recipe)} is not allowed; give a Recipe, such as jm.recipe of a preset "
-            "or a TOML file"
+            f"recipe = {shown(recipe)} is not allowed; give a Recipe, such as jm.recipe of a "
+            "preset or a TOML file"
         )
     try:
         number = 0 if isinstance(structures, bool) else operator.index(structures)
@@ -125,8 +133,8 @@ def _checked(recipe: Recipe, structures: int, process: Process) -> int:
         )
     if not isinstance(process, Process) or not 0 <= process.index < process.count:
         raise JentmaxError(
-            f"process = {process!r} is not allowed; give Process(I, N), process I of N, with I from "
-            "0 to N - 1"
+            f"process = {process!r} is not allowed; give Process(I, N), process I of N, with I "
+            "from 0 to N - 1"
         )
     return number
 
@@ -154,6 +162,7 @@ class _Run:
         self._ends: dict[ChunkId, Structures] = {}
         self._pending: dict[Future[Structures], ChunkId] = {}
         self._of_file: set[ChunkId] = set()
+        self._begun = False
 
     def make(self, devices: int | None, scheduler: Any, cache: Path | None) -> bool:
         """Make the set; False if it has to be begun again."""
@@ -173,7 +182,7 @@ class _Run:
             plan = self._plan = Plan(resolved, self._structures, self._process)
             if finished is not None:
                 self._of_file = finished.chunks()
-                for chunk in self._of_file:
+                for chunk in sorted(self._of_file):
                     plan.add(chunk, _counts(finished.chunk(chunk)))
 
             def get(chunk: ChunkId) -> Structures:
@@ -202,7 +211,7 @@ class _Run:
                     raise
                 return False
             except JentmaxError:
-                if not plan.counts and not self._parts.chunks():
+                if self._begun and not self._parts.chunks():
                     self._parts.remove_all()
                 raise
         self._tell("complete", done=self._structures)
@@ -262,6 +271,7 @@ class _Run:
             if finished is None or _same(header, finished.header):
                 return header
         self._parts.remove_all()
+        self._parts = Parts(self._path)  # which has seen no other set
         return None
 
     def _header(
@@ -286,6 +296,7 @@ class _Run:
                 "device": device_name(len(workers(devices))),
                 "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             }
+        self._begun = True
         return self._parts.begin(header)
 
     def _make_chunks(self, engine: Engine, get: Callable[[ChunkId], Structures]) -> None:
@@ -330,7 +341,7 @@ class _Run:
         if chunk.cycle == 0:
             return None
         before = chunk._replace(cycle=chunk.cycle - 1)
-        return self._ends.pop(before, None) or get(before)
+        return self._ends.get(before) or get(before)
 
     def _keep(self, chunk: ChunkId, made: Structures) -> None:
         """Put a chunk in place, and count what is in place."""
@@ -339,9 +350,12 @@ class _Run:
         accepted = there.columns["status"] == ACCEPTED
         self._entropy += there.columns["entropy"][accepted].tolist()
         self._distance += there.columns["least_distance"][accepted].tolist()
+        self._plan.add(chunk, _counts(there))
         if chunk.cycle + 1 < self._recipe.cycles_per_chain:
             self._ends[chunk] = there
-        self._plan.add(chunk, _counts(there))
+        for before in list(self._ends):
+            if before._replace(cycle=before.cycle + 1) in self._plan.counts:
+                del self._ends[before]
 
     def _look(self) -> None:
         """Count the chunks that are there now, also those that other processes have made.

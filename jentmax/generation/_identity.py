@@ -89,8 +89,8 @@ def refuse_others(path: Path, header: Mapping[str, Any], recipe: Recipe, seed: i
         raise JentmaxError(
             "\n  ".join(
                 [
-                    f"{path} was made otherwise; give the same recipe and seed (jentmax info {path} "
-                    "shows them), another output, or --overwrite",
+                    f"{path} was made otherwise; give the same recipe and seed (jentmax info "
+                    f"{path} shows them), another output, or --overwrite",
                     *lines,
                 ]
             )

@@ -121,7 +121,7 @@ class Plan:
         return heapq.nsmallest(count, possible, urgency)
 
     def _before_gap(self, stream: int) -> tuple[int, int]:
-        """Chunks of a stream before its first one that is missing, and accepted structures there."""
+        """Chunks of a stream before its first one that is missing, and structures in them."""
         place, total = self._gapless[stream]
         while (counts := self.counts.get(self._chunk(stream, place))) is not None:
             place, total = place + 1, total + counts[0]

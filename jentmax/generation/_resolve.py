@@ -37,10 +37,7 @@ def resolve(
     report: Report,
 ) -> Resolved:
     """Resolve a recipe; see `Recipe.resolve`."""
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
-        raise JentmaxError(
-            f"seed = {seed!r} is not allowed; give a whole number from 0 to {2**32 - 1}"
-        )
+    check_seed(seed)
     check(recipe)
     features = recipe.potential.descriptor.n_features
     blank = Resolved(recipe, seed, _streams(recipe, 1), np.ones(features), np.zeros(features))
@@ -52,6 +49,18 @@ def resolve(
     if recipe.entropy_weight == "auto":
         resolved = _with_entropy_weights(resolved, devices, report)
     return resolved
+
+
+def check_seed(seed: int) -> None:
+    """Refuse what is no seed.
+
+    Raises:
+        JentmaxError: it is no whole number of 32 bits.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise JentmaxError(
+            f"seed = {seed!r} is not allowed; give a whole number from 0 to {2**32 - 1}"
+        )
 
 
 def check(recipe: Recipe) -> None:

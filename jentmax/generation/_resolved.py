@@ -115,11 +115,19 @@ class Resolved:
             JentmaxError: the previous chunk is missing or does not fit, or one structure alone
                 takes more memory than the device has.
         """
+        for name, value, count in (
+            ("stream", stream, len(self.streams)), ("batch", batch, None), ("cycle", cycle, None)
+        ):  # fmt: skip
+            if value < 0 or (count is not None and value >= count):
+                most = "" if count is None else f" to {count - 1}"
+                raise JentmaxError(
+                    f"{name} = {value} is not allowed; give a whole number from 0{most}"
+                )
         own = self.streams[stream]
         chains = batch * own.batch_size + np.arange(own.batch_size)
-        if cycle > 0 and (previous is None or len(previous) != own.batch_size):
+        if cycle > 0 and not _precedes(previous, chains, cycle):
             raise JentmaxError(
-                f"previous is missing or of another size; cycle {cycle} of batch {batch} goes on "
+                f"previous is missing or another chunk; cycle {cycle} of batch {batch} goes on "
                 f"from the chunk of cycle {cycle - 1}, of {own.batch_size} structures"
             )
         weights = np.array([self._entropy_weight(stream, int(chain)) for chain in chains])
@@ -341,6 +349,17 @@ class Resolved:
                 )
             },
         )
+
+
+def _precedes(previous: Structures | None, chains: np.ndarray, cycle: int) -> bool:
+    """Whether a chunk is that of the same chains and the cycle before."""
+    return (
+        previous is not None
+        and len(previous) == len(chains)
+        and bool((previous.columns["cycle"] == cycle - 1).all())
+        # A finished file has no chain numbers of discarded rows.
+        and bool(((previous.columns["chain"] == chains) | (previous.columns["status"] != 0)).all())
+    )
 
 
 def _replicas_first(array: Any) -> np.ndarray:

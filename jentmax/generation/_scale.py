@@ -86,7 +86,7 @@ def typical_features(
 def _features(
     potential: Potential, systems: System, key: Any, fit: FitScale
 ) -> tuple[np.ndarray, bool]:
-    """Features of all atoms of all snapshots, shape (..., n_features), and whether all is finite."""
+    """Features of all atoms of all snapshots, shape (..., n_features); whether all is finite."""
     sampler = Langevin(
         timestep=fit.timestep,
         friction=fit.friction,

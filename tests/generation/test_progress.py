@@ -1,0 +1,171 @@
+"""What a run reports, and how a report ends it."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from tiny_runs import assert_identical, columns, made, tiny
+
+from jentmax.dataset import Dataset, Parts
+from jentmax.errors import Stopped
+from jentmax.generation import Process, _generate, generate
+
+
+def test_reports():
+    told = []
+    found = made(tiny(), report=told.append, devices=1)
+    phases = list(dict.fromkeys(one.phase for one in told))
+    assert phases == ["starting", "compiling", "annealing", "complete"]
+    done = [one.done for one in told]
+    assert done[0] == 0
+    assert done[-1] == 11
+    assert max(done) == 11
+    assert all(one.structures == 11 and one.before == 0 for one in told)
+    assert told[-1].made == 12
+    assert told[-1].entropy == pytest.approx(found["entropy"].mean(), abs=1)
+    assert told[-1].smallest_distance <= found["least_distance"].min()
+    assert "batch      4 side by side on each device, as given" in [one.note for one in told]
+    assert np.isnan(told[0].entropy)
+
+
+def test_structures_that_are_reported_are_on_disk():
+    def report(progress):
+        if progress.phase == "annealing" and progress.made:
+            with Dataset("set.h5") as dataset:
+                assert len(dataset) >= progress.made
+
+    made(tiny(), report=report)
+
+
+def test_shares_of_what_is_under_way_count():
+    """A cycle of many steps is seen to advance."""
+    told = []
+    long = tiny(steps=30_000, cycles_per_chain=1)
+    made(long, 4, report=lambda one: told.append(one.done), devices=1)
+    between = {done for done in told if 0 < done < 4}
+    assert {round(done / 4, 3) for done in between} <= {k / 10 for k in range(1, 10)} | {1.0}
+    assert len(between) >= 3
+
+
+def test_what_was_there_before():
+    with pytest.raises(Stopped):
+        generate(tiny(), structures=11, output="set.h5", report=stop_after(4), devices=1)
+    there = sum(Parts("set.h5").accepted(chunk) for chunk in chunks())
+    told = []
+    made(tiny(), report=told.append)
+    going_on = [one for one in told if one.phase == "annealing"]
+    assert {one.before for one in going_on} == {there}
+    assert going_on[0].done == there
+    assert told[-1].made == 12 - there
+    told.clear()
+    made(tiny(), 20, report=told.append)
+    assert {one.before for one in told if one.phase == "annealing"} == {12}
+
+
+def chunks():
+    parts = Parts("set.h5")
+    parts.header()
+    return parts.chunks()
+
+
+def stop_after(count):
+    def report(progress):
+        if progress.made >= count:
+            raise Stopped
+
+    return report
+
+
+def test_progress_counts_what_all_processes_have_made():
+    """One that has just begun counts the chunks of another, which goes on at the same time."""
+    told = {0: [], 1: []}
+
+    def run(index):
+        generate(
+            tiny(steps=2000),
+            structures=40,
+            output="set.h5",
+            process=Process(index, 2),
+            report=told[index].append,
+            devices=1,
+        )
+
+    threads = [threading.Thread(target=run, args=(index,)) for index in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(one[-1].done == 40 for one in told.values())
+    made_here = [one[-1].made for one in told.values()]
+    assert sum(made_here) >= 40
+    for one in told.values():
+        annealing = [p for p in one if p.phase == "annealing"]
+        # More is there than it has made itself, and what is under way here is one chunk.
+        assert any(p.done - p.made - 4 > 4 for p in annealing)
+        assert all(p.done <= 40 for p in annealing)
+
+
+def test_a_report_that_stops_ends_the_run_within_a_tenth(monkeypatch):
+    """All chunks that are done are kept, also one that was done while the run ended."""
+    long = tiny(steps=200_000, cycles_per_chain=1)
+    began = []
+
+    def report(progress):
+        if progress.phase == "annealing" and progress.done > 0:
+            began.append(time.monotonic())
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        generate(long, structures=40, output="set.h5", report=report, devices=1)
+    # 200,000 steps take some ten seconds or more; how long the first tenth took, the next may.
+    assert len(began) == 1
+    assert not chunks()
+    assert Parts("set.h5").header() is not None
+
+
+def test_chunks_done_while_a_run_ends_are_kept(monkeypatch):
+    """The report stops the run in the last tenth of a chunk."""
+    keep = _generate._Run._keep_the_rest
+    kept = []
+
+    def slow(self, engine):
+        wait = threading.Event()
+        for future in self._pending:
+            future.add_done_callback(lambda _: wait.set())
+        assert wait.wait(60)
+        before = chunks()
+        keep(self, engine)
+        kept.append(chunks() - before)
+
+    monkeypatch.setattr(_generate._Run, "_keep_the_rest", slow)
+
+    def report(progress):
+        if progress.phase == "annealing":
+            raise Stopped
+
+    # The first report comes before there are threads.
+    calls = []
+    with pytest.raises(Stopped):
+        generate(
+            tiny(),
+            structures=11,
+            output="set.h5",
+            devices=1,
+            report=lambda one: calls.append(one) or (len(calls) > 5 and report(one)),
+        )
+    assert len(kept) == 1
+    assert len(kept[0]) <= 1
+    monkeypatch.undo()
+    assert len(columns(generate(tiny(), structures=11, output="set.h5"))["index"]) == 11
+
+
+def test_any_error_of_a_report_ends_the_run():
+    def report(progress):
+        if progress.made:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        generate(tiny(), structures=11, output="set.h5", report=report)
+    assert chunks()
+    assert_identical(made(tiny()), made(tiny(), output="whole.h5"))
