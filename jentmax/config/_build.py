@@ -149,10 +149,9 @@ def check_tree(tree: Mapping[str, Any], trust: Trust, label: str) -> Checked:
 
 def recipe_fields() -> dict[str, Field]:
     """The recipe's own fields: the plain keys at the top of a file."""
-    from jentmax.generation import Recipe
-
+    recipe = load_code("jentmax.generation:Recipe", "recipe")
     parts = {*DEFAULT_KINDS, *FIXED, "potential"}
-    return {name: field for name, field in fields_of(Recipe).items() if name not in parts}
+    return {name: field for name, field in fields_of(recipe).items() if name not in parts}
 
 
 def _check(tree: Mapping[str, Any], trust: Trust) -> tuple[Checked, Problems]:

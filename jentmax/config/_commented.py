@@ -8,8 +8,9 @@ from typing import Any
 
 from jentmax.config._build import check_tree, plain_of
 from jentmax.config._load import RunOptions, label_of, load
+from jentmax.config._load_code import load_code
 from jentmax.config._presets import preset_text
-from jentmax.config._tables import DEFAULT_KINDS, Part, is_function, kinds_of
+from jentmax.config._tables import DEFAULT_KINDS, FIXED, Part, is_function, kinds_of
 from jentmax.config._toml import NONE, toml_line
 from jentmax.fields import Field, fields_of, to_plain
 
@@ -38,12 +39,9 @@ def commented(preset: str) -> str:
     blocks = [head, _fields(checked.fields, plain, notes, "")]
     for name, part in checked.parts.items():
         if name == "quench" and part is None:
-            from jentmax.generation import Quench
-
-            fields = fields_of(Quench)
-            blocks.append(
-                f"[{name}]\n{_fields(fields, to_plain(Quench()) | {'steps': 0}, notes, name)}"
-            )
+            quench = load_code(FIXED[name], name)
+            without = to_plain(quench()) | {"steps": 0}
+            blocks.append(f"[{name}]\n{_fields(fields_of(quench), without, notes, name)}")
             continue
         assert isinstance(part, Part)
         kind = _kind(name, plain[name]["kind"], notes) if name in DEFAULT_KINDS else ""

@@ -6,7 +6,6 @@ import contextlib
 import difflib
 import functools
 import importlib
-import inspect
 import os
 import re
 import sys
@@ -105,11 +104,6 @@ def with_fields(function: Callable[..., Any], values: Mapping[str, Any]) -> Call
     if "cutoff" in values:
         filled.cutoff = values["cutoff"]
     return filled
-
-
-def is_class(target: Any) -> bool:
-    """Whether a target makes instances, or is a function that is used itself."""
-    return inspect.isclass(target)
 
 
 @contextlib.contextmanager

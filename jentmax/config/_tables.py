@@ -5,11 +5,12 @@ from __future__ import annotations
 import collections.abc
 import dataclasses
 import difflib
+import inspect
 import typing
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
-from jentmax.config._load_code import Made, is_class, is_code, is_own, load_code, with_fields
+from jentmax.config._load_code import Made, is_code, is_own, load_code, with_fields
 from jentmax.config._toml import NONE
 from jentmax.errors import JentmaxError
 from jentmax.fields import (
@@ -275,7 +276,7 @@ def _part(
     defaults = {
         key: field.default for key, field in fields.items() if field.default is not REQUIRED
     }
-    if not is_class(target):
+    if not inspect.isclass(target):
         complete = defaults | values
         plain = {"kind": kind} | to_plain(complete)
         return Part(target, fields, values, with_fields(target, complete), plain)
