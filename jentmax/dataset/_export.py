@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jentmax.dataset.output import partial_path, printable, refuse_existing, writing
+from jentmax.dataset.output import printable, refuse_existing, writing
 from jentmax.errors import JentmaxError
 
 if TYPE_CHECKING:

@@ -2,55 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
-from jentmax.dataset._contents import (
-    attribute,
-    check_chunks,
-    check_memory,
-    check_sizes,
-    column_of,
-    has,
-)
+from jentmax.dataset._hdf5 import DamagedFile, Hdf5
 from jentmax.dataset._header import check_header, parsed_json
-from jentmax.dataset._opening import check_column, check_format, damaged, open_file, reading
 from jentmax.dataset._order import set_order
-from jentmax.dataset._parts import ACCEPTED, TOO_CLOSE, ChunkId
 from jentmax.dataset._schema import (
+    ACCEPTED,
+    ATOM_COLUMNS,
     CHUNK_TABLE,
     KINDS,
     POINTER,
+    REQUIRED,
     SCALING,
+    STORED,
     STRUCTURE_COLUMNS,
-    Column,
-    atom_columns,
-    required_columns,
-    text,
+    TOO_CLOSE,
+    ChunkId,
+    columns,
+    required,
 )
 from jentmax.dataset._structures import Structures
 from jentmax.errors import JentmaxError
 
 
 class File:
-    """An open data set file.
-
-    Attributes:
-        path: of the file.
-        kind: "generated" or "described".
-        status: "complete".
-        header: what the set says of itself.
-        n: number of structures of the set.
-        pointer: atoms of structure k are ``pointer[k]:pointer[k + 1]``, shape (n + 1,).
-        names: of the columns with one row per structure.
-        discarded: numbers of rejected structures, by the value of their status.
-        n_rows: number of structures that were computed, accepted or not.
-    """
+    """An open data set file; `_reader.Source` says what the attributes are."""
 
     status = "complete"
 
@@ -61,247 +41,159 @@ class File:
             JentmaxError: there is none, or it is no data set, truncated or damaged.
         """
         self.path = path
-        self._file: h5py.File | None = open_file(path)
-        self._looked_at: set[str] = set()  # columns whose chunks were
+        self._hdf5 = Hdf5(path)
         try:
-            with self._reading() as file:
-                self.kind, self.header, self.n = read_header(path, file)
-                self._scaling(file)
-                self._pointer = self._whole(file, "structures/pointer", POINTER)
-                self._check_columns(file)
-                self._read_chunks(file)
+            with self._hdf5.reading():
+                self._read_header()
+                self._read_pointer()
+                self._read_chunks()
         except BaseException:
             self.close()
             raise
-        self.pointer = self._pointer[: self.n + 1]
-        self.names = ("index", *(n for n in self._columns if n not in ("cell", "periodic")))
-        self.discarded = {s: int((self._status == s).sum()) for s in range(1, TOO_CLOSE + 1)}
-        self.n_rows = len(self._status) or self.n
 
     def close(self) -> None:
         """Close the file."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self._hdf5.close()
 
-    def column(self, name: str) -> np.ndarray:
-        """One of `names`, or cells or pbc, with one row per structure."""
+    def column(self, name: str, first: int, last: int) -> np.ndarray:
+        """One of the names, or cells, pbc, positions, numbers or descriptors."""
         if name == "index":
-            return np.arange(self.n)
-        return self._structure_column(name, slice(self.n))
-
-    def atom_column(self, name: str) -> np.ndarray:
-        """positions, numbers or descriptors, with one row per atom."""
-        return self._atom_column(name, slice(int(self.pointer[-1])))
+            return np.arange(first, last)
+        if name in ATOM_COLUMNS:
+            atoms = slice(int(self._pointer[first]), int(self._pointer[last]))
+            return self._hdf5.rows(f"atoms/{name}", atoms)
+        values = self._hdf5.rows(f"structures/{STORED.get(name, name)}", slice(first, last))
+        return values.astype(bool) if name == "pbc" else values
 
     def structures(self, first: int, last: int) -> Structures:
-        """Those from one number up to, and without, another."""
-        return self._stored(slice(first, last)) if last > first else self._stored(slice(0, 0))
+        """Structures by their rows, also those after the last one of the set."""
+        positions, numbers, descriptors = (self.column(n, first, last) for n in ATOM_COLUMNS)
+        return Structures(
+            positions,
+            numbers,
+            self.column("cells", first, last),
+            self.column("pbc", first, last),
+            self._pointer[first : last + 1] - self._pointer[first],
+            {name: self.column(name, first, last) for name in self.names},
+            {"descriptors": descriptors},
+        )
 
     def chunks(self) -> set[ChunkId]:
         """The chunks that were finished."""
         return set(self._chunks)
 
     def chunk(self, chunk: ChunkId) -> Structures:
-        """All rows of a chunk; those rejected have only their status.
-
-        Raises:
-            JentmaxError: it has no such chunk.
-        """
+        """All rows of a chunk; those rejected have only their status."""
         if chunk not in self._chunks:
             raise JentmaxError(f"{self.path} has no chunk {chunk}; it has {len(self._chunks)}")
-        place = self._chunks.index(chunk)
-        stream = self.header["streams"][chunk.stream]
-        n, n_atoms = stream["batch_size"], stream["n_atoms"]
-        status = self._status[self._first_row[place] :][:n]
+        status = self._status[self._first_row[self._chunks[chunk]] :]
+        status = status[: self.header["streams"][chunk.stream]["batch_size"]]
         accepted = status == ACCEPTED
-        ranks = self._first_rank[place] + np.arange(accepted.sum())
-        rows = np.flatnonzero(self._order == chunk.stream)[ranks]
-        found = [self._stored(slice(row, row + 1)) for row in rows.tolist()]
-        if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
-            found = [self._stored(slice(int(rows[0]), int(rows[-1]) + 1))]
-        made = Structures.concatenate(found)
-        spread = np.flatnonzero(accepted)
-        atoms = (n_atoms * spread[:, None] + np.arange(n_atoms)).ravel()
-        n_features = len(self.header["scale"])
-        precision = self.header["precision"]
-
-        def filled(values: np.ndarray, where: np.ndarray, length: int) -> np.ndarray:
-            whole = np.zeros((length, *values.shape[1:]), values.dtype)
-            if whole.dtype.kind == "f":
-                whole[:] = np.nan
-            whole[where] = values
-            return whole
-
-        if not len(made):
-            made = self._stored(slice(0, 0))
-        columns = {
-            name: filled(values, spread, n)
-            for name, values in made.columns.items()
-            if name != "index"
-        }
-        columns |= {"row": np.arange(n), "status": status, "cycle": np.full(n, chunk.cycle)}
-        numbers = np.tile(made.numbers[:n_atoms], n) if len(made) else np.zeros(n * n_atoms, int)
-        descriptors = made.atom_columns["descriptors"].reshape(-1, n_features).astype(precision)
+        rank = self._first_rank[self._chunks[chunk]]
+        rows = np.flatnonzero(self._order == chunk.stream)[rank : rank + accepted.sum()]
+        # Rejected rows repeat another one, or are the whole of a structure of zeros.
+        if len(rows):
+            some = self.structures(int(rows[0]), int(rows[-1]) + 1)
+            made = some[(rows - rows[0])[np.maximum(np.cumsum(accepted) - 1, 0)]]
+        else:
+            made = self._zeros(len(status), self.header["streams"][chunk.stream]["n_atoms"])
+        columns = {name: values for name, values in made.columns.items() if name != "index"}
+        columns |= {"row": np.arange(len(status)), "status": status}
+        columns["cycle"] = np.full(len(status), chunk.cycle)
         return Structures(
-            filled(made.positions, atoms, n * n_atoms),
-            numbers,
-            filled(made.cells, spread, n),
+            made.positions,
+            made.numbers,
+            made.cells,
+            made.pbc,
+            made.pointer,
+            columns,
+            made.atom_columns,
+        )
+
+    def _zeros(self, n: int, n_atoms: int) -> Structures:
+        one = self.structures(0, 1)
+        descriptors = np.zeros((n * n_atoms, len(self.header["scale"])), one.descriptors.dtype)
+        return Structures(
+            np.zeros((n * n_atoms, 3)),
+            np.zeros(n * n_atoms, int),
+            np.zeros((n, 3, 3)),
             np.ones((n, 3), bool),
             n_atoms * np.arange(n + 1),
-            columns,
-            {"descriptors": filled(descriptors, atoms, n * n_atoms)},
+            {name: np.zeros(n, values.dtype) for name, values in one.columns.items()},
+            {"descriptors": descriptors},
         )
 
-    def _stored(self, which: slice) -> Structures:
-        """Structures by their rows in the file, also those after the last one of the set."""
-        pointer = self._pointer[which.start : which.stop + 1]
-        atoms = slice(int(pointer[0]), int(pointer[-1]))
-        index = np.arange(which.start, which.stop)
-        return Structures(
-            self._atom_column("positions", atoms),
-            self._atom_column("numbers", atoms),
-            self._structure_column("cells", which),
-            self._structure_column("pbc", which),
-            pointer - pointer[0],
-            {"index": index}
-            | {n: self._structure_column(n, which) for n in self.names if n != "index"},
-            {"descriptors": self._atom_column("descriptors", atoms)},
-        )
-
-    def _structure_column(self, name: str, rows: slice) -> np.ndarray:
-        stored = {"cells": "cell", "pbc": "periodic"}.get(name, name)
-        with self._reading() as file:
-            values = self._read(file, f"structures/{stored}", rows)
-        return values.astype(bool) if name == "pbc" else values
-
-    def _atom_column(self, name: str, rows: slice) -> np.ndarray:
-        with self._reading() as file:
-            values = self._read(file, f"atoms/{name}", rows)
-        if name == "numbers":
-            _check_numbers(self.path, values)
-        return values
-
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[h5py.File]:
-        if self._file is None:
-            raise JentmaxError(f"{self.path} is closed; read from it before closing it")
-        with reading(self.path):
-            yield self._file
-
-    def _read(self, file: h5py.File, name: str, rows: slice) -> np.ndarray:
-        """Some rows of a column."""
-        with reading(self.path, name):
-            dataset = column_of(file, name)
-            check_memory(file, dataset, rows.stop - (rows.start or 0))
-            if name not in self._looked_at:
-                check_chunks(file, dataset)
-                self._looked_at.add(name)
-            return dataset[rows]
-
-    def _whole(self, file: h5py.File, name: str, column: Column) -> np.ndarray:
-        """All of a column that is read before the others are looked at."""
-        with reading(self.path, name):
-            dataset = column_of(file, name)
-            check_column(self.path, name, dataset, column)
-            check_sizes(file, [name])
-            check_chunks(file, dataset)
-            return dataset[:]
-
-    def _scaling(self, file: h5py.File) -> None:
+    def _read_header(self) -> None:
+        stored = self._hdf5.attributes
+        self.kind = stored["kind"]
+        if self.kind not in KINDS:
+            raise ValueError(f"attribute kind is {self.kind!r}")
+        header: dict[str, Any] = dict(parsed_json(stored["header"]))
+        header |= {name: parsed_json(stored[name]) for name in ("recipe", "versions")}
+        header |= {name: stored[name] for name in ("created", "device")}
+        header["seed"] = int(stored["seed"])
         for name in ("scale", "shift"):
-            self.header[name] = self._whole(file, f"scaling/{name}", SCALING).tolist()
-        with reading(self.path):
-            check_header(self.header, generated=self.kind == "generated")
+            self._hdf5.column(f"scaling/{name}", SCALING)
+            header[name] = self._hdf5.rows(f"scaling/{name}").tolist()
+        self.header = check_header(header, generated=self.kind == "generated")
 
-    def _check_columns(self, file: h5py.File) -> None:
-        """Whether the columns are there, of the right types and lengths."""
-        there = tuple(name for name in STRUCTURE_COLUMNS if has(file, f"structures/{name}"))
-        self._columns = there
-        self._n_stored = n = len(self._pointer) - 1
-        needed = {
-            f"structures/{name}": (STRUCTURE_COLUMNS[name], n)
-            for name in {*there, *required_columns(self.kind)}
+    def _read_pointer(self) -> None:
+        """Where structures begin and end; the other columns must fit."""
+        self._hdf5.column("structures/pointer", POINTER)
+        self._pointer = self._hdf5.rows("structures/pointer")
+        self.n, n_stored = int(self._hdf5.attributes["structures"]), len(self._pointer) - 1
+        n_atoms = self._pointer[-1] if n_stored >= 0 else 0
+        known = [
+            (name, column)
+            for name, column in columns(len(self.header["scale"])).items()
+            if required(name, self.kind) or self._hdf5.has(name)
+        ]
+        lengths = {
+            len(self._hdf5.column(name, column)) == (n_atoms if "atoms/" in name else n_stored)
+            for name, column in known
         }
-        n_atoms = int(self._pointer[-1]) if n >= 0 else 0
-        columns = atom_columns(len(self.header["scale"]))
-        needed |= {f"atoms/{name}": (column, n_atoms) for name, column in columns.items()}
-        if missing := sorted(name for name in needed if not has(file, name)):
-            raise JentmaxError(
-                f"{self.path} lacks {', '.join(missing)}, which a {self.kind} data set must have; "
-                "generate it again"
-            )
-        for name, (column, _) in needed.items():
-            check_column(self.path, name, column_of(file, name), column)
-        check_sizes(file, needed)
-        pointer = self._pointer
         if (
-            not 1 <= self.n <= n
-            or pointer[0] != 0
-            or (pointer[1:] <= pointer[:-1]).any()  # their difference may wrap around
-            or any(len(column_of(file, name)) != length for name, (_, length) in needed.items())
+            not 1 <= self.n <= n_stored
+            or self._pointer[0] != 0
+            or (self._pointer[1:] <= self._pointer[:-1]).any()  # their difference may wrap around
+            or lengths != {True}
         ):
-            raise damaged(self.path, "structures/pointer does not fit the other columns")
+            raise DamagedFile(self.path, "structures/pointer does not fit the other columns")
+        self.pointer = self._pointer[: self.n + 1]
+        there = {name for name, _ in known}
+        names = (name for name in STRUCTURE_COLUMNS if f"structures/{name}" in there)
+        self.names = ("index", *(name for name in names if name not in REQUIRED))
 
-    def _read_chunks(self, file: h5py.File) -> None:
-        """The table of chunks, and where their structures are."""
-        self._chunks: list[ChunkId] = []
-        self._status = np.zeros(0, np.int8)
+    def _read_chunks(self) -> None:
+        """The table of chunks, and which structures are theirs."""
+        self._chunks: dict[ChunkId, int] = {}
+        self.counts = np.array([self.n, 0, 0])
         if self.kind != "generated":
             return
-        table = {name: self._whole(file, f"chunks/{name}", c) for name, c in CHUNK_TABLE.items()}
-        streams = self.header["streams"]
-        ids = [table[name].tolist() for name in ChunkId._fields]
-        self._chunks = [ChunkId(*numbers) for numbers in zip(*ids, strict=True)]
-        self._status, self._first_row = table["status"], table["pointer"]
-        stream = table["stream"]
+        table = {}
+        for name, column in CHUNK_TABLE.items():
+            self._hdf5.column(f"chunks/{name}", column)
+            table[name] = self._hdf5.rows(f"chunks/{name}")
+        streams, status, stream = self.header["streams"], table["status"], table["stream"]
+        ids = list(
+            map(ChunkId._make, zip(*(table[n].tolist() for n in ChunkId._fields), strict=True))
+        )
+        first_row = table["pointer"]
         if (
             ((stream < 0) | (stream >= len(streams))).any()
-            or self._chunks != sorted(set(self._chunks))
-            or len(self._first_row) != len(stream) + 1
-            or self._first_row.tolist()
-            != np.cumsum([0, *(streams[s]["batch_size"] for s in stream)]).tolist()
-            or len(self._status) != self._first_row[-1]
-            or ((self._status < ACCEPTED) | (self._status > TOO_CLOSE)).any()
+            or ids != sorted(set(ids))
+            or ((status < ACCEPTED) | (status > TOO_CLOSE)).any()
+            or first_row.tolist() != [0, *np.cumsum([streams[s]["batch_size"] for s in stream])]
+            or len(status) != first_row[-1]
         ):
-            raise damaged(self.path, "its table of chunks is impossible")
-        accepted = np.concatenate([[0], np.cumsum(self._status == ACCEPTED)])[self._first_row]
-        counts = np.zeros(len(streams), int)
-        np.add.at(counts, stream, np.diff(accepted))
+            raise DamagedFile(self.path, "its table of chunks is impossible")
+        accepted = np.concatenate([[0], np.cumsum(status == ACCEPTED)])[first_row]
+        counts = np.bincount(stream, np.diff(accepted), len(streams)).astype(int)
         self._order = set_order([s["share"] for s in streams], counts.tolist())
         sizes = np.array([s["n_atoms"] for s in streams])
         if not np.array_equal(sizes[self._order], np.diff(self._pointer)):
-            raise damaged(self.path, "its table of chunks does not fit its structures")
-        before = np.concatenate([[0], np.cumsum(counts)])
-        self._first_rank = accepted[:-1] - before[stream]
-
-
-def read_header(path: Path, file: h5py.File) -> tuple[str, dict[str, Any], int]:
-    """Kind, header without scale and shift, and number of structures, of an open file.
-
-    Raises:
-        JentmaxError: it is no data set, or these are damaged.
-        ValueError: likewise.
-    """
-    check_format(path, file)
-    kind = text(attribute(file, "kind"))
-    if kind not in KINDS:
-        raise ValueError(f"attribute kind is {kind!r}")
-    header = parsed_json(text(attribute(file, "header")))
-    if not isinstance(header, dict):
-        raise ValueError("attribute header is no table")
-    for name in ("recipe", "versions"):
-        header[name] = parsed_json(text(attribute(file, name)))
-    for name in ("created", "device"):
-        header[name] = text(attribute(file, name))
-    header["seed"] = int(text(attribute(file, "seed")))
-    return kind, header, int(text(attribute(file, "structures")))
-
-
-def _check_numbers(path: Path, numbers: np.ndarray) -> None:
-    """Raise a JentmaxError if there are atomic numbers of no element."""
-    from ase.data import chemical_symbols
-
-    if len(wrong := numbers[(numbers < 0) | (numbers >= len(chemical_symbols))]):
-        allowed = f"from 0 to {len(chemical_symbols) - 1}"
-        raise damaged(path, f"an atomic number is {wrong[0]}, must be {allowed}")
+            raise DamagedFile(self.path, "its table of chunks does not fit its structures")
+        self._chunks = {chunk: place for place, chunk in enumerate(ids)}
+        self._status, self._first_row = status, first_row
+        self._first_rank = accepted[:-1] - (np.cumsum(counts) - counts)[stream]
+        self.counts = np.bincount(status, minlength=3)

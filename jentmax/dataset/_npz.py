@@ -1,4 +1,4 @@
-"""Structures as the bytes of an .npz file, and back: no pickles, no compression, no surprises."""
+"""Structures as the bytes of an .npz file, and back: no pickles and no compression."""
 
 from __future__ import annotations
 
@@ -12,33 +12,21 @@ from numpy.lib import format as npy
 from jentmax.dataset._structures import Structures
 
 _ARRAYS = ("positions", "numbers", "cells", "pbc", "pointer")
-_COLUMN, _ATOM_COLUMN = "columns/", "atom_columns/"
+_COLUMNS, _ATOM_COLUMNS = "columns/", "atom_columns/"
 
 
-def pack(structures: Structures, comment: bytes) -> bytes:
-    """An .npz file, which `numpy.load` reads too.
-
-    Args:
-        structures: whose columns hold numbers.
-        comment: that the file ends with.
-    """
+def pack(structures: Structures) -> bytes:
+    """An .npz file, which `numpy.load` reads too, of structures whose columns hold numbers."""
     arrays = {name: getattr(structures, name) for name in _ARRAYS}
-    arrays |= {_COLUMN + name: values for name, values in structures.columns.items()}
-    arrays |= {_ATOM_COLUMN + name: values for name, values in structures.atom_columns.items()}
+    arrays |= {_COLUMNS + name: values for name, values in structures.columns.items()}
+    arrays |= {_ATOM_COLUMNS + name: values for name, values in structures.atom_columns.items()}
     content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
-        for name, values in arrays.items():
-            member = io.BytesIO()
-            npy.write_array(member, np.ascontiguousarray(values), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(name + ".npy"), member.getvalue())
-        archive.comment = comment
+    np.savez(content, **arrays)
     return content.getvalue()
 
 
 def unpack(content: bytes) -> Structures:
-    """The structures in an .npz file, as views of its bytes where it is possible.
-
-    Nothing takes more memory than the file has bytes.
+    """The structures in an .npz file, as views of its bytes.
 
     Raises:
         ValueError: it is none that `pack` makes.
@@ -56,27 +44,20 @@ def unpack(content: bytes) -> Structures:
         raise ValueError(str(error)) from error
     if missing := [name for name in _ARRAYS if name not in arrays]:
         raise ValueError(f"it lacks {', '.join(missing)}")
-    fields = [arrays.pop(name) for name in _ARRAYS]
-    return Structures(
-        *fields,
-        *(
-            {name[len(group) :]: a for name, a in arrays.items() if name.startswith(group)}
-            for group in (_COLUMN, _ATOM_COLUMN)
-        ),
+    groups = (
+        {name.removeprefix(group): a for name, a in arrays.items() if name.startswith(group)}
+        for group in (_COLUMNS, _ATOM_COLUMNS)
     )
+    return Structures(*(arrays[name] for name in _ARRAYS), *groups)
 
 
 def _array(content: bytes) -> np.ndarray:
-    """The numbers of an .npy file."""
+    """The numbers of an .npy file; no memory is taken for a shape that claims more."""
     stream = io.BytesIO(content)
     if npy.read_magic(stream) != (1, 0):
         raise ValueError("an array has another version")
     shape, fortran, dtype = npy.read_array_header_1_0(stream)
-    start = stream.tell()
-    if (
-        fortran
-        or dtype.kind not in "biuf"
-        or math.prod(shape) * dtype.itemsize != len(content) - start
-    ):
+    n_bytes = math.prod(shape) * dtype.itemsize
+    if fortran or dtype.kind not in "biuf" or n_bytes != len(content) - stream.tell():
         raise ValueError("an array has another type, or does not fit its shape")
-    return np.frombuffer(content, dtype, offset=start).reshape(shape)
+    return np.frombuffer(content, dtype, offset=stream.tell()).reshape(shape)

@@ -29,27 +29,12 @@ def set_order(shares: Sequence[float], counts: Sequence[int]) -> np.ndarray:
     >>> set_order([3, 1], [6, 2]).tolist()
     [0, 0, 1, 0, 0, 0, 1, 0]
     """
-    keys, streams = _keys(shares, counts)
+    if not shares or not all(0 < share < np.inf for share in shares):
+        raise JentmaxError(f"shares = {list(shares)}: all must be positive and finite")
+    pairs = list(zip(shares, counts, strict=True))
+    keys = np.concatenate([(np.arange(count) + 0.5) / share for share, count in pairs])
+    streams = np.repeat(np.arange(len(pairs)), counts)
     return streams[np.lexsort((streams, keys))]
-
-
-def n_settled(shares: Sequence[float], counts: Sequence[int]) -> int:
-    """How many structures at the beginning of a set no further structure can come before.
-
-    Args:
-        shares: as for `set_order`.
-        counts: of the accepted structures of each stream, up to its first gap.
-
-    >>> n_settled([3, 1], [2, 2])
-    3
-    """
-    keys, streams = _keys(shares, counts)
-    following = min(
-        ((count + 0.5) / share, stream)
-        for stream, (share, count) in enumerate(zip(shares, counts, strict=True))
-    )
-    before = (keys < following[0]) | ((keys == following[0]) & (streams < following[1]))
-    return int(before.sum())
 
 
 def in_set_order(
@@ -62,31 +47,23 @@ def in_set_order(
         streams: structures of each stream, in its own order, in pieces of any length.
     """
     n_read = [0] * len(shares)
-    ends: list[tuple[float, int] | None] = [(-1.0, 0)] * len(shares)
+    under_way = set(range(len(shares)))
     waiting, keys, of = Structures.concatenate([]), np.zeros(0), np.zeros(0, int)
-    while any(end is not None for end in ends):
-        # A structure may go when every stream has been read beyond it.
-        _, last = min((end, k) for k, end in enumerate(ends) if end is not None)
-        piece = next(streams[last], None)
-        if piece is None:
-            ends[last] = None
+    while under_way:
+        # A structure is ready when every stream has been read beyond it.
+        last = min(under_way, key=lambda stream: ((n_read[stream] - 0.5) / shares[stream], stream))
+        if (piece := next(streams[last], None)) is None:
+            under_way.remove(last)
         else:
             new = (n_read[last] + np.arange(len(piece)) + 0.5) / shares[last]
             n_read[last] += len(piece)
-            ends[last] = ((n_read[last] - 0.5) / shares[last], last)
             waiting = Structures.concatenate([waiting, piece]) if len(waiting) else piece
             keys, of = np.concatenate([keys, new]), np.concatenate([of, np.full(len(new), last)])
-        end = min((end for end in ends if end is not None), default=(np.inf, 0))
+        ends = [((n_read[stream] - 0.5) / shares[stream], stream) for stream in under_way]
+        end, stream = min(ends, default=(np.inf, 0))
         order = np.lexsort((of, keys))
-        n_ready = int(((keys < end[0]) | ((keys == end[0]) & (of <= end[1]))).sum())
+        n_ready = int(((keys < end) | ((keys == end) & (of <= stream))).sum())
         if n_ready:
             yield waiting[order[:n_ready]]
-            waiting, keys, of = (values[order[n_ready:]] for values in (waiting, keys, of))
-
-
-def _keys(shares: Sequence[float], counts: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    if not shares or not all(0 < share < np.inf for share in shares):
-        raise JentmaxError(f"shares = {list(shares)}: all must be positive and finite")
-    pairs = list(zip(shares, counts, strict=True))
-    keys = np.concatenate([(np.arange(count) + 0.5) / share for share, count in pairs])
-    return keys, np.repeat(np.arange(len(pairs)), counts)
+            order = order[n_ready:]
+            waiting, keys, of = waiting[order], keys[order], of[order]

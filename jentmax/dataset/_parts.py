@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import re
 import stat
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from jentmax.dataset._header import SCHEMA, check_header, parsed_json, plain_json
+from jentmax.dataset._header import check_header, parsed_json, plain_json
 from jentmax.dataset._npz import pack, unpack
-from jentmax.dataset._schema import CHUNK_COLUMNS
+from jentmax.dataset._schema import (
+    ACCEPTED,
+    CHUNK_COLUMNS,
+    SCHEMA,
+    TOO_CLOSE,
+    ChunkId,
+    columns,
+    impossible,
+)
 from jentmax.dataset._structures import Structures
 from jentmax.dataset.output import (
     being_written,
@@ -36,55 +43,19 @@ ENDING = ".parts"
 
 _HEADER = "set.json"
 _NAME = re.compile(r"(\d+)-(\d{6,})-(\d{4,})\.npz")
-_PARTIAL = re.compile(r"\..+\.[0-9a-f]{8}\.partial")
+_OURS = re.compile(rf"{re.escape(_HEADER)}|{_NAME.pattern}|\..+\.[0-9a-f]{{8}}\.partial")
 
 # The last bytes of a part, a comment to other readers of zip files: chunk, set, numbers of
 # structures accepted, not finite and too close, and CRC-32 of all bytes before the comment and of
 # the comment so far.
-_COMMENT = "jentmax part {} {} {:09d} {:09d} {:09d} "
-_COMMENT_READ = re.compile(
-    rb"jentmax part (\S+) ([0-9a-f]{16}) (\d{9}) (\d{9}) (\d{9}) ([0-9a-f]{8}) ([0-9a-f]{8})$"
-)
+_COMMENT = "jentmax part {} {:08x} {:09d} {:09d} {:09d} {:08x} "
+_COMMENT_READ = re.compile(rb"jentmax part (\S+) (\w{8}) (\d{9}) (\d{9}) (\d{9}) (\w{8}) (\w{8})$")
 _TAIL = 256
 """Bytes at the end of a part in which its comment stands."""
-
-ACCEPTED, NOT_FINITE, TOO_CLOSE = range(3)
-"""Values of the column status."""
-
-
-class ChunkId(NamedTuple):
-    """Which chunk of a set: one cycle of one batch of chains.
-
-    Attributes:
-        stream: number of the stream, from 0.
-        batch: number of the batch in its stream, from 0.
-        cycle: number of the cycle, from 0.
-    """
-
-    stream: int
-    batch: int
-    cycle: int
-
-    @property
-    def file_name(self) -> str:
-        """Name of its file.
-
-        >>> ChunkId(0, 12, 3).file_name
-        '0-000012-0003.npz'
-        """
-        return f"{self.stream}-{self.batch:06d}-{self.cycle:04d}.npz"
 
 
 class DamagedPart(JentmaxError):
     """A part is not as it was written, or belongs to another set: remove it and make it again."""
-
-
-class Counts(NamedTuple):
-    """Numbers of structures of a chunk, by their status."""
-
-    accepted: int
-    not_finite: int
-    too_close: int
 
 
 class Parts:
@@ -104,7 +75,7 @@ class Parts:
         self.output = Path(os.path.realpath(output))
         self.folder = self.output.with_name(self.output.name + ENDING)
         self._header: dict[str, Any] | None = None
-        self._id = ""
+        self._id = 0
 
     def exists(self) -> bool:
         """Whether there is the folder.
@@ -138,9 +109,8 @@ class Parts:
             JentmaxError: the folder cannot be written, has no header but other files, or its
                 header is damaged or lacks something.
         """
-        mine = {**header, "format": FORMAT, "schema": SCHEMA}
-        mine = check_header(parsed_json(plain_json(mine)))
-        content = mine | {"checksum": zlib.crc32(plain_json(mine).encode())}
+        mine = parsed_json(plain_json({**header, "format": FORMAT, "schema": SCHEMA}))
+        content = check_header(mine) | {"checksum": _checksum(mine)}
         with writing(self.folder):
             if not self.exists():
                 self.folder.mkdir(exist_ok=True)
@@ -161,39 +131,34 @@ class Parts:
             return None
         path = self.folder / _HEADER
         try:
-            text = _content(path)
+            header = parsed_json(_content(path))
+            if header.get("format") != FORMAT:
+                raise ValueError(f"its format is not {FORMAT!r}")
+            if (schema := header.get("schema")) == SCHEMA:
+                if header.pop("checksum", None) != _checksum(header):
+                    raise ValueError("it does not fit its checksum")
+                check_header(header)
         except FileNotFoundError:
-            if others := [name for name in self._names() if not _PARTIAL.fullmatch(name)]:
+            if others := [name for name in self._names() if not name.endswith(".partial")]:
                 raise JentmaxError(
                     f"{self.folder} has no {_HEADER} but other files ({others[0]}); remove the "
                     "folder, or give another output"
                 ) from None
             return None
-        try:
-            header = parsed_json(text)
-            if header.get("format") != FORMAT:
-                raise ValueError(f"its format is not {FORMAT!r}")
-            if (schema := header.get("schema")) != SCHEMA:
-                raise JentmaxError(
-                    f"{path} has schema {schema!r:.20}, this jentmax reads {SCHEMA}; use the "
-                    "jentmax that wrote it"
-                )
-            if header.pop("checksum", None) != zlib.crc32(plain_json(header).encode()):
-                raise ValueError("it does not fit its checksum")
-        except JentmaxError:
-            raise
+        except JentmaxError as error:
+            raise JentmaxError(f"{path}: {error}") from None
         except (ValueError, AttributeError) as error:
             raise JentmaxError(
                 f"{path} is damaged: {reason(error)}; copy the folder again, or remove it and "
                 "generate the set again"
             ) from error
-        try:
-            check_header(header)
-        except JentmaxError as error:
-            raise JentmaxError(f"{path}: {error}") from None
+        if schema != SCHEMA:
+            raise JentmaxError(
+                f"{path} has schema {schema!r:.20}, this jentmax reads {SCHEMA}; use the jentmax "
+                "that wrote it"
+            )
         if self._header is None:
-            self._header = header
-            self._id = hashlib.sha256(plain_json(header).encode()).hexdigest()[:16]
+            self._header, self._id = header, _checksum(header)
         return header
 
     def chunks(self) -> set[ChunkId]:
@@ -222,9 +187,8 @@ class Parts:
             JentmaxError: the structures are no chunk of this set, the file cannot be written, or
                 there is a link or a folder in its place.
         """
-        self._know()
-        _check_chunk(chunk, structures, self._header)
-        content = pack_chunk(chunk, self._id, structures)
+        _check_chunk(chunk, structures, self._known())
+        content = self._packed(chunk, structures)
         with being_written:
             while not self._put(chunk.file_name, content):
                 try:
@@ -244,33 +208,25 @@ class Parts:
             DamagedPart: it is not as it was written, or of another set.
             JentmaxError: there is a link or a folder in its place, or it cannot be read.
         """
-        self._know()
         return self._whole(self.folder / chunk.file_name, chunk)
 
     def accepted(self, chunk: ChunkId) -> int:
-        """Number of accepted structures of a chunk; only the end of its file is read.
+        """Number of accepted structures of a chunk; as `counts`."""
+        return self.counts(chunk)[ACCEPTED]
 
-        Raises:
-            FileNotFoundError, DamagedPart, JentmaxError: as `get`.
-        """
-        return self.counts(chunk).accepted
-
-    def counts(self, chunk: ChunkId) -> Counts:
+    def counts(self, chunk: ChunkId) -> tuple[int, int, int]:
         """Numbers of structures of a chunk by their status; only the end of its file is read.
 
+        Returns:
+            How many are accepted, not finite and too close.
+
         Raises:
             FileNotFoundError, DamagedPart, JentmaxError: as `get`.
         """
-        self._know()
         path = self.folder / chunk.file_name
-        descriptor = _open(path)
-        try:
-            with _reading(path):
-                size = os.fstat(descriptor).st_size
-                tail = os.pread(descriptor, _TAIL, max(0, size - _TAIL))
-        finally:
-            os.close(descriptor)
-        return self._told(path, chunk, tail, size)[0]
+        with _opened(path) as (descriptor, size):
+            tail = os.pread(descriptor, _TAIL, max(0, size - _TAIL))
+        return self._comment(path, chunk, tail, size)[0]
 
     def remove(self, chunk: ChunkId) -> None:
         """Remove a damaged part; a whole one stays, also if another process puts it there now.
@@ -278,7 +234,6 @@ class Parts:
         Raises:
             JentmaxError: there is a link or a folder in its place, or it cannot be removed.
         """
-        self._know()
         path = self.folder / chunk.file_name
         aside = partial_path(path)
         with contextlib.suppress(FileNotFoundError), writing(path, FileNotFoundError):
@@ -299,7 +254,7 @@ class Parts:
         """
         with writing(self.folder):
             if self.exists():
-                foreign = [name for name in self._names() if not _is_ours(name)]
+                foreign = [name for name in self._names() if not _OURS.fullmatch(name)]
                 doomed = self.folder
                 if not foreign:
                     doomed = partial_path(self.folder)
@@ -320,10 +275,12 @@ class Parts:
         except OSError as error:
             raise JentmaxError(f"{self.folder} cannot be read: {reason(error)}") from error
 
-    def _know(self) -> None:
-        """Read the header once: parts belong to the set that this object has seen first."""
+    def _known(self) -> dict[str, Any]:
+        """The header that this object has seen first: all parts belong to that set."""
         if self._header is None and self.header() is None:
             raise FileNotFoundError(f"there is no set under way in {self.folder}")
+        assert self._header is not None
+        return self._header
 
     def _put(self, name: str, content: bytes) -> bool:
         """Write a file whole, or not at all; whether it is in place."""
@@ -339,77 +296,78 @@ class Parts:
             finally:
                 partial.unlink(missing_ok=True)
 
+    def _packed(self, chunk: ChunkId, structures: Structures) -> bytes:
+        """The bytes of a part."""
+        counts = np.bincount(structures.columns["status"], minlength=3)
+        content = pack(structures)
+        comment = _COMMENT.format(chunk.file_name, self._id, *counts, 0).encode()
+        # The two bytes before a zip file's comment are the comment's length.
+        content = content[:-2] + (len(comment) + 8).to_bytes(2, "little")
+        comment = _COMMENT.format(chunk.file_name, self._id, *counts, zlib.crc32(content)).encode()
+        return content + comment + f"{zlib.crc32(comment):08x}".encode()
+
     def _whole(self, path: Path, chunk: ChunkId) -> Structures:
         content = _content(path)
-        _, n_comment, checksum = self._told(path, chunk, content[-_TAIL:], len(content))
-        if zlib.crc32(memoryview(content)[:-n_comment]) != checksum:
+        comment = self._comment(path, chunk, content[-_TAIL:], len(content))
+        _, length, checksum = comment
+        if zlib.crc32(memoryview(content)[:-length]) != checksum:
             raise _damaged(path, "it does not fit its checksum")
         try:
             structures = unpack(content)
-            _check_chunk(chunk, structures, self._header)
-        except (JentmaxError, ValueError, KeyError) as error:
+            _check_chunk(chunk, structures, self._known())
+        except (JentmaxError, ValueError) as error:
             raise _damaged(path, reason(error)) from error
         return structures
 
-    def _told(self, path: Path, chunk: ChunkId, tail: bytes, size: int) -> tuple[Counts, int, int]:
-        """What the comment of a part says: counts, its own length, and the checksum of the rest."""
-        assert self._header is not None
+    def _comment(
+        self, path: Path, chunk: ChunkId, tail: bytes, size: int
+    ) -> tuple[tuple[int, int, int], int, int]:
+        """The comment of a part: counts, its own length, and the checksum of the rest."""
+        streams = self._known()["streams"]
         if (match := _COMMENT_READ.search(tail)) is None:
             raise _damaged(path, "its end is cut off or overwritten")
-        name, of_set, *counts, checksum, own = (group.decode() for group in match.groups())
-        if zlib.crc32(match.group()[:-8]) != int(own, 16):
+        name, of_set, *numbers, checksum, own = (group.decode() for group in match.groups())
+        if f"{zlib.crc32(match.group()[:-8]):08x}" != own:
             raise _damaged(path, "its last line does not fit its checksum")
-        if of_set != self._id:
+        if of_set != f"{self._id:08x}":
             raise _damaged(path, "it belongs to another set")
-        counts = Counts(*map(int, counts))
-        streams = self._header["streams"]
+        accepted, not_finite, too_close = map(int, numbers)
+        n = accepted + not_finite + too_close
         if (
             name != chunk.file_name
             or chunk.stream >= len(streams)
-            or sum(counts) * streams[chunk.stream]["n_atoms"] > size
+            or n * streams[chunk.stream]["n_atoms"] > size
         ):
             raise _damaged(path, f"it is {name[:80]}")
-        return counts, len(match.group()), int(checksum, 16)
+        return (accepted, not_finite, too_close), len(match.group()), int(checksum, 16)
 
 
-def pack_chunk(chunk: ChunkId, of_set: str, structures: Structures) -> bytes:
-    """The bytes of a part."""
-    counts = np.bincount(structures.columns["status"], minlength=3)
-    comment = _COMMENT.format(chunk.file_name, of_set, *counts).encode()
-    content = pack(structures, comment + 17 * b"0")
-    body = content[: -len(comment) - 17]
-    comment += f"{zlib.crc32(body):08x} ".encode()
-    return body + comment + f"{zlib.crc32(comment):08x}".encode()
-
-
-def _check_chunk(chunk: ChunkId, structures: Structures, header: Mapping[str, Any] | None) -> None:
+def _check_chunk(chunk: ChunkId, structures: Structures, header: Mapping[str, Any]) -> None:
     """Raise a JentmaxError if structures are not those of a chunk."""
-    assert header is not None
     if not 0 <= chunk.stream < len(header["streams"]) or min(chunk) < 0:
         raise JentmaxError(f"{chunk}: the set has {len(header['streams'])} streams")
     stream = header["streams"][chunk.stream]
     n, n_atoms = stream["batch_size"], stream["n_atoms"]
     if len(structures) != n or (structures.counts != n_atoms).any():
         raise JentmaxError(f"{chunk} must have {n} structures of {n_atoms} atoms each")
-    for name, column in CHUNK_COLUMNS.items():
-        values = structures.columns.get(name)
-        if values is None or values.shape[1:] or values.dtype.kind not in column.kinds:
-            raise JentmaxError(f"{chunk}: column {name} is missing, or of another type or shape")
-    descriptors = structures.atom_columns.get("descriptors")
-    if (
-        descriptors is None
-        or descriptors.dtype not in (np.float32, np.float64)
-        or descriptors.shape != (n * n_atoms, len(header["scale"]))
-    ):
-        raise JentmaxError(f"{chunk}: atom column descriptors is missing or does not fit")
+    values = {**structures.columns, **structures.atom_columns}
+    schema = columns(len(header["scale"]))
+    schema = {**CHUNK_COLUMNS, "descriptors": schema["atoms/descriptors"]}
+    for name, column in schema.items():
+        if name not in values or not column.fits(values[name].dtype, values[name].shape):
+            raise JentmaxError(f"{chunk}: {name} is missing, or of another type or shape")
     row, status = structures.columns["row"], structures.columns["status"]
     if (row != np.arange(n)).any() or (status < 0).any() or (status > TOO_CLOSE).any():
         raise JentmaxError(f"{chunk}: rows must be 0 to {n - 1}, and status from 0 to {TOO_CLOSE}")
     accepted = structures[status == ACCEPTED]
     accepted.check()
-    for name, values in {**accepted.columns, **accepted.atom_columns}.items():
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
+    for name, column in {**accepted.columns, **accepted.atom_columns}.items():
+        if impossible(name, column):
             raise JentmaxError(f"{chunk}: {name} of an accepted structure is not finite")
+
+
+def _checksum(header: Mapping[str, Any]) -> int:
+    return zlib.crc32(plain_json(header).encode())
 
 
 def _damaged(path: Path, why: str) -> DamagedPart:
@@ -419,56 +377,50 @@ def _damaged(path: Path, why: str) -> DamagedPart:
 
 
 @contextlib.contextmanager
-def _reading(path: Path):  # noqa: ANN202
-    try:
-        yield
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise _damaged(path, f"it cannot be read ({reason(error)})") from error
-
-
-def _open(path: Path) -> int:
-    """A descriptor of a regular file, which is no link.
+def _opened(path: Path) -> Iterator[tuple[int, int]]:
+    """Descriptor and size of a regular file, which is no link.
 
     Raises:
         FileNotFoundError: there is none.
+        DamagedPart: it cannot be read.
         JentmaxError: it is something else, or may not be read.
     """
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
             raise JentmaxError(
                 f"{path} is a link or no regular file, and links are not followed; remove it"
             )
-        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-        return os.open(path, flags | getattr(os, "O_BINARY", 0))
+        descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0))
     except FileNotFoundError:
         raise
     except OSError as error:
         raise JentmaxError(f"{path} cannot be read: {reason(error)}") from error
+    try:
+        yield descriptor, os.fstat(descriptor).st_size
+    except OSError as error:
+        raise _damaged(path, f"it cannot be read ({reason(error)})") from error
+    finally:
+        os.close(descriptor)
 
 
 def _content(path: Path) -> bytes:
     """All bytes of a regular file; one that is about to be put in place is waited for."""
     for _ in range(50):
-        descriptor = _open(path)
-        with _reading(path), open(descriptor, "rb") as file:
-            if (size := os.fstat(descriptor).st_size) > memory_bytes():
+        with _opened(path) as (descriptor, size):
+            if size > memory_bytes():
                 raise JentmaxError(f"{path} has {size} bytes, more than the memory holds")
-            if content := file.read(size):
-                return content
+            if size:
+                with open(descriptor, "rb", closefd=False) as file:
+                    return file.read(size)
         time.sleep(0.02)
     return b""
-
-
-def _is_ours(name: str) -> bool:
-    return name == _HEADER or bool(_NAME.fullmatch(name) or _PARTIAL.fullmatch(name))
 
 
 def _empty(folder: Path) -> None:
     """Remove a folder and the files of a set in it; others stay, and with them the folder."""
     with contextlib.suppress(FileNotFoundError):
-        for name in filter(_is_ours, os.listdir(folder)):
+        for name in filter(_OURS.fullmatch, os.listdir(folder)):
             with contextlib.suppress(FileNotFoundError, IsADirectoryError, PermissionError):
                 (folder / name).unlink()
         with contextlib.suppress(OSError):

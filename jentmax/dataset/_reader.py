@@ -12,20 +12,35 @@ from typing import TYPE_CHECKING, Any, Protocol, overload
 import numpy as np
 
 from jentmax.dataset._file import File
-from jentmax.dataset._order import set_order
-from jentmax.dataset._parts import ACCEPTED, ENDING, NOT_FINITE, TOO_CLOSE, ChunkId, Parts
-from jentmax.dataset._schema import CHUNK_COLUMNS, STRUCTURE_COLUMNS
+from jentmax.dataset._parts import ENDING, Parts
+from jentmax.dataset._running import Running
+from jentmax.dataset._schema import (
+    ACCEPTED,
+    ATOM_COLUMNS,
+    NOT_FINITE,
+    STRUCTURE_COLUMNS,
+    TOO_CLOSE,
+    ChunkId,
+)
 from jentmax.dataset._structures import Structures
 from jentmax.errors import JentmaxError
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-_ATOM_COLUMNS = ("positions", "numbers", "descriptors")
 
+class Source(Protocol):
+    """Where the structures of a set are.
 
-class _Source(Protocol):
-    """Where the structures of a set are: `File` says what the attributes are."""
+    Attributes:
+        kind: "generated" or "described".
+        status: "complete" or "running".
+        header: what the set says of itself.
+        n: number of structures of the set.
+        pointer: atoms of structure k are ``pointer[k]:pointer[k + 1]``, shape (n + 1,).
+        names: of the columns with one row per structure.
+        counts: of all structures that were computed, by the value of their status.
+    """
 
     kind: str
     status: str
@@ -33,12 +48,10 @@ class _Source(Protocol):
     n: int
     pointer: np.ndarray
     names: tuple[str, ...]
-    discarded: dict[int, int]
-    n_rows: int
+    counts: np.ndarray
 
     def close(self) -> None: ...
-    def column(self, name: str) -> np.ndarray: ...
-    def atom_column(self, name: str) -> np.ndarray: ...
+    def column(self, name: str, first: int, last: int) -> np.ndarray: ...
     def structures(self, first: int, last: int) -> Structures: ...
     def chunks(self) -> set[ChunkId]: ...
     def chunk(self, chunk: ChunkId) -> Structures: ...
@@ -92,12 +105,8 @@ class Dataset:
         Raises:
             JentmaxError: there is none, or it is no data set, empty, truncated or damaged.
         """
-        self.path = Path(path)
-        if self.path.name.endswith(ENDING) and self.path.is_dir():
-            self.path = self.path.with_name(self.path.name.removesuffix(ENDING))
-        self._cache: dict[str, np.ndarray] = {}
-        self._source: _Source = _source(self.path)
-        source = self._source
+        self.path, source = opened(path)
+        self._source, self._cache = source, {}
         self.kind, self.status, self.header = source.kind, source.status, source.header
         self.recipe: dict[str, Any] = self.header["recipe"]
         self.seed: int = self.header["seed"]
@@ -107,14 +116,12 @@ class Dataset:
         self.scale = np.array(self.header["scale"], float)
         self.shift = np.array(self.header["shift"], float)
         self.pointer, self.columns = source.pointer, source.names
-        self.discarded = {
-            "not finite": source.discarded[NOT_FINITE],
-            "too close": source.discarded[TOO_CLOSE],
-        }
-        self.share_discarded = sum(self.discarded.values()) / max(source.n_rows, 1)
+        counts = source.counts.tolist()
+        self.discarded = {"not finite": counts[NOT_FINITE], "too close": counts[TOO_CLOSE]}
+        self.share_discarded = 1 - counts[ACCEPTED] / sum(counts)
 
     def close(self) -> None:
-        """Close the file; what was read stays."""
+        """Close the file; columns that were read stay."""
         self._source.close()
 
     def __enter__(self) -> Dataset:
@@ -164,7 +171,7 @@ class Dataset:
         for first in range(0, len(self), 256):
             yield from self.structures(slice(first, first + 256))
 
-    def structures(self, which: slice = slice(None)) -> Structures:  # noqa: B008
+    def structures(self, which: slice = slice(None)) -> Structures:
         """Some structures with all that the file holds of them; index counts from the first one."""
         chosen = np.arange(len(self))[which]
         if not len(chosen):
@@ -191,19 +198,16 @@ class Dataset:
         Raises:
             JentmaxError: this set has no such column, or it cannot be read.
         """
-        known = ("index", "cells", "pbc", *_ATOM_COLUMNS, *STRUCTURE_COLUMNS)
-        if name.startswith("_") or name not in known or name in ("cell", "periodic"):
+        known = ("index", "cells", "pbc", *ATOM_COLUMNS, *STRUCTURE_COLUMNS)
+        if name not in known or name in ("cell", "periodic"):
             raise AttributeError(f"Dataset has no attribute or column {name!r}")
         if name not in self._cache:
-            if name in _ATOM_COLUMNS:
-                values = self._source.atom_column(name)
-            elif name in ("cells", "pbc", *self.columns):
-                values = self._source.column(name)
-            else:
+            if name in STRUCTURE_COLUMNS and name not in self.columns:
                 raise JentmaxError(
                     f"{self.path} has no column {name!r}: it is a {self.kind} data set with "
                     f"{', '.join(self.columns)}"
                 )
+            values = self._source.column(name, 0, len(self))
             values.flags.writeable = False
             self._cache[name] = values
         return self._cache[name]
@@ -224,120 +228,16 @@ def finished_chunk(path: str | os.PathLike[str], chunk: ChunkId) -> Structures:
         return dataset.chunk(chunk)
 
 
-def _source(path: Path) -> _Source:
-    if not os.path.lexists(path):
-        parts = Parts(path)
-        if parts.header() is not None:
-            try:
-                return _Running(parts)
-            except FileNotFoundError:
-                if not path.exists():  # or another process has just finished the set
-                    raise JentmaxError(f"{path} is being removed; open it again") from None
-    return File(path)
-
-
-class _Running:
-    """The parts of a set under way; `File` says what the attributes are."""
-
-    kind, status = "generated", "running"
-
-    def __init__(self, parts: Parts) -> None:
-        header = parts.header()
-        if header is None:
-            raise FileNotFoundError(parts.folder)
-        self.header = header
-        self._parts = parts
-        self._ids = sorted(parts.chunks())
-        streams = header["streams"]
-        counts = np.array([parts.counts(chunk) for chunk in self._ids], int).reshape(-1, 3)
-        self.discarded = {status: int(counts[:, status].sum()) for status in (NOT_FINITE, TOO_CLOSE)}
-        self.n_rows = int(counts.sum())
-        self.n = n = int(counts[:, ACCEPTED].sum())
-        if not n:
-            raise JentmaxError(
-                f"{parts.folder} has no structures yet; wait for the first ones, or give the "
-                "command that began the set again"
-            )
-        accepted = counts[:, ACCEPTED]
-        of = np.repeat([chunk.stream for chunk in self._ids], accepted)
-        order = set_order(
-            [stream["share"] for stream in streams],
-            np.bincount(of, minlength=len(streams)).tolist(),
-        )
-        # Structures in the order of the chunks, of which each stream's come one after the other.
-        self._order = np.empty(n, int)
-        self._order[np.argsort(order, kind="stable")] = np.arange(n)
-        self._order = np.argsort(self._order)
-        self._ends = np.cumsum(accepted)
-        sizes = np.array([stream["n_atoms"] for stream in streams])
-        self.pointer = np.concatenate([[0], np.cumsum(sizes[order])])
-        stored = (name for name in CHUNK_COLUMNS if name not in ("row", "status"))
-        self.names = ("index", *stored)
-        self._columns: dict[str, np.ndarray] | None = None
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-    def column(self, name: str) -> np.ndarray:
-        """All of them are read with the first one, as each is in all files."""
-        if self._columns is None:
-            rows = [self._accepted(chunk) for chunk in self._ids]
-            self._columns = {
-                n: np.concatenate(
-                    [getattr(r, n) if n in ("cells", "pbc") else r.columns[n] for r in rows]
-                )[self._order]
-                for n in (*self.names[1:], "cells", "pbc")
-            }
-            self._columns["index"] = np.arange(self.n)
-        return self._columns[name]
-
-    def atom_column(self, name: str) -> np.ndarray:
-        """One row per atom."""
-        rows = (self._accepted(chunk) for chunk in self._ids)
-        values = [
-            r.atom_columns[name] if name == "descriptors" else getattr(r, name) for r in rows
-        ]
-        counts = np.diff(self.pointer)
-        by_chunk = np.empty(self.n, int)
-        by_chunk[self._order] = counts
-        starts = (np.cumsum(by_chunk) - by_chunk)[self._order]
-        places = np.arange(self.pointer[-1]) + np.repeat(starts - self.pointer[:-1], counts)
-        return np.concatenate(values)[places]
-
-    def structures(self, first: int, last: int) -> Structures:
-        """Those from one number up to, and without, another."""
-        wanted = self._order[first:last]
-        of = np.searchsorted(self._ends, wanted, side="right")
-        used, place = np.unique(of, return_inverse=True)
-        found = [self._accepted(self._ids[k]) for k in used]
-        starts = np.cumsum([0, *map(len, found)])
-        begins = self._ends[used] - np.array([len(one) for one in found], int)
-        some = Structures.concatenate(found)[starts[place] + wanted - begins[place]]
-        columns = {name: some.columns[name] for name in self.names[1:]}
-        return Structures(
-            some.positions,
-            some.numbers,
-            some.cells,
-            some.pbc.astype(bool),
-            some.pointer,
-            {"index": np.arange(first, first + len(some))} | columns,
-            {"descriptors": some.atom_columns["descriptors"]},
-        )
-
-    def chunks(self) -> set[ChunkId]:
-        """Those that were there when it was opened."""
-        return set(self._ids)
-
-    def chunk(self, chunk: ChunkId) -> Structures:
-        """All rows of a chunk."""
+def opened(path: str | os.PathLike[str]) -> tuple[Path, Source]:
+    """A set by the path of its file or of its folder of parts; and the path of the file."""
+    path = Path(path)
+    if path.name.endswith(ENDING) and path.is_dir():
+        path = path.with_name(path.name.removesuffix(ENDING))
+    parts = Parts(path)
+    if not os.path.lexists(path) and parts.header() is not None:
         try:
-            return self._parts.get(chunk)
+            return path, Running(parts)
         except FileNotFoundError:
-            raise JentmaxError(
-                f"{self._parts.folder} has no chunk {chunk}; if the set has been finished "
-                "meanwhile, open it again"
-            ) from None
-
-    def _accepted(self, chunk: ChunkId) -> Structures:
-        rows = self.chunk(chunk)
-        return rows[rows.columns["status"] == ACCEPTED]
+            if not path.exists():  # or another process has just finished the set
+                raise JentmaxError(f"{path} is being removed; open it again") from None
+    return path, File(path)

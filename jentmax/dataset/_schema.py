@@ -1,13 +1,13 @@
-"""What a data set file holds: names, types, shapes and units. docs/file-format.md says the same."""
+"""What a set holds: names, types, shapes and units. docs/file-format.md says the same."""
 
 from __future__ import annotations
 
-import zlib
 from typing import Literal, NamedTuple, get_args
 
-import h5py
+import numpy as np
 
-from jentmax.dataset._contents import attribute
+SCHEMA = 2
+"""Number of the layout of sets, under way and finished; other numbers are not read."""
 
 FORMAT = "jentmax"
 
@@ -22,11 +22,40 @@ ATTRIBUTES = (
     "recipe",
     "header",
     "structures",
-    "checksum",
 )
+"""Attributes of the root of a finished file; one more, checksum, is the CRC-32 of these."""
 
 Kind = Literal["generated", "described"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+
+ACCEPTED, NOT_FINITE, TOO_CLOSE = range(3)
+"""Values of the column status."""
+
+HEAVIEST = 118
+"""Number of the last element that has a name."""
+
+
+class ChunkId(NamedTuple):
+    """Which chunk of a set: one cycle of one batch of chains.
+
+    Attributes:
+        stream: number of the stream, from 0.
+        batch: number of the batch in its stream, from 0.
+        cycle: number of the cycle, from 0.
+    """
+
+    stream: int
+    batch: int
+    cycle: int
+
+    @property
+    def file_name(self) -> str:
+        """Name of its file.
+
+        >>> ChunkId(0, 12, 3).file_name
+        '0-000012-0003.npz'
+        """
+        return f"{self.stream}-{self.batch:06d}-{self.cycle:04d}.npz"
 
 
 class Column(NamedTuple):
@@ -36,10 +65,12 @@ class Column(NamedTuple):
     shape: tuple[int, ...]  # of one row
     units: str
 
-    @property
-    def kinds(self) -> str:
-        """Kinds of numpy's types that may stand in it."""
-        return "f" if self.dtype.startswith("float") else "iub"
+    def fits(self, dtype: np.dtype, shape: tuple[int, ...]) -> bool:
+        """Whether values of a type and shape may stand in it."""
+        kinds = "f" if self.dtype.startswith("float") else "iub"
+        # There are floating-point numbers of 2 bytes that nothing can be computed with.
+        sizes = (4, 8) if kinds == "f" else (1, 2, 4, 8)
+        return shape[1:] == self.shape and dtype.kind in kinds and dtype.itemsize in sizes
 
 
 STRUCTURE_COLUMNS = {
@@ -58,6 +89,9 @@ STRUCTURE_COLUMNS = {
 REQUIRED = ("cell", "periodic")
 """Columns of a described file, which has those of the others that are known."""
 
+STORED = {"cells": "cell", "pbc": "periodic"}
+"""Names in the file of columns that `Structures` call otherwise."""
+
 CHUNK_COLUMNS = {
     "row": Column("int32", (), "1"),
     "status": Column("int8", (), "1"),
@@ -66,7 +100,6 @@ CHUNK_COLUMNS = {
 """Columns that every chunk of a set has."""
 
 POINTER = Column("int64", (), "1")
-
 SCALING = Column("float64", (), "1")
 
 CHUNK_TABLE = {
@@ -78,28 +111,31 @@ CHUNK_TABLE = {
 }
 """One row per chunk of a generated file; of status one per row of the batch."""
 
+ATOM_COLUMNS = ("positions", "numbers", "descriptors")
 
-def atom_columns(n_features: int, precision: str = "float32") -> dict[str, Column]:
-    """Columns with one row per atom."""
-    return {
-        "positions": Column("float64", (3,), "Å"),
-        "numbers": Column("int16", (), "1"),
-        "descriptors": Column(precision, (n_features,), "1"),
+
+def columns(n_features: int, precision: str = "float32") -> dict[str, Column]:
+    """All columns of structures and atoms, by their names in the file."""
+    atoms = (
+        Column("float64", (3,), "Å"),
+        Column("int16", (), "1"),
+        Column(precision, (n_features,), "1"),
+    )
+    return {f"structures/{name}": column for name, column in STRUCTURE_COLUMNS.items()} | {
+        f"atoms/{name}": column for name, column in zip(ATOM_COLUMNS, atoms, strict=True)
     }
 
 
-def required_columns(kind: str) -> tuple[str, ...]:
-    """Per-structure columns that a file of this kind must have."""
-    return tuple(STRUCTURE_COLUMNS) if kind == "generated" else REQUIRED
+def required(name: str, kind: str) -> bool:
+    """Whether a file of a kind must have a column."""
+    group, column = name.split("/")
+    return kind == "generated" or group == "atoms" or column in REQUIRED
 
 
-def attributes_checksum(file: h5py.File) -> int:
-    """CRC-32 of the attributes of the root, whose length HDF5's own checksums may not cover."""
-    texts = [text(attribute(file, name)) for name in ATTRIBUTES if name != "checksum"]
-    return zlib.crc32("\0".join(texts).encode())
-
-
-def text(value: object) -> str:
-    """An attribute's value as text."""
-    return value.decode() if isinstance(value, bytes) else str(value)
-
+def impossible(name: str, values: np.ndarray) -> str:
+    """What values of a column cannot be, in words; "" if they can."""
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        return "there are numbers that are not finite"
+    if name == "atoms/numbers" and len(wrong := values[(values < 0) | (values > HEAVIEST)]):
+        return f"an atomic number is {wrong[0]}, must be from 0 to {HEAVIEST}"
+    return ""

@@ -1,0 +1,264 @@
+"""Reading HDF5 files, which come from anybody and may be damaged.
+
+HDF5 follows links to other files, loads code for filters that it does not know, and believes what a
+file says of sizes. Everything is checked here before it is used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from jentmax.dataset._schema import ATTRIBUTES, FORMAT, SCHEMA, Column, impossible
+from jentmax.dataset.output import printable, reason
+from jentmax.devices import memory_bytes
+from jentmax.errors import JentmaxError
+
+_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
+
+_PACKED = 1032
+"""Bytes that gzip can make of one, at most (https://zlib.net/zlib_tech.html)."""
+
+_CHECKSUM = 4
+"""Bytes of a Fletcher-32 checksum."""
+
+_DAMAGE = (
+    OSError,
+    RuntimeError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    MemoryError,  # numbers in a damaged file say how much there is
+)
+"""What h5py raises if a file is damaged."""
+
+
+class DamagedFile(JentmaxError):
+    """A file is not as it was written.
+
+    Attributes:
+        why: in a few words.
+    """
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(
+            f"{path} is truncated or damaged: {why}; copy it again or generate it again "
+            f"(jentmax info --check {path} says which structures are whole)"
+        )
+        self.why = why
+
+
+class Hdf5:
+    """An open HDF5 file of jentmax's format.
+
+    Attributes:
+        path: of the file.
+        attributes: texts and numbers of the root, as text.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open a file, and check its attributes.
+
+        Raises:
+            JentmaxError: there is none, it is no data set, or it is damaged.
+        """
+        self.path = path
+        self._columns: dict[str, h5py.Dataset] = {}
+        self._whole: set[str] = set()  # columns whose chunks are all within the file
+        self._n_bytes = 0  # that the columns claim
+        if os.path.isdir(path):
+            raise JentmaxError(f"{path} is a folder; give the path of a data set file")
+        try:
+            with path.open("rb"):
+                self._size = os.path.getsize(path)
+        except FileNotFoundError:
+            raise JentmaxError(f"{path} does not exist; jentmax generate makes data sets") from None
+        except OSError as error:
+            raise JentmaxError(f"{path} cannot be read: {reason(error)}") from error
+        if not h5py.is_hdf5(path):
+            raise JentmaxError(
+                f"{path} is not an HDF5 file, or cut off near its beginning; "
+                "give a file that jentmax generate or jentmax describe wrote"
+            )
+        self._file: h5py.File | None = None
+        with self.reading():
+            self._file = h5py.File(path, "r")
+        try:
+            with self.reading():
+                self.attributes = self._attributes()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def has(self, name: str) -> bool:
+        """Whether the file has an object of this name, "group/dataset".
+
+        Raises:
+            JentmaxError: a link on the way to it leads elsewhere.
+        """
+        place: h5py.Group | None = self._file
+        for part in name.split("/"):
+            link = place.get(part, getclass=True, getlink=True) if place is not None else None
+            if place is None or link is None:
+                return False
+            if link is not h5py.HardLink:
+                raise JentmaxError(
+                    f"{self.path}: {name} is a link to something else, which may be another file; "
+                    "such links are not followed: put the data itself there (h5repack, or h5copy)"
+                )
+            is_group = place.get(part, getclass=True) is h5py.Group
+            place = place[part] if is_group else None  # pyright: ignore[reportAssignmentType]
+        return True
+
+    def column(self, name: str, column: Column) -> h5py.Dataset:
+        """A dataset of the file, with numbers of the right type, in the file itself.
+
+        Raises:
+            JentmaxError: there is none, it is something else, or claims more than the file holds.
+        """
+        if name in self._columns:
+            return self._columns[name]
+        if not self.has(name):
+            raise JentmaxError(
+                f"{self.path} lacks {name}, which such a data set must have; generate it again"
+            )
+        with self.reading(name) as file:
+            dataset = file[name]
+            if not isinstance(dataset, h5py.Dataset) or not column.fits(
+                dataset.dtype, dataset.shape
+            ):
+                raise JentmaxError(
+                    f"{self.path}: {name} is {dataset!r}, must be {column.dtype} with rows of "
+                    f"shape {column.shape}; generate the data set again"
+                )
+            if dataset.is_virtual or dataset.external:
+                raise JentmaxError(
+                    f"{self.path}: {name} has its numbers in another file, which is not read; "
+                    "put the data itself there"
+                )
+            layout = dataset.id.get_create_plist()
+            filters = [layout.get_filter(k)[0] for k in range(layout.get_nfilters())]
+            if not set(filters) <= _FILTERS or len(set(filters)) < len(filters):
+                raise JentmaxError(
+                    f"{self.path}: {name} is packed by the HDF5 filters {filters}; gzip, shuffle "
+                    "and fletcher32 are allowed, each once: repack it (h5repack)"
+                )
+            # To read one number HDF5 unpacks the whole of its chunk.
+            chunk = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
+            self._n_bytes += math.prod(dataset.shape) * dataset.dtype.itemsize
+            if max(self._n_bytes, chunk) > _PACKED * self._size:
+                raise JentmaxError(
+                    f"{self.path} is damaged: {name} claims shape {dataset.shape} in chunks of "
+                    f"{dataset.chunks}, more than a file of {self._size} bytes can hold; "
+                    "copy it again or generate it again"
+                )
+        self._columns[name] = dataset
+        return dataset
+
+    def rows(self, name: str, which: slice | None = None) -> np.ndarray:
+        """Rows of a dataset that `column` has checked; all by default.
+
+        Raises:
+            JentmaxError: they are damaged or impossible, or larger than the memory.
+        """
+        dataset = self._columns[name]
+        first, last, _ = (which or slice(None)).indices(len(dataset))
+        n_bytes = (last - first) * math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
+        if n_bytes > memory_bytes():
+            raise JentmaxError(
+                f"{self.path}: {name} takes {n_bytes / 2**30:.0f} GiB, this machine has "
+                f"{memory_bytes() / 2**30:.0f} GiB of memory; take some structures at a time"
+            )
+        with self.reading(name):
+            self._check_chunks(name, dataset)
+            values = dataset[first:last]
+            if why := impossible(name, values):
+                raise ValueError(why)
+        return values
+
+    @contextlib.contextmanager
+    def reading(self, column: str = "") -> Iterator[h5py.File]:
+        """Turn what HDF5 raises while reading, a column if one is named, into one clear message."""
+        if self._file is None and hasattr(self, "attributes"):
+            raise JentmaxError(f"{self.path} is closed; read from it before closing it")
+        try:
+            yield self._file  # pyright: ignore[reportReturnType]
+        except JentmaxError:
+            raise
+        except _DAMAGE as error:
+            why = f"{column} cannot be read ({reason(error)})" if column else reason(error)
+            raise DamagedFile(self.path, why) from error
+
+    def _check_chunks(self, name: str, dataset: h5py.Dataset) -> None:
+        """Refuse chunks beyond the file, or shorter than their checksum, on which HDF5 crashes."""
+        if name in self._whole or dataset.chunks is None:
+            return
+        least = _CHECKSUM + 1 if dataset.fletcher32 else 1
+
+        def check(chunk: h5py.h5d.StoreInfo) -> None:
+            if chunk.size < least or chunk.byte_offset + chunk.size > self._size:
+                raise ValueError("it has chunks that are not whole")
+
+        dataset.id.chunk_iter(check)
+        self._whole.add(name)
+
+    def _attributes(self) -> dict[str, str]:
+        assert self._file is not None
+        if "format" not in self._file.attrs or self._attribute("format") != FORMAT:
+            found = self._attribute("format") if "format" in self._file.attrs else None
+            raise JentmaxError(
+                f"{self.path} is HDF5 but no jentmax data set: its attribute 'format' is "
+                f"{found!r}, must be {FORMAT!r}; give a file that jentmax generate or jentmax "
+                "describe wrote"
+            )
+        if (schema := self._attribute("schema")) != str(SCHEMA):
+            raise JentmaxError(
+                f"{self.path} has schema {printable(schema)[:20]}, this jentmax reads {SCHEMA}; "
+                "use the jentmax that wrote it, or a newer one"
+            )
+        names = (*ATTRIBUTES, "checksum")
+        if missing := [name for name in names if name not in self._file.attrs]:
+            raise JentmaxError(
+                f"{self.path} lacks the attributes {', '.join(missing)}, which a data set must "
+                "have; generate it again"
+            )
+        found = {name: self._attribute(name) for name in names}
+        if str(checksum(found)) != found["checksum"]:
+            raise ValueError("the attributes of its root do not fit their checksum")
+        return found
+
+    def _attribute(self, name: str) -> str:
+        """An attribute of the root: one number, or one text of fixed length.
+
+        Texts of any length stand in a heap that has no checksum, and HDF5 may read a damaged one
+        for ever.
+        """
+        assert self._file is not None
+        found = self._file.attrs.get_id(name)
+        if found.shape != () or found.dtype.kind not in "Siu" or found.dtype.itemsize > self._size:
+            raise JentmaxError(
+                f"{self.path}: attribute {name} is an array of {found.shape} of {found.dtype}, "
+                "must be one number or one text of fixed length; generate it again"
+            )
+        value = self._file.attrs[name]
+        return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def checksum(attributes: dict[str, str]) -> int:
+    """CRC-32 of the attributes of the root, whose length HDF5's own checksums may not cover."""
+    return zlib.crc32("\0".join(attributes[name] for name in ATTRIBUTES).encode())
