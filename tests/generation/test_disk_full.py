@@ -1,116 +1,128 @@
-"""Disks that are full or read-only: one clear message, nothing lost, and the run goes on later."""
+"""Disks that are full, limits, and folders that cannot be written: nothing is lost."""
 
+import contextlib
 import errno
 import os
-import pathlib
+import resource
 import shutil
+import signal
+import stat
 import subprocess
 import sys
 import textwrap
 
 import pytest
-from dataset_files import HEADER, make_rows
-from tiny_runs import GIVEN, TINY, assert_identical, columns, tiny
+from tiny_runs import PROLOGUE, assert_identical, columns, left, made, tiny
 
-from jentmax.dataset import DatasetWriter, check_file
+from jentmax.dataset import Parts
 from jentmax.errors import JentmaxError
 from jentmax.generation import generate
 
-resource = pytest.importorskip("resource", reason="limits of a process are POSIX's")
-
-SETTINGS = ("system.n_atoms=[8, 12]", "run.structures=15")
-FOLDER = pathlib.Path(__file__).parent
-RESERVED = 1 << 20
-"""What an append asks for beside its own bytes."""
+N = 24
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """The set in one go."""
-    return generate(tiny(*SETTINGS), tmp_path_factory.mktemp("whole") / "set.h5")
+    path = tmp_path_factory.mktemp("whole") / "set.h5"
+    return columns(generate(tiny(), structures=N, output=path))
 
 
-def check(whole):
-    for one, other in zip(columns("set.h5"), columns(whole), strict=True):
-        assert_identical(one, other)
-    assert check_file("set.h5").status == "complete"
-    assert os.listdir() == ["set.h5"]
-
-
-def go_on(told):
-    """Make the set, or go on with it; the number of structures that are there."""
+def go_on(expected, name="set.h5"):
+    """Go on until it is complete or stops with a message; how many chunks are there."""
     try:
-        generate(tiny(*SETTINGS), "set.h5", resume=True)
+        generate(tiny(), structures=N, output=name, devices=1)
     except JentmaxError as error:
-        assert told in str(error)  # noqa: PT017
-        assert "set.h5 cannot be written: " in str(error)  # noqa: PT017
-        assert len(str(error).splitlines()) == 1  # noqa: PT017
-    if not os.path.exists("set.h5"):
-        assert os.listdir() == []
-        return 0
-    checked = check_file("set.h5")
-    assert checked.damage == ()
-    return checked.n_structures
+        if f"cannot be written: {expected}; see that the folder is writable" not in str(error):
+            raise
+        parts = Parts(name)
+        if parts.header() is None:
+            return 0
+        for chunk in parts.chunks():
+            parts.get(chunk)  # is whole
+        return len(parts.chunks())
+    return 1000
 
 
-def assert_went_on(lengths):
-    """Nothing at first, all at the end, and it was cut short in between."""
+@contextlib.contextmanager
+def limit(size):
+    """No file may be larger."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.fixture
+def _cache_is_elsewhere():
+    """JAX's cache of programs does not complain of the same limit."""
+    import jax
+
+    before = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_enable_compilation_cache", False)
+    yield
+    jax.config.update("jax_enable_compilation_cache", True)
+    assert before == jax.config.jax_compilation_cache_dir
+
+
+@pytest.mark.usefixtures("_cache_is_elsewhere")
+def test_a_limit_that_is_raised_little_by_little(whole):
+    """First of set.json, then of a part, then of the file, which is the largest."""
+    made(tiny(), 1, output="warm.h5")  # compiles
+    os.remove("warm.h5")
+    lengths = []
+    for size in (100, 2000, 5000, 20_000, 60_000, 10_000_000):
+        with limit(size):
+            lengths.append(go_on("File too large"))
+        if lengths[-1] == 1000:
+            break
     assert lengths == sorted(lengths)
     assert lengths[0] == 0
-    assert lengths[-1] == 15
-    assert len(set(lengths)) > 2, lengths
+    assert lengths[-1] == 1000
+    assert len(set(lengths)) >= 3, lengths
+    assert_identical(columns("set.h5"), whole)
+    assert left() == ["set.h5"]
 
 
-@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="no reservation of disk space")
-def test_a_limit_that_is_raised_little_by_little(whole):
-    """Each time the run goes on where it ended, to the set of one run bit for bit."""
-    before, lengths = resource.getrlimit(resource.RLIMIT_FSIZE), []
-    for more in range(0, 400, 6):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (RESERVED + more * 1024, before[1]))
-        try:
-            lengths.append(go_on("File too large"))
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        if lengths[-1] == 15:
-            break
-    assert_went_on(lengths)
-    check(whole)
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_every_sync_fails_once(whole, monkeypatch, number):
+    """Each time the run goes on from what it had."""
+    fsync, lengths = os.fsync, []
 
+    def failing(descriptor):
+        calls[0] -= 1
+        if calls[0] == 0 and stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        fsync(descriptor)
 
-@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="no reservation of disk space")
-def test_a_quota(whole, monkeypatch):
-    """Exceeded at one reservation of space after another."""
-    allocate, lengths = os.posix_fallocate, []
-
-    def limited(*arguments):
-        left[0] -= 1
-        if left[0] < 0:
-            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
-        allocate(*arguments)
-
-    for n_reservations in range(20):
-        left = [n_reservations]
+    for count in (1, 2, 3, 2, 4, 3, 2, 1, 2, 3, 4, 100):
+        calls = [count]
         with monkeypatch.context() as patched:
-            patched.setattr(os, "posix_fallocate", limited)
-            lengths.append(go_on("Disk quota exceeded"))
-        if lengths[-1] == 15:
+            patched.setattr(os, "fsync", failing)
+            lengths.append(go_on(os.strerror(number)))
+        if lengths[-1] == 1000:
             break
-    assert_went_on(lengths)
-    check(whole)
+    assert lengths == sorted(lengths)
+    assert lengths[-1] == 1000
+    assert_identical(columns("set.h5"), whole)
+    assert left() == ["set.h5"]
+
+
+def test_a_read_only_folder(whole, monkeypatch):
+    """Refused before anything is computed; the set under way stays as it is."""
+    if os.geteuid() == 0:
+        pytest.skip("root may write everywhere")
+    os.mkdir("folder")
+    os.chmod("folder", 0o500)
+    with pytest.raises(JentmaxError, match="cannot be written: Permission denied"):
+        generate(tiny(), structures=N, output="folder/set.h5")
+    os.chmod("folder", 0o700)
 
 
 # Small filesystems, in a namespace of their own
-
-
-def namespace(script, *arguments, folder):
-    """Run a Python program in a process that sees a small filesystem in a folder."""
-    shell = 'mount -t tmpfs -o size=4m tmpfs "$0" && exec "$@"'
-    program = PROLOGUE + textwrap.dedent(script)
-    return subprocess.run(
-        ["unshare", "-rm", "sh", "-c", shell, folder, sys.executable, "-c", program, *arguments],
-        capture_output=True,
-        text=True,
-    )
 
 
 def cannot_mount():
@@ -123,127 +135,89 @@ def cannot_mount():
     return f"no filesystems of one's own: {told.stderr.strip()}" if told.returncode else ""
 
 
+def namespace(script, folder, *arguments):
+    """Run a Python program in a process that sees a small filesystem in a folder."""
+    shell = 'mount -t tmpfs -o size=4m tmpfs "$0" && exec "$@"'
+    program = PROLOGUE + textwrap.dedent(script)
+    words = [sys.executable, "-c", program, *map(str, arguments)]
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", shell, str(folder), *words], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
 REFUSED = cannot_mount()
 own_filesystems = pytest.mark.skipif(bool(REFUSED), reason=REFUSED)
 
-PROLOGUE = f"""
-import os, pathlib, shutil, subprocess, sys
-sys.path[:0] = [{str(FOLDER)!r}, {str(FOLDER.parent)!r}]
-
-def jentmax(*words, code=0, **environment):
-    done = subprocess.run(
-        [sys.executable, "-m", "jentmax.cli", *words], capture_output=True, text=True,
-        env={{**os.environ, "PYTHONPATH": {str(FOLDER.parent)!r}, **environment}},
-    )
-    assert done.returncode == code, (words, done.returncode, done.stdout, done.stderr)
-    assert "Traceback" not in done.stderr
-    return done.stderr if code else done.stdout
-"""
-
-RAISED_LITTLE_BY_LITTLE = """
-import jax
-jax.config.update("jax_numpy_dtype_promotion", "standard")
-jax.config.update("jax_enable_x64", True)
-import test_disk_full
+LITTLE_BY_LITTLE = """
+import shutil
+from test_disk_full import go_on
 os.chdir(sys.argv[1])
-disk = os.statvfs(".")
-free = disk.f_bavail * disk.f_frsize
-lengths = []
 os.mkdir("run")
-os.chdir("run")
-for more in range(0, 400, 8):
-    taken = free - test_disk_full.RESERVED - more * 1024
-    taken -= sum(os.stat(name).st_blocks * 512 for name in os.listdir())
-    with open("../ballast", "wb") as file:
-        os.posix_fallocate(file.fileno(), 0, taken)
-    lengths.append(test_disk_full.go_on("No space left on device"))
-    os.remove("../ballast")
-    if lengths[-1] == 15:
+lengths = []
+for more in range(0, 600_000, 12_000):
+    disk = os.statvfs(".")
+    with open("ballast", "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, disk.f_bavail * disk.f_frsize - 4096 - more)
+    lengths.append(go_on("No space left on device", "run/set.h5"))
+    os.remove("ballast")
+    if lengths[-1] == 1000:
         break
-test_disk_full.assert_went_on(lengths)
-shutil.copy("set.h5", sys.argv[2])
+assert lengths == sorted(lengths), lengths
+assert lengths[-1] == 1000, lengths
+assert len(set(lengths)) >= 3, lengths
+assert os.listdir("run") == ["set.h5"]
+shutil.copy("run/set.h5", sys.argv[2])
 """
 
 
 @own_filesystems
+@pytest.mark.slow
 def test_a_small_filesystem(whole, tmp_path):
     """Full in the midst of a run, and after room is made the run goes on."""
     small = tmp_path / "small"
     small.mkdir()
-    done = namespace(RAISED_LITTLE_BY_LITTLE, small, tmp_path / "set.h5", folder=small)
-    assert done.returncode == 0, done.stderr
-    small.rmdir()
-    check(whole)
-
-
-CACHE = """
-os.chdir(sys.argv[1])
-def generate():
-    words = [word for setting in sys.argv[3:] for word in ("--set", setting)]
-    print(jentmax(
-        "generate", *words, "--output", "set.h5", "--overwrite",
-        XDG_CACHE_HOME=os.path.abspath("small"), JAX_DISABLE_MOST_OPTIMIZATIONS="True",
-    ))
-del os.environ["JAX_COMPILATION_CACHE_DIR"]
-if sys.argv[2] == "full":
-    with open("small/ballast", "wb") as file:
-        os.posix_fallocate(file.fileno(), 0, os.statvfs("small").f_bavail * 4096 - 50_000)
-    generate()
-    assert os.statvfs("small").f_bavail < 4
-    os.remove("small/ballast")  # what was begun to be written does no harm either
-else:
-    subprocess.run(["mount", "-o", "remount,ro", "small"], check=True)
-generate()
-"""
-
-
-@own_filesystems
-@pytest.mark.parametrize("how", ["full", "read-only"])
-def test_a_cache_that_cannot_be_written(tmp_path, how):
-    """The run does without."""
-    small = tmp_path / "small"
-    small.mkdir()
-    settings = [*TINY, "run.structures=2", "quench.steps=0", "scaling.kind=given", GIVEN]
-    done = namespace(CACHE, tmp_path, how, *settings, folder=small)
-    assert done.returncode == 0, done.stderr
-    assert "arning" not in done.stdout + done.stderr
-    assert len(columns("set.h5")) == 2
+    namespace(LITTLE_BY_LITTLE, small, small, tmp_path / "set.h5")
+    assert_identical(columns("set.h5"), whole)
 
 
 READ_ONLY = """
+import pathlib, subprocess
+from jentmax.errors import JentmaxError, Stopped
 os.chdir(sys.argv[1])
-for name in ("complete.h5", "running.h5"):
-    shutil.copy(name, "small")
-subprocess.run(["mount", "-o", "remount,ro", "small"], check=True)
-for name in ("small/complete.h5", "small/running.h5"):
-    before = pathlib.Path(name).read_bytes()
-    assert "structures" in jentmax("info", name)
-    assert "is whole" in jentmax("info", "--check", name)
-    jentmax("export", name, "set.extxyz", "--overwrite")
-    for words in (["--overwrite"], ["--resume"], ["--extend"]):
-        told = jentmax("generate", "--output", name, *words, code=2)
-        assert told == f"error: {name} cannot be written: Read-only file system; see that the " \\
-            "folder is writable and the disk is not full\\n", told
-    assert pathlib.Path(name).read_bytes() == before
-for command in (
-    ["generate", "--output", "small/new.h5"],
-    ["export", "complete.h5", "small/set.extxyz"],
-    ["describe", "set.extxyz", "--output", "small/new.h5"],
-    ["config", "init", "small/run.toml"],
-):
-    told = jentmax(*command, code=2)
-    assert "cannot be written: Read-only file system" in told, told
-    assert len(told.splitlines()) == 1
+def report(progress):
+    if progress.made:
+        raise Stopped
+for name in ("none.h5", "running.h5"):
+    if name == "running.h5":
+        try:
+            generate(tiny(), structures=24, output=name, report=report)
+        except Stopped:
+            pass
+before = sorted(str(path) for path in pathlib.Path(".").rglob("*"))
+subprocess.run(["mount", "-o", "remount,ro", "."], check=True)
+for name in ("none.h5", "running.h5"):
+    try:
+        generate(tiny(), structures=24, output=name)
+    except JentmaxError as error:
+        assert f"{name} cannot be written: Read-only file system" in str(error), error
+    else:
+        raise AssertionError(name)
+assert len(jm.Dataset("running.h5")) >= 4
+assert sorted(str(path) for path in pathlib.Path(".").rglob("*")) == before
+subprocess.run(["mount", "-o", "remount,rw", "."], check=True)
+generate(tiny(), structures=24, output="running.h5")
+assert sorted(os.listdir()) == ["running.h5"]
+import shutil
+shutil.copy("running.h5", sys.argv[2])
 """
 
 
 @own_filesystems
-def test_a_read_only_filesystem(tmp_path):
-    """What is there can be read; what would be written is refused before anything is computed."""
+@pytest.mark.slow
+def test_a_read_only_filesystem(whole, tmp_path):
+    """What is there can be read; a run is refused, and goes on afterwards."""
     small = tmp_path / "small"
     small.mkdir()
-    with DatasetWriter.create("complete.h5", **HEADER) as writer:
-        writer.append(make_rows([0, 1]))
-        shutil.copy("complete.h5", "running.h5")
-    done = namespace(READ_ONLY, tmp_path, folder=small)
-    assert done.returncode == 0, done.stderr
+    namespace(READ_ONLY, small, small, tmp_path / "set.h5")
+    assert_identical(columns("set.h5"), whole)

@@ -1,44 +1,43 @@
 """K that sets itself: against laws of the least distance whose answer is known."""
 
 import math
+import types
 
 import numpy as np
 import pytest
 import scipy.stats
 from tiny_runs import columns, tiny
 
-from jentmax.batch import Harvest
+import jentmax as jm
 from jentmax.dataset import Dataset
-from jentmax.entropy_weight import KEPT, largest_entropy_weight
 from jentmax.errors import JentmaxError
-from jentmax.generation import generate
+from jentmax.generation import Stream, generate
+from jentmax.generation._entropy_weight import KEPT, largest_entropy_weight
 
-AUTO = ("potential.entropy_weight=auto", "potential.min_distance=2.0")
+RECIPE = {"entropy_weight": "auto", "min_distance": 2.0}
 
 
 class Lawful:
-    """A runner whose structures have the least distance that a law says, and scatter about it."""
+    """A resolved recipe whose structures have the least distance of a law, and scatter about it."""
 
-    def __init__(self, mean, deviation, largest=1e5):
+    def __init__(self, mean, deviation, largest=1e5, batch_size=16):
         self.mean, self.deviation, self.largest = mean, deviation, largest
         self.rng = np.random.default_rng(0)
+        self.recipe = types.SimpleNamespace(min_distance=2.0, cycles_per_chain=2)
+        self.streams = [Stream("W12", 12, 1.0, batch_size, 0.0)]
         self.batches = []
 
-    def cycle(self, potential, chains, phase):
-        self.batches.append([(chain.number, chain.cycle) for chain in chains])
-        weights = np.array([chain.start.entropy_weight for chain in chains])
+    def run(self, stream, chains, cycle, weights, previous, device):
+        self.batches.append([(int(chain), cycle) for chain in chains])
+        assert (previous is None) == (cycle == 0)
         scatter = self.rng.normal(size=len(chains))
         distances = self.mean(np.log(weights)) + self.deviation(np.log(weights)) * scatter
-        return Harvest(
-            positions=np.zeros((len(chains), 12, 3)),
-            descriptors=np.zeros((len(chains), 12, 5)),
-            columns={"least_distance": distances},
-            finite=weights < self.largest,  # too large a K comes to no numbers at all
-        )
+        status = np.where(weights < self.largest, 0, 1)  # too large a K comes to no numbers at all
+        return types.SimpleNamespace(columns={"status": status, "least_distance": distances})
 
 
-def found(runner, *overrides):
-    return largest_entropy_weight(tiny(*AUTO, *overrides), 12, runner, None)
+def found(law):
+    return largest_entropy_weight(law, 0, 1)
 
 
 LAWS = {
@@ -62,50 +61,61 @@ def test_the_share_that_keeps_the_distance(law):
 
 
 def test_no_chain_is_that_of_a_structure_or_comes_twice():
-    runner = Lawful(*LAWS["a line"])
-    found(runner)
-    tried = [chain for batch in runner.batches for chain in batch]
+    law = Lawful(*LAWS["a line"])
+    found(law)
+    tried = [chain for batch in law.batches for chain in batch]
     assert len(tried) == len(set(tried))
     numbers = [number for number, _ in tried]
     assert min(numbers) >= 2**29
-    assert max(numbers) < 2**30  # where those of the preliminary run begin
-    # The first batch's chains have one cycle, all others as many as the set's.
-    assert [cycle for batch in runner.batches for _, cycle in batch[:1]] == [0] + [0, 1] * (
-        len(runner.batches) // 2
-    )
+    assert max(numbers) < 2**30  # where those of the run without entropy begin
+    # The first chains have one cycle, all others as many as the set's.
+    assert [cycle for batch in law.batches[:2] for _, cycle in batch] == [0] * 32
+    assert sum(cycle == 1 for _, cycle in tried) == (len(tried) - 32) / 2
 
 
 @pytest.mark.parametrize(("batch_size", "trials"), [(4, 32), (10, 40), (64, 64)])
 def test_trials_fill_whole_batches(batch_size, trials):
-    runner = Lawful(*LAWS["a line"])
-    found(runner, f"run.batch_size={batch_size}")
-    assert {len(batch) for batch in runner.batches} == {trials}
+    law = Lawful(*LAWS["a line"], batch_size=batch_size)
+    found(law)
+    assert {len(batch) for batch in law.batches} == {batch_size}
+    first = [chain for batch in law.batches for chain, cycle in batch if cycle == 0]
+    assert len(first) % trials == 0
 
 
 def test_a_distance_that_is_never_kept_or_always():
-    for law, what in ((1.0, "all structures come closer"), (3.0, "no structure comes closer")):
-        runner = Lawful(lambda log, law=law: law + 0 * log, lambda log: 0.01, math.inf)
-        with pytest.raises(JentmaxError, match=rf"potential\.min_distance = 2 Å: {what} whatever"):
-            found(runner)
+    for mean, what in ((1.0, "all structures are closer"), (3.0, "no structure is closer")):
+        law = Lawful(lambda log, mean=mean: mean + 0 * log, lambda log: 0.01, math.inf)
+        with pytest.raises(JentmaxError, match=rf"min_distance = 2 Å: {what} whatever"):
+            found(law)
 
 
 def test_numbers_that_are_not_finite_count_as_too_close():
     """However far apart the others keep; such a step is no line, and K stays well below it."""
-    runner = Lawful(lambda log: 3 + 0 * log, lambda log: 0.01, largest=50.0)
-    assert 10 < found(runner) < 50
+    law = Lawful(lambda log: 3 + 0 * log, lambda log: 0.01, largest=50.0)
+    assert 10 < found(law) < 50
 
 
+@pytest.mark.slow
 def test_a_run():
-    """K is found for each number of atoms, stored, and the distance is kept."""
-    settings = tiny(*AUTO, "system.n_atoms=[8, 12]", "run.structures=12", "run.seed=3")
-    path = generate(settings, "set.h5")
-    weights = {8: set(), 12: set()}
-    for structure in columns(path):
-        weights[len(structure["positions"])].add(structure["entropy_weight"])
-        assert structure["least_distance"] >= 2.0
-    assert [len(found) for found in weights.values()] == [1, 1]
-    assert weights[8] != weights[12]
+    """K is found for each formula, stored, used again, and the distance is kept."""
+    start = jm.RandomStart(("W8", "W7"), density=0.03)
+    recipe = tiny(start=start, **RECIPE)
+    told = []
+    path = generate(recipe, structures=12, output="set.h5", seed=3, report=told.append)
+    found = columns(path)
+    counts = np.diff(found["pointer"])
+    weights = [set(found["entropy_weight"][counts == n]) for n in (8, 7)]
+    assert [len(one) for one in weights] == [1, 1]
+    assert weights[0] != weights[1]
+    assert (found["least_distance"] >= 2.0).all()
     with Dataset(path) as dataset:
-        assert 'entropy_weight = "auto"' in dataset.settings
-        attempts = [dataset.attempt[dataset.chain == chain].max() for chain in range(6)]
-        assert dataset.rejected == sum(attempts)
+        assert dataset.recipe["entropy_weight"] == "auto"
+        stored = [stream["entropy_weight"] for stream in dataset.header["streams"]]
+    assert stored == [*weights[0], *weights[1]]
+    assert any("eV for W7" in one.note for one in told)
+    again = recipe.resolve(3)
+    assert [stream.entropy_weight for stream in again.streams] == stored
+    told.clear()
+    generate(recipe, structures=16, output="set.h5", seed=3, report=told.append)
+    assert not any("finding K" in one.phase for one in told)
+    assert np.array_equal(columns(path)["positions"][:60], found["positions"][:60])

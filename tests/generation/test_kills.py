@@ -1,8 +1,6 @@
 """One run that is killed again and again: the set is that of a run left alone."""
 
-import json
 import os
-import pathlib
 import random
 import signal
 import subprocess
@@ -10,124 +8,120 @@ import sys
 
 import numpy as np
 import pytest
-from tiny_runs import assert_identical, columns
+from tiny_runs import PROLOGUE, assert_identical, columns, left
 
-from jentmax.dataset import Dataset
+from jentmax.dataset import Dataset, Parts
+
+pytestmark = pytest.mark.slow
 
 N_KILLS = 20
-SETTINGS = ("run.structures=160", "quench.steps=0", "potential.min_distance=1.97")
 
 # Gives birth to one process after the other, which go on with the set until they are killed.
 # Importing takes longer than what each of them does; XLA, whose threads no child would inherit, is
 # only imported and not begun in the parent.
 NURSERY = """
-import json, os, random, sys, threading, time
-os.environ["OPENBLAS_NUM_THREADS"] = "1"
-sys.path.insert(0, sys.argv[1])
-import ase.data
-import jax
-jax.config.update("jax_numpy_dtype_promotion", "standard")
-from jentmax.dataset import _writer
-from jentmax.generation import generate
-from tiny_runs import tiny
-
-settings = tiny(*sys.argv[2:])
-write_at = _writer._write_at
+import json, random, threading
+from jentmax.dataset import _parts, _writer, output
+import jentmax.dataset, jentmax.descriptors, jentmax.entropy, jentmax.repulsion, jentmax.samplers
 
 def kill():
     os.kill(os.getpid(), 9)
 
-def live(how, when, pipe):
-    before, n_reports, n_writes, is_late = None, 0, 0, False
+def spied(module, name, when, only=lambda *_: True):
+    call, calls = getattr(module, name), []
+    def killing(*arguments, **options):
+        if only(*arguments):
+            calls.append(1)
+            if len(calls) == when[0] and when[1] == "before":
+                kill()
+        found = call(*arguments, **options)
+        if only(*arguments) and len(calls) == when[0] and when[1] == "after":
+            kill()
+        return found
+    setattr(module, name, killing)
 
+def live(how, number, seconds):
     def report(progress):
-        nonlocal before, n_reports, is_late
-        n = len(progress.entropy)
-        os.write(pipe, b"%d\\n" % n)
-        before = n if before is None else before
-        if n > before and not is_late:
-            is_late = True
-            if how == "time":
-                threading.Timer(when * 0.005, kill).start()
-        n_reports += is_late
-        if how == "report" and n_reports == 1 + when or (how != "never" and n > before + 12):
-            kill()
-
-    def counted(*arguments):
-        nonlocal n_writes
-        n_writes += how == "copy" or (how == "write" and is_late)
-        if n_writes == 1 + when:
-            kill()
-        write_at(*arguments)
-
-    _writer._write_at = counted
-    generate(settings, "set.h5", resume=True, report=report)
+        if progress.phase == "annealing" and progress.made and how == "time":
+            threading.Timer(seconds, kill).start()
+    if how == "sync":  # of a part, or of the file
+        spied(os, "fsync", (number, "before"))
+    if how == "link":
+        spied(os, "link", (number, "before"))
+    if how == "linked":
+        spied(os, "link", (number, "after"))
+    if how == "unlink":  # temporary names
+        spied(_parts.Path, "unlink", (number, "before"))
+    if how == "file":  # between the file and the end of the folder
+        spied(_parts.Parts, "remove_all", (1, "before"))
+    if how == "half":
+        spied(os, "rmdir", (1, "before"))
+        spied(_parts.Path, "rmdir", (1, "before"))
+    recipe = tiny(min_distance=1.9)
+    generate(recipe, structures=160, output=sys.argv[1], report=report)
 
 for line in sys.stdin:
     assert len(os.listdir("/proc/self/task")) == 1, "no process with threads may fork"
-    reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            live(*json.loads(line), writing)
-        finally:
-            sys.stdout.flush()
-            os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        told = pipe.read().split()
-    _, status = os.waitpid(child, 0)
-    print(json.dumps([status, int(told[-1]) if told else 0]), flush=True)
+            live(*json.loads(line))
+        except BaseException as error:
+            print(repr(error), file=sys.stderr, flush=True)
+            os._exit(3)
+        os._exit(0)
+    print(os.waitpid(child, 0)[1], flush=True)
 """
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="Linux alone lists its threads")
 def test_twenty_kills():
-    """At reports, within writes, within the copy that resuming makes, and at any moment."""
+    """Before and after a name is given, before a part is synced, and at any moment."""
     rng = random.Random(0)
-    kinds = ["report", "write", "time"] * 6 + ["copy"] * 2
+    kinds = ["sync", "link", "linked", "unlink", "time"] * 4
     assert len(kinds) == N_KILLS
     rng.shuffle(kinds)
-    nursery = subprocess.Popen(
-        [sys.executable, "-c", NURSERY, str(pathlib.Path(__file__).parent), *SETTINGS],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    kinds += ["file", "half"]
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    nurseries = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROLOGUE + NURSERY, name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        for name in ("set.h5", "whole.h5")
+    ]
 
-    def life(how, when):
-        nursery.stdin.write(f"{json.dumps([how, when])}\n")
+    def life(nursery, how, number=1, seconds=0.0):
+        nursery.stdin.write(f'["{how}", {number}, {seconds}]\n')
         nursery.stdin.flush()
-        return json.loads(nursery.stdout.readline())
+        return int(nursery.stdout.readline())
 
     lengths = []
     try:
-        assert life("never", -2) == [0, 160]
-        os.rename("set.h5", "whole.h5")
+        assert life(nurseries[1], "never") == 0
         for kind in kinds:
-            # An append writes 17 columns, and reports are 11 to a batch.
-            status, told = life(kind, rng.randrange(17))
-            assert status == signal.SIGKILL
+            status = life(nurseries[0], kind, rng.randrange(2, 5), 0.2 * rng.random())
+            assert status == signal.SIGKILL, kind
             if os.path.exists("set.h5"):
                 with Dataset("set.h5") as dataset:
-                    assert dataset.status == "running"
-                    assert len(dataset) >= told
-                    assert np.all(np.isfinite(dataset.positions))
-                    lengths.append(len(dataset))
-            else:
-                assert told == 0
-        assert life("never", -2) == [0, 160]
+                    assert dataset.status == "complete"
+                    assert len(dataset) == 160
+                lengths.append(1000)
+            elif (parts := Parts("set.h5")).header() is not None and parts.chunks():
+                for chunk in parts.chunks():
+                    assert np.isfinite(parts.get(chunk).temperature).any()
+                lengths.append(len(parts.chunks()))
+        assert life(nurseries[0], "never") == 0
     finally:
-        nursery.stdin.close()
-        nursery.wait()
+        for nursery in nurseries:
+            nursery.stdin.close()
+            nursery.wait()
     assert lengths == sorted(lengths)
-    assert len(set(lengths)) > N_KILLS / 2
-    for one, other in zip(columns("set.h5"), columns("whole.h5"), strict=True):
-        assert_identical(one, other)
+    assert len(set(lengths)) > N_KILLS / 2, lengths
+    assert_identical(columns("set.h5"), columns("whole.h5"))
     with Dataset("set.h5") as dataset:
-        assert dataset.status == "complete"
-        assert dataset.rejected > 0
-        rejected = dataset.rejected
-    with Dataset("whole.h5") as dataset:
-        assert dataset.rejected == rejected
-    assert sorted(os.listdir()) == ["set.h5", "whole.h5"]
+        assert dataset.discarded["too close"] > 0
+    assert left() == ["set.h5", "whole.h5"]

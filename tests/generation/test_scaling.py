@@ -1,133 +1,185 @@
-"""Typical values of the features: given, or from a preliminary run without entropy."""
+"""Typical values of the features: given, or from a run without entropy."""
 
 import dataclasses
 
 import ase
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.errors import JaxRuntimeError
-from tiny_runs import tiny
+from tiny_runs import columns, tiny
 
-from jentmax import scaling as room
-from jentmax.chains import random_start
-from jentmax.describe import describe
+import jentmax as jm
 from jentmax.errors import JentmaxError
-from jentmax.scaling import feature_scaling
-from jentmax.schedules import number_of
+from jentmax.generation import generate
+from jentmax.samplers import Cycle
+
+SHORT = jm.FitScale(replicas=4, steps=40, snapshots=5)
 
 
-def preliminary(*overrides, steps=40):
-    short = ["scaling.replicas=4", f"scaling.steps={steps}", "scaling.snapshots=5"]
-    return tiny(*short, *overrides, scaling=None)
+def tiny_without(formula="W8", fit=SHORT, **changes):
+    """The tiny recipe, which has no scale but a short run that finds it."""
+    recipe = tiny(formula=formula, scale=None, **changes)
+    return dataclasses.replace(recipe, scale=fit)
 
 
 @pytest.fixture
 def states(monkeypatch):
-    """What `advance` was asked for and gave in the preliminary run."""
-    seen = []
-    advance = room.advance
+    """What `Cycle.advance` was asked for and gave in the run without entropy."""
+    seen, advance = [], Cycle.advance
 
-    def spied(devices, sampler, keys, state, first, last, n_steps):
-        result = advance(devices, sampler, keys, state, first, last, n_steps)
-        seen.append((first, last, n_steps, sampler, result[1]))
-        return result
+    def spied(self, keys, state, first, last, steps):
+        found = advance(self, keys, state, first, last, steps)
+        if steps == SHORT.steps:  # the programs that compile meanwhile take none
+            kept = jax.tree.map(np.asarray, (found[0].system, found[0].entropy_weight))
+            seen.append((first, last, self.sampler, *kept))
+        return found
 
-    monkeypatch.setattr(room, "advance", spied)
+    monkeypatch.setattr(Cycle, "advance", spied)
     return seen
 
 
-def test_given_scale_is_used_as_it_is():
-    scaling = feature_scaling(tiny(scaling="scaling.scale=[1, 0.2, 3e-5, 40, 5]"), jnp.float32)
-    assert scaling.scale.tolist() == [1, 0.2, 3e-5, 40, 5]
-    assert scaling.shift.tolist() == [0, 0, 0, 0, 0]
+def test_a_given_scale_is_used_as_it_is():
+    resolved = tiny(scale=[1, 0.2, 3e-5, 40, 5]).resolve()
+    assert resolved.scale == pytest.approx([1, 0.2, 3e-5, 40, 5], rel=1e-7)
+    assert resolved.shift.tolist() == [0, 0, 0, 0, 0]
 
 
-def test_scale_is_the_deviation_of_the_features(states):
+def test_the_scale_is_the_deviation_of_the_features(states):
     """Of all atoms of snapshots from the second half, described here by another way."""
-    scaling = feature_scaling(preliminary(), jnp.float64)
-    assert [state[:3] for state in states] == [
-        (0, 0, 40), (0, 20, 40),
-        (20, 24, 40), (24, 28, 40), (28, 32, 40), (32, 36, 40), (36, 40, 40),
+    recipe = tiny_without(precision="float64")
+    resolved = recipe.resolve()
+    assert [state[:2] for state in states] == [
+        (0, 20), (20, 24), (24, 28), (28, 32), (32, 36), (36, 40)
     ]  # fmt: skip
     structures = [
-        ase.Atoms("W12", positions, cell=cell, pbc=True)
-        for *_, state in states[2:]
+        ase.Atoms("W8", positions, cell=cell, pbc=True)
+        for *_, system, _ in states[1:]
         for positions, cell in zip(
-            np.moveaxis(np.asarray(state.system.positions), -1, 0),
-            np.moveaxis(np.asarray(state.system.cell), -1, 0),
-            strict=True,
+            np.moveaxis(system.positions, -1, 0), np.moveaxis(system.cell, -1, 0), strict=True
         )
     ]
     assert len(structures) == 4 * 5
-    features = describe(structures, preliminary()).features
-    assert features.shape == (4 * 5 * 12, 5)
+    features = jm.describe(structures, recipe.potential.descriptor).features
+    assert features.shape == (4 * 5 * 8, 5)
     # float64 sums of some ten neighbours in another order.
-    assert np.allclose(scaling.shift, features.mean(axis=0), rtol=1e-12)
-    assert np.allclose(scaling.scale, features.std(axis=0), rtol=1e-10)
+    assert np.allclose(resolved.shift, features.mean(axis=0), rtol=1e-12)
+    assert np.allclose(resolved.scale, features.std(axis=0), rtol=1e-10)
+    _, _, sampler, _, weight = states[0]
+    assert not weight.any()
+    assert (float(sampler.temperature), float(sampler.friction)) == (10_000, 10)
 
 
-def test_the_run_is_without_entropy(states):
-    plain = feature_scaling(preliminary(), jnp.float64)
-    weighty = feature_scaling(preliminary("potential.entropy_weight=5000"), jnp.float64)
-    assert np.array_equal(plain.scale, weighty.scale)
-    assert np.array_equal(plain.shift, weighty.shift)
-    sampler, state = states[0][-2:]
-    assert not np.any(state.entropy_weight)
-    assert sampler.temperature_schedule == number_of("constant")
-    assert (sampler.temperature, sampler.friction) == (10_000, 10)
+def test_it_depends_on_neither_k_nor_the_batch_size():
+    plain = tiny_without().resolve(3)
+    other = tiny_without(entropy_weight=5000.0, batch_size=2).resolve(3)
+    assert np.array_equal(plain.scale, other.scale)
+    assert np.array_equal(plain.shift, other.shift)
+    assert not np.any(plain.scale == tiny_without().resolve(4).scale)
 
 
 def test_its_chains_are_not_those_of_the_structures(monkeypatch):
-    chains = []
+    chains, draw = [], jm.RandomStart.draw
 
-    def spied(settings, chain):
-        chains.append(chain)
-        return random_start(settings, chain)
+    def spied(self, seed, stream, chain, cycle):
+        chains.append((stream, chain, cycle))
+        return draw(self, seed, stream, chain, cycle)
 
-    monkeypatch.setattr(room, "random_start", spied)
-    settings = preliminary("system.n_atoms=[12, 6, 8]")
-    first = feature_scaling(settings, jnp.float64)
-    assert len(set(chains)) == 4
-    # The first number of atoms; far from any structure's chain, and still 32-bit integers.
-    assert all(chain % 3 == 0 and 10**9 < chain < 2**31 - 10**6 for chain in chains)
-    second = feature_scaling(settings, jnp.float64)
-    assert np.array_equal(first.scale, second.scale)
-    other = feature_scaling(preliminary("system.n_atoms=[12, 6, 8]", "run.seed=1"), jnp.float64)
-    assert not np.any(first.scale == other.scale)
+    monkeypatch.setattr(jm.RandomStart, "draw", spied)
+    tiny_without().resolve()
+    far = {chain for chain in chains if chain[1] >= 2**30}
+    assert far == {(0, 2**30 + k, 0) for k in range(4)}
+
+
+def test_a_set_stores_what_was_found():
+    recipe = tiny_without()
+    path = generate(recipe, structures=3, output="set.h5", seed=2)
+    resolved = recipe.resolve(2)
+    with jm.Dataset(path) as dataset:
+        assert np.array_equal(dataset.scale, resolved.scale)
+        assert np.array_equal(dataset.shift, resolved.shift)
+        assert dataset.recipe["scale"]["steps"] == 40
+    first = columns(path)
+    generate(recipe, structures=6, output="set.h5", seed=2)  # which finds no scale again
+    assert np.array_equal(columns(path)["positions"][:24], first["positions"])
+
+
+def test_of_a_potential():
+    """The scale of 16 replicas at most; one structure will do, in its own precision."""
+    potential = tiny(scale=None).potential
+    systems = jm.System.random(jax.random.key(0), "W8", density=0.03, replicas=6)
+    fit = jm.FitScale(replicas=2, steps=20, snapshots=2)
+    found = jm.fit_scale(potential, systems, key=jax.random.key(1), fit=fit)
+    fewer = jm.fit_scale(potential, systems[:2], key=jax.random.key(1), fit=fit)
+    assert np.array_equal(found.scale, fewer.scale)
+    assert found.scale.dtype == systems.positions.dtype
+    assert found.scale.shape == (5,)
+    one = jm.fit_scale(potential, systems[0], key=jax.random.key(1), fit=fit)
+    assert one.scale.shape == (5,)
+    assert potential.scale is None
 
 
 def test_a_feature_that_does_not_vary():
     """No atom ever has a neighbour within 0.6 Å."""
-    settings = preliminary("descriptor.cutoff=0.6")
+    snap = jm.Snap(cutoff=0.6, twojmax=2, components=5)
+    potential = jm.Potential(snap, jm.ClarkeSmith(), jm.NearestNeighbor())
+    recipe = dataclasses.replace(tiny_without(), potential=potential)
     with pytest.raises(
-        JentmaxError,
-        match=r"descriptor\.components: component 1 is 1 for every atom.*cutoff = 0\.6 Å"
-        r'.*scaling\.kind = "given"',
+        JentmaxError, match=r"descriptor: feature 1 is .* for every atom.*or give the scale"
     ):
-        feature_scaling(settings, jnp.float64)
+        recipe.resolve()
 
 
 def test_a_run_that_is_not_finite(monkeypatch):
     """One atom of one replica is enough."""
-    chains = []
+    draw = jm.RandomStart.draw
 
-    def broken(settings, chain):
-        start = random_start(settings, chain)
-        chains.append(chain)
+    def broken(self, seed, stream, chain, cycle):
+        start = draw(self, seed, stream, chain, cycle)
+        if chain != 2**30 + 2:
+            return start
         positions = start.positions.copy()
-        positions[7, 1] += np.nan if len(chains) == 3 else 0
+        positions[7, 1] = np.nan
         return dataclasses.replace(start, positions=positions)
 
-    monkeypatch.setattr(room, "random_start", broken)
-    with pytest.raises(JentmaxError, match=r"not finite; lower scaling\.timestep = 1 fs"):
-        feature_scaling(preliminary(), jnp.float64)
+    monkeypatch.setattr(jm.RandomStart, "draw", broken)
+    with pytest.raises(JentmaxError, match=r"not finite; lower scale\.timestep = 1 fs"):
+        tiny_without().resolve()
 
 
 def test_a_run_that_takes_too_much_memory(monkeypatch):
     def full(*_):
         raise JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes.")
 
-    monkeypatch.setattr(room, "advance", full)
-    with pytest.raises(JentmaxError, match=r"scaling\.replicas = 4 structures of .*n_atoms = 12"):
-        feature_scaling(preliminary(), jnp.float64)
+    potential = tiny(scale=None).potential
+    systems = jm.System.random(jax.random.key(0), "W8", density=0.03, replicas=4)
+    monkeypatch.setattr(Cycle, "advance", full)
+    with pytest.raises(JentmaxError, match=r"scale\.replicas = 4 structures of 8 atoms take more"):
+        jm.fit_scale(potential, systems, key=jax.random.key(1), fit=SHORT)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"steps": 0}, r"FitScale\.steps = 0"),
+        ({"steps": 5, "snapshots": 6}, r"snapshots = 6 is more than scale\.steps = 5"),
+        ({"temperature": 0.0}, r"FitScale\.temperature = 0\.0"),
+        ({"replica": 3}, r"FitScale\.replica = 3 is unknown; did you mean replicas\?"),
+    ],
+)
+def test_bad_settings(arguments, told):
+    with pytest.raises(JentmaxError, match=told):
+        jm.FitScale(**arguments)
+
+
+def test_a_key_that_is_none():
+    systems = jm.System.random(jax.random.key(0), "W8", density=0.03, replicas=2)
+    with pytest.raises(JentmaxError, match="random key"):
+        jm.fit_scale(tiny(scale=None).potential, systems, key=0.5, fit=SHORT)
+
+
+def test_x64_ends_with_it():
+    with jax.enable_x64(False):
+        tiny_without(precision="float64").resolve()
+        assert jnp.ones(1).dtype == jnp.float32
