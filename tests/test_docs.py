@@ -74,11 +74,3 @@ def test_no_module_takes_the_place_of_a_public_name():
         importlib.import_module(name)
     for name, room in jentmax._ROOMS.items():
         assert getattr(jentmax, name) is getattr(importlib.import_module(f"jentmax.{room}"), name)
-
-
-def test_pages_name_tests_that_exist():
-    text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
-    for place in set(re.findall(r"`((?:\w+/)*test_\w+\.py(?:::\w+)?)`", text)):
-        file, _, function = place.partition("::")
-        content = (ROOT / "tests" / file).read_text(encoding="utf-8")
-        assert not function or f"def {function}(" in content, place
