@@ -30,8 +30,8 @@ def print_checks(paths: Sequence[str | os.PathLike[str]]) -> None:
         else:
             typer.echo(
                 f"{path} is whole: {check.n_structures} structures, {check.status}; "
-                f"{check.n_columns} columns and the attributes fit their checksums and each other, "
-                "pointer and index are in order, numbers finite, atomic numbers those of elements"
+                f"{check.n_columns} columns fit their checksums and each other, numbers are "
+                "finite, atomic numbers those of elements"
             )
     if troubles:
         raise JentmaxError("\n".join(troubles))

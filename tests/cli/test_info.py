@@ -82,6 +82,8 @@ def test_whole_ones_are_whole(good, under_way):
     output = good(f"info --check {under_way} done.h5")
     assert "done.h5 is whole: 2 structures, complete" in output
     assert "set.h5 is whole" in output
+    output = good("export done.h5 done.extxyz --whole")
+    assert output == "2 structures written to done.extxyz, 0 left out as damaged\n"
 
 
 def test_a_file_that_is_cut_off(call, good):
