@@ -1,9 +1,9 @@
-"""What each entropy estimator makes of the same force evaluations: a table, a figure, numbers.
+"""Sets by each entropy estimator from the same force evaluations: a table, a figure, numbers.
 
-Each estimator anneals at the K that suits it (`potential.entropy_weight = "auto"`), at one scale of
-the descriptors. The sets are then measured alike: by every estimator, by their spread, distances,
-and by how hard each V is to follow. Sets that are in the folder are taken from there. The page
-docs/comparing-estimators.md has the result.
+Each estimator anneals at the K that suits it (`entropy_weight = "auto"`), at one scale of the
+descriptors. The sets are then measured in the same way: by every estimator, by their spread and
+distances, and by how hard each V is to follow. Sets that are in the folder are taken from there.
+The page docs/comparing-estimators.md has the result.
 
     python scripts/compare_estimators.py [--structures 64] [--folder comparison]
 """
@@ -16,38 +16,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from jentmax.devices import quieten, use_cache, use_every_core
+from jentmax.devices import device_name, quieten, use_cache, versions
 
 quieten()
-use_every_core()
 use_cache()
 
-import equinox as eqx  # noqa: E402
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 from scipy.spatial import KDTree  # noqa: E402
 
-from jentmax import Dataset, generate, load, plotting  # noqa: E402
-from jentmax.build import (  # noqa: E402
-    build_estimator,
-    build_potential,
-    build_sampler,
-)
-from jentmax.chains import chain_keys  # noqa: E402
-from jentmax.config import Settings  # noqa: E402
-from jentmax.plotting._style import (  # noqa: E402
-    DOUBLE,
-    legend,
-    line,
-    marker,
-    plain_logarithm,
-    set_colors,
-    styled,
-)
-from jentmax.samplers import run  # noqa: E402
-from jentmax.system import System  # noqa: E402
-from jentmax.versions import device_name, versions  # noqa: E402
+import jentmax as jm  # noqa: E402
+from jentmax import report  # noqa: E402
+from jentmax.samplers import Cycle, pinned  # noqa: E402
 
 ESTIMATORS = {
     "nearest": ["entropy.kind=nearest-neighbor"],
@@ -91,71 +72,71 @@ def main() -> None:
 
     began = time.monotonic()
     given.folder.mkdir(parents=True, exist_ok=True)
-    settings, sets = make_sets(given)
+    recipes, sets = make_sets(given)
     found = {
         "device": device_name(1),
         "versions": versions(),
         "structures": given.structures,
         "min_distance": given.min_distance,
-        "sets": {name: measured(sets[name], settings) for name in settings},
+        "sets": {name: measured(sets[name], recipes) for name in recipes},
     }
-    for name, values in followed(sets, settings, 40 if given.smoke else 1000).items():
+    for name, values in followed(sets, recipes, 40 if given.smoke else 1000).items():
         found["sets"][name] |= values
     text = tables(found["sets"])
     print(text)
     (given.folder / "tables.md").write_text(text, encoding="utf-8")
     (given.folder / "numbers.json").write_text(json.dumps(found, indent=1) + "\n")
-    (given.folder / "comparison.png").write_bytes(plotting.as_png(figure(found["sets"]), 200))
+    (given.folder / "comparison.png").write_bytes(report.as_png(figure(found["sets"]), 200))
     print(f"{given.folder} written after {time.monotonic() - began:.0f} s")
 
 
-def make_sets(given: argparse.Namespace) -> tuple[dict[str, Settings], dict[str, Dataset]]:
-    """Settings and sets by name, the unbiased ones first; all at the unbiased set's scale."""
-    common = [f"run.{name}={getattr(given, name)}" for name in ("structures", "seed")]
-    common.append(f"run.batch_size={BATCH_SIZE}")
-    weight = ["potential.entropy_weight=auto", f"potential.min_distance={given.min_distance}"]
-    estimators = ESTIMATORS
-    preliminary = []
+def make_sets(given: argparse.Namespace) -> tuple[dict[str, jm.Recipe], dict[str, jm.Dataset]]:
+    """Recipes and sets by name, the unbiased ones first; all at the unbiased set's scale."""
+    common = [f"batch_size={BATCH_SIZE}"]
+    weight = ["entropy_weight=auto", f"min_distance={given.min_distance}"]
+    estimators, preliminary, structures = ESTIMATORS, [], given.structures
     if given.smoke:
-        common += ["run.structures=8", "run.batch_size=4", "sampler.steps=20"]
-        preliminary = ["scaling.steps=100"]
-        weight = ["potential.entropy_weight=30", "quench.steps=10"]
+        common, structures = ["batch_size=4", "steps=20"], 8
+        preliminary = ["scale.steps=100"]
+        weight = ["entropy_weight=30", "quench.steps=10"]
         estimators = dict(list(ESTIMATORS.items())[::4])
-    settings = {UNBIASED: load("tungsten-unbiased", common + preliminary)}
-    sets = {UNBIASED: made(settings[UNBIASED], given.folder / "unbiased.h5")}
-    scale = "scaling.scale=" + json.dumps(sets[UNBIASED].scale.tolist())
-    for name, overrides in estimators.items():
-        changes = [*common, *overrides, *weight, "scaling.kind=given", scale]
-        settings[name] = load("tungsten", changes)
+
+    def made(name: str, preset: str, changes: list[str]) -> None:
         stem = "-".join(re.findall(r"\w+", name.lower()))
-        sets[name] = made(settings[name], given.folder / f"{stem}.h5")
-    return settings, sets
+        recipes[name] = jm.recipe(preset, changes)
+        sets[name] = made_or_there(
+            recipes[name], given.folder / f"{stem}.h5", structures, given.seed
+        )
+
+    recipes: dict[str, jm.Recipe] = {}
+    sets: dict[str, jm.Dataset] = {}
+    made(UNBIASED, "tungsten-unbiased", common + preliminary)
+    scale = f"scale={json.dumps(sets[UNBIASED].scale.tolist())}"
+    for name, overrides in estimators.items():
+        made(name, "tungsten", [*common, *overrides, *weight, scale])
+    return recipes, sets
 
 
-def made(settings: Settings, path: Path) -> Dataset:
+def made_or_there(recipe: jm.Recipe, path: Path, structures: int, seed: int) -> jm.Dataset:
     if not path.exists():
         began = time.monotonic()
         print(f"making {path}", end=" ", flush=True)
-        generate(settings, path)
+        jm.generate(recipe, structures=structures, output=path, seed=seed)
         print(f"{time.monotonic() - began:.0f} s", flush=True)
-    return Dataset(path)
+    return jm.Dataset(path)
 
 
-def measured(dataset: Dataset, settings: dict[str, Settings]) -> dict:
-    """What a set's structures are like."""
+def measured(dataset: jm.Dataset, recipes: dict[str, jm.Recipe]) -> dict:
+    """Properties of a set's structures."""
     features = scaled(dataset)
     replicas_last = jnp.asarray(np.moveaxis(features, 0, -1))
-    estimators = {
-        name: build_estimator(own, features.shape[1])
-        for name, own in settings.items()
-        if name != UNBIASED
-    }
     return {
         "entropy_weight": float(dataset.entropy_weight[0]),
-        "rejected": dataset.rejected,
+        "discarded": sum(dataset.discarded.values()),
         "entropies": {
-            name: mean_and_error(jax.jit(estimator)(replicas_last))
-            for name, estimator in estimators.items()
+            name: mean_and_error(jax.jit(recipe.potential.entropy)(replicas_last))
+            for name, recipe in recipes.items()
+            if name != UNBIASED
         },
         "spread": features.std(axis=(0, 1)).tolist(),
         "least_distance": mean_and_error(dataset.least_distance),
@@ -164,7 +145,7 @@ def measured(dataset: Dataset, settings: dict[str, Settings]) -> dict:
     }
 
 
-def scaled(dataset: Dataset) -> np.ndarray:
+def scaled(dataset: jm.Dataset) -> np.ndarray:
     """Features over their scale, shape (n_structures, n_atoms, n_features)."""
     features = dataset.descriptors / dataset.scale
     return features.reshape(len(dataset), -1, features.shape[-1])
@@ -184,37 +165,42 @@ def mean_and_error(values) -> list[float]:
     return [float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(len(values)))]
 
 
+@pinned(False)
 def followed(
-    sets: dict[str, Dataset], settings: dict[str, Settings], steps: int
+    sets: dict[str, jm.Dataset], recipes: dict[str, jm.Recipe], steps: int
 ) -> dict[str, dict]:
-    """How each V, at the K of its set, lets itself be followed at a constant temperature.
+    """How well a sampler at a constant temperature follows each V, at the K of its set.
 
-    From the set's structures on, after as many steps as are then measured. The unbiased set's V is
-    the repulsion alone, with the same dynamics as the others.
+    It runs from the set's structures, and measures after as many steps as it then measures. V of
+    the unbiased set is the repulsion alone, with the same dynamics as the others.
     """
     result: dict[str, dict] = {}
     runs: dict[str, Callable[[], object]] = {}
-    protocol = next(own for name, own in settings.items() if name != UNBIASED)
-    common = system_of(sets[UNBIASED])
+    protocol = next(recipe.sampler for name, recipe in recipes.items() if name != UNBIASED)
+    sampler = dataclasses.replace(
+        protocol,
+        temperature=TEMPERATURE,
+        temperature_schedule=jm.schedules.constant,
+        entropy_schedule=jm.schedules.constant,
+    )
+    common = jm.System.from_ase(sets[UNBIASED][:REPLICAS])
     for name, dataset in sets.items():
-        potential = build_potential(settings[name], dataset.scale)
-        sampler = dataclasses.replace(
-            build_sampler(protocol, potential),
-            temperature=TEMPERATURE,
-            temperature_schedule="constant",
-            entropy_schedule="constant",
-        )
+        systems = jm.System.from_ase(dataset[:REPLICAS])
+        potential = recipes[name].potential.with_scale(jnp.asarray(dataset.scale))
+        cycle = Cycle(potential.for_cells([systems, common]), sampler)
         weight = jnp.asarray(dataset.entropy_weight[:REPLICAS], jnp.float32)
-        n = len(weight)
-        start_keys, keys = chain_keys(0, range(n), [0] * n, 0)
-        state = eqx.filter_jit(sampler.init)(start_keys, system_of(dataset), weight)
-        state, _ = run(sampler, keys, state, 0, steps, steps)
-        state, temperature = run(sampler, keys, state, steps, 2 * steps, steps)
+        keys = jax.random.split(jax.random.key(0), len(weight))
+        state = cycle.start(keys, systems, weight)
+        state, _ = cycle.advance(keys, state, 0, steps, steps)
+        state, temperature = cycle.advance(keys, state, steps, 2 * steps, steps)
 
         @jax.jit
-        def forces(positions, potential=potential, weight=weight):
+        def forces(positions, potential=cycle.potential, weight=weight):
             def energy(positions):
-                return jnp.sum(potential.energy(positions, common.cell, entropy_weight=weight))
+                energies = potential.energy(
+                    positions, common.cell, common.numbers, entropy_weight=weight
+                )
+                return jnp.sum(energies)
 
             return -jax.grad(energy)(positions)
 
@@ -224,28 +210,14 @@ def followed(
             "roughness_at_unbiased": roughnesses(forces, common.positions),
         }
 
-        def timed(sampler=sampler, keys=keys, state=state):
-            run(sampler, keys, state, 0, steps // 20, steps)[1].block_until_ready()
+        def timed(cycle=cycle, keys=keys, state=state):
+            own = jax.tree.map(jnp.copy, state)  # `advance` uses it up
+            cycle.advance(keys, own, 0, steps // 20, steps)[1].block_until_ready()
 
         runs[name] = timed
     for name, seconds in least_times(runs).items():
         result[name]["step"] = seconds / (steps // 20) / len(sets[name].entropy_weight[:REPLICAS])
     return result
-
-
-def system_of(dataset: Dataset) -> System:
-    """The first structures of a set side by side; all of one kind of atom in equal numbers."""
-    atoms = dataset[:REPLICAS]
-
-    def stacked(arrays) -> jax.Array:
-        return jnp.asarray(np.stack(list(arrays), axis=-1), jnp.float32)
-
-    return System(
-        positions=stacked(one.positions for one in atoms),
-        cell=stacked(one.cell.array for one in atoms),
-        species=jnp.zeros((len(atoms[0]), len(atoms)), jnp.int32),
-        masses=stacked(one.get_masses() for one in atoms),
-    )
 
 
 def roughnesses(forces: Callable, positions: jax.Array) -> list[list[float]]:
@@ -277,8 +249,10 @@ def roughness(
 
 
 def least_times(runs: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """The least of several times of each, in seconds of the core, by turns: so that they compare on
-    a machine that others use."""
+    """The least of several times of each, in seconds of the core.
+
+    They take turns, so that they compare on a machine that others use.
+    """
     seconds = dict.fromkeys(runs, float("inf"))
     for _ in range(ROUNDS):
         for name, timed in runs.items():
@@ -292,7 +266,7 @@ def tables(found: dict[str, dict]) -> str:
     estimators = list(next(iter(found.values()))["entropies"])
     n_features = len(next(iter(found.values()))["spread"])
     one = [
-        ["set", "K (eV)", "made anew", "least distance: mean, least (Å)", "between structures"]
+        ["set", "K (eV)", "discarded", "least distance: mean, least (Å)", "between structures"]
         + [f"spread of {k + 1}" for k in range(n_features)]
     ]
     two = [["set", *(f"S: {name}" for name in estimators)]]
@@ -308,7 +282,7 @@ def tables(found: dict[str, dict]) -> str:
             [
                 name,
                 f"{weight:.3g}",
-                f"{values['rejected']}",
+                f"{values['discarded']}",
                 f"{mean:.2f}, {values['least_distance_of_all']:.2f}",
                 plus_minus(values["between"], 2),
                 *(f"{spread:.2f}" for spread in values["spread"]),
@@ -342,18 +316,18 @@ def markdown(rows: list[list[str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-@styled
+@report.styled
 def figure(found: dict[str, dict]):
     from matplotlib.figure import Figure
 
-    colors = set_colors(found)
-    drawing = Figure(figsize=(DOUBLE, 5.2), layout="constrained")
+    colors = report.set_colors(found)
+    drawing = Figure(figsize=(report.DOUBLE, 5.2), layout="constrained")
     grid = drawing.subplots(2, 2, gridspec_kw={"width_ratios": [1.3, 1]})
     draw_matrix(grid[0, 0], found)
     draw_spread(grid[0, 1], found, colors)
     draw_roughness(grid[1, 0], found, colors)
     draw_temperatures(grid[1, 1], found, colors)
-    legend(drawing, found, colors)
+    report.legend(drawing, found, colors)
     return drawing
 
 
@@ -379,23 +353,28 @@ def draw_matrix(axes, found: dict[str, dict]) -> None:
 def draw_spread(axes, found: dict[str, dict], colors) -> None:
     for name, values in found.items():
         places = range(1, len(values["spread"]) + 1)
-        axes.plot(places, values["spread"], **(line(name, colors) | marker(name, colors)), ms=3)
+        axes.plot(
+            places,
+            values["spread"],
+            **(report.line(name, colors) | report.marker(name, colors)),
+            ms=3,
+        )
     axes.set_xlabel("component of the descriptor")
     axes.set_ylabel("standard deviation (scaled)")
     axes.set_yscale("log")
-    plain_logarithm(axes.yaxis)
+    report.plain_logarithm(axes.yaxis)
     axes.set_title("spread of each component", loc="left")
 
 
 def draw_roughness(axes, found: dict[str, dict], colors) -> None:
     for name, values in found.items():
         means, errors = np.array(values["roughness"]).T
-        style = line(name, colors) | marker(name, colors)
+        style = report.line(name, colors) | report.marker(name, colors)
         axes.errorbar(DISPLACEMENTS, means, errors, **style, ms=3)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    plain_logarithm(axes.xaxis)
-    plain_logarithm(axes.yaxis)
+    report.plain_logarithm(axes.xaxis)
+    report.plain_logarithm(axes.yaxis)
     axes.set_xlabel("displacement of each atom (Å)")
     axes.set_ylabel("relative change of the force")
     axes.set_title("roughness at 1000 K", loc="left")

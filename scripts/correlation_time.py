@@ -1,4 +1,4 @@
-"""How long the descriptors of the unbiased run remember: the autocorrelation of each component.
+"""The autocorrelation of each component of the descriptors in the unbiased run.
 
 Prints for each component of the preset's descriptor after how many steps its autocorrelation (over
 an atom's own time series, averaged over atoms and replicas) has fallen to 1/e and to 0.05.
@@ -8,39 +8,30 @@ an atom's own time series, averaged over atoms and replicas) has fallen to 1/e a
 
 import argparse
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
-from jentmax import load
-from jentmax.build import build_descriptor, build_potential, build_sampler
-from jentmax.chains import chain_keys, random_start, stacked
-from jentmax.cycles import advance, begin
-from jentmax.sharding import first_devices
+import jentmax as jm
+from jentmax.samplers import Cycle, pinned
 
 EVERY = 5
 
 
 def series(preset: str, replicas: int, steps: int, forget: int) -> np.ndarray:
     """Features every few steps, shape (n_times, n_features, n_atoms * n_replicas)."""
-    settings = load(preset)
-    potential = build_potential(settings, np.ones(build_descriptor(settings).n_features))
-    sampler = build_sampler(settings, potential)
-    chains = list(range(replicas))
-    devices = first_devices(1)
-    start, keys, system, weights = devices.split(
-        (
-            *chain_keys(settings.run.seed, chains, [0] * replicas, 0),
-            *stacked([random_start(settings, chain) for chain in chains], jnp.float32),
-        )
-    )
-    sampler, state = begin(devices, sampler, start, system, weights)
-    total = forget + steps
-    sampler, state, _ = advance(devices, sampler, keys, state, 0, forget, total)
-    features = []
-    for step in range(forget, total, EVERY):
-        sampler, state, _ = advance(devices, sampler, keys, state, step, step + EVERY, total)
-        now = state.system
-        features.append(np.asarray(potential.terms(now.positions, now.cell, now.species).features))
+    recipe = jm.recipe(preset)
+    with pinned(False):
+        systems = jm.System.stack([recipe.start.draw(0, 0, k, 0) for k in range(replicas)])
+        cycle = Cycle(recipe.potential.for_cells(recipe.start.extremes(0)), recipe.sampler)
+        keys = jax.random.split(jax.random.key(0), replicas)
+        weights = np.full(replicas, np.max(recipe.entropy_weight), np.float32)
+        state = cycle.start(keys, systems, weights)
+        total = forget + steps
+        state, _ = cycle.advance(keys, state, 0, forget, total)
+        features = []
+        for step in range(forget, total, EVERY):
+            state, _ = cycle.advance(keys, state, step, step + EVERY, total)
+            features.append(np.asarray(cycle.ends(state)[1].features))
     return np.moveaxis(np.stack(features), 2, 1).reshape(len(features), features[0].shape[1], -1)
 
 

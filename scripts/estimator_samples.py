@@ -18,7 +18,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.special import logsumexp
 
-from jentmax.entropy import (
+from jentmax import (
     Gaussian,
     KernelDensity,
     KthNearestNeighbor,

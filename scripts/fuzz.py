@@ -4,7 +4,7 @@ clear error, never a crash, a hang, a traceback or a terminal's control characte
     python scripts/fuzz.py --cases 10000 --seed 0 --keep failures/
 
 Cases are numbered: case k of a seed is the same file on every machine with the same packages. They
-run in a worker process with limited time and memory, which is started anew when it is lost. Files
+run in a worker process with limited time and memory; if it dies, another one takes its place. Files
 that fail are kept.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
+import importlib
 import io
 import multiprocessing
 import multiprocessing.connection
@@ -27,9 +28,13 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
+
+if TYPE_CHECKING:
+    from jentmax.dataset import Structures
 
 SECONDS = 10.0
 """After which a case counts as hanging; the slowest takes some tenths."""
@@ -39,15 +44,15 @@ MEMORY = 2 << 30
 
 KINDS = {
     "complete.h5": 4,
-    "rewritten.h5": 1,
     "made-up.h5": 2,
-    "running.h5": 4,
+    "part.npz": 3,
+    "set.json": 2,
     "set.extxyz": 3,
     "made-up.extxyz": 2,
     "run.toml": 2,
     "made-up.toml": 2,
 }
-"""How many of twenty cases are of each kind."""
+"""Weights of the kinds of cases."""
 
 
 @dataclass(frozen=True)
@@ -60,76 +65,81 @@ class Failure:
     file: str
 
 
+UNDER_WAY = "under-way.h5"
+"""A good set under way, beside the cases; a damaged part takes the place of one of its files."""
+
+NUMBERS = ("energy", "repulsion", "entropy", "entropy_weight", "least_distance", "temperature")
+
+OVERRIDES = (
+    "start.formula=W12",
+    "start.density=0.03",
+    "batch_size=4",
+    "cycles_per_chain=2",
+    "descriptor.twojmax=2",
+    "descriptor.components=5",
+    "scale=[2, 0.3, 0.5, 1, 0.6]",
+)
+
+
 def samples(folder: Path) -> dict[str, bytes]:
-    """Good files: data sets that are complete and running, extended XYZ, settings."""
+    """Good files: a complete data set, files of one under way, extended XYZ, a recipe."""
     import ase.io
 
-    import jentmax
-    from jentmax.config import to_toml
-    from jentmax.dataset import Dataset, DatasetWriter, Rows
+    from jentmax.config import load, to_toml
+    from jentmax.dataset import ChunkId, Dataset, Parts, write_set
 
-    settings = jentmax.load("tungsten", SETTINGS)
-    rng = np.random.default_rng(0)
-    batches = []
-    for first in (0, 4):
-        index = np.arange(first, first + 4)
-        batches.append(
-            Rows(
-                index=index,
-                counts=np.full(4, 12),
-                cell=rng.normal(size=(4, 3, 3)) + 9 * np.eye(3),
-                periodic=np.ones((4, 3), int),
-                positions=rng.uniform(0, 9, size=(48, 3)),
-                numbers=np.full(48, 74),
-                descriptors=rng.normal(size=(48, 5)),
-                chain=index // 2,
-                cycle=index % 2,
-                attempt=np.zeros(4, int),
-                status=np.zeros(4, int),
-                **{name: rng.normal(size=4) for name in NUMBERS},
-            )
-        )
-    found: dict[str, bytes] = {}
+    tree, _ = load("tungsten", OVERRIDES)
+    header = {
+        "recipe": tree,
+        "seed": 0,
+        "precision": "float32",
+        "streams": [{"formula": "W12", "n_atoms": 12, "share": 1.0, "batch_size": 4, "cycles": 2}],
+        "scale": [1.0] * 5,
+        "shift": [0.0] * 5,
+        "versions": {"jentmax": "0.2.0", "python": "3.11"},
+        "device": "CPU",
+        "created": "2026-01-02T03:04:05+00:00",
+    }
+    parts = Parts(folder / UNDER_WAY)
+    parts.remove_all()
+    parts.begin(header)
+    chunks = [ChunkId(0, 0, cycle) for cycle in range(2)]
+    for chunk in chunks:
+        parts.put(chunk, made_chunk(chunk.cycle))
+    found = {
+        "part.npz": (parts.folder / chunks[-1].file_name).read_bytes(),
+        "set.json": (parts.folder / "set.json").read_bytes(),
+    }
     path = folder / "set.h5"
-    with DatasetWriter.create(
-        path,
-        settings_toml=to_toml(settings),
-        seed=0,
-        device="CPU",
-        scale=np.ones(5),
-        shift=np.zeros(5),
-        versions={"jentmax": "0.1.0", "python": "3.11"},
-    ) as writer:
-        for rows in batches:
-            writer.append(rows)
-        found["running.h5"] = path.read_bytes()
+    path.unlink(missing_ok=True)
+    write_set(path, header, chunks, parts.get, 7)
     found["complete.h5"] = path.read_bytes()
-    with h5py.File(path, "r+", libver="v110") as file:
-        for name in ("format", "kind", "created", "versions", "device", "settings"):
-            file.attrs[name] = file.attrs[name].decode()  # as others write texts: of any length
-    found["rewritten.h5"] = path.read_bytes()
     with Dataset(path) as dataset:
         structures = list(dataset)
     for k, atoms in enumerate(structures):
         atoms.info["config_type"] = f"group {k % 3}"
     ase.io.write(folder / "set.extxyz", structures)
     found["set.extxyz"] = (folder / "set.extxyz").read_bytes()
-    found["run.toml"] = to_toml(settings).encode()
+    found["run.toml"] = to_toml(tree).encode()
     return found
 
 
-NUMBERS = ("energy", "repulsion", "entropy", "entropy_weight", "least_distance", "temperature")
-SETTINGS = (
-    "run.structures=8",
-    "run.batch_size=4",
-    "run.cycles_per_chain=2",
-    "system.n_atoms=12",
-    "system.density=0.03",
-    "descriptor.twojmax=2",
-    "descriptor.components=5",
-    "scaling.kind=given",
-    "scaling.scale=[2, 0.3, 0.5, 1, 0.6]",
-)
+def made_chunk(cycle: int) -> Structures:
+    """Four structures of twelve atoms, made up."""
+    from jentmax.dataset import Structures
+
+    rng = np.random.default_rng(cycle)
+    columns = {"row": np.arange(4), "chain": np.arange(4), "cycle": np.full(4, cycle)}
+    columns["status"] = np.array([0, 0, 0, 2 * cycle], np.int8)
+    return Structures(
+        positions=rng.uniform(0, 9, size=(48, 3)),
+        numbers=np.full(48, 74),
+        cells=rng.normal(size=(4, 3, 3)) + 9 * np.eye(3),
+        pbc=np.ones((4, 3), bool),
+        pointer=12 * np.arange(5),
+        columns=columns | {name: rng.normal(size=4) for name in NUMBERS},
+        atom_columns={"descriptors": rng.normal(size=(48, 5)).astype(np.float32)},
+    )
 
 
 def mutated(content: bytes, rng: np.random.Generator) -> bytes:
@@ -285,10 +295,28 @@ def made_up_xyz(rng: np.random.Generator) -> bytes:
     return "\n".join(lines).encode() + b"\n"
 
 
+def tables() -> dict[str, dict[str, Callable]]:
+    """Classes and functions that a table of a recipe may be of, by table and kind."""
+    import jentmax
+    from jentmax.config import RunOptions
+    from jentmax.fields import KINDS as PLACES
+
+    components = {}
+    for kind, place in PLACES.items():
+        module, _, name = place.partition(":")
+        components[kind] = getattr(importlib.import_module(module), name)
+    named = ("start", "descriptor", "repulsion", "entropy", "sampler")
+    return dict.fromkeys(named, components) | {
+        "scale": {"": jentmax.FitScale},
+        "quench": {"": jentmax.Quench},
+        "run": {"": RunOptions},
+        "": {"": jentmax.Recipe},
+    }
+
+
 def made_up_toml(rng: np.random.Generator) -> bytes:
-    """Settings with values of all types in all fields."""
-    from jentmax.config.settings import KINDS as SECTIONS
-    from jentmax.config.settings import Settings
+    """Recipes with values of all types in all fields."""
+    from jentmax.fields import fields_of
 
     def value(depth: int = 0) -> str:
         some = ["0", "1", "-1", "1.5", "inf", "-inf", "nan", "1e308", "1e-308", "true", '""', '"W"']
@@ -303,19 +331,16 @@ def made_up_toml(rng: np.random.Generator) -> bytes:
             return f"{rng.normal() * 10 ** rng.uniform(-3, 5):.4g}"
         return str(rng.choice(some))
 
-    lines = []
-    sections = list(Settings.model_fields)
-    for section in rng.permutation(sections)[: rng.integers(1, 4)]:
-        models = SECTIONS.get(section)
-        lines.append(f"[{section}]")
-        if models is None:
-            model = Settings.model_fields[section].annotation
-        else:
-            kind = str(rng.choice([*models, "none"]))
-            model = models.get(kind, next(iter(models.values())))
-            if rng.random() < 0.8:
-                lines.append(f'kind = "{kind}"')
-        fields = [name for name in model.model_fields if name != "kind"]
+    lines, known = [], tables()
+    chosen = rng.permutation(sorted(known))[: rng.integers(1, 4)]
+    for table in sorted(map(str, chosen)):  # the recipe's own fields come first
+        kinds = known[table]
+        kind = str(rng.choice(sorted(kinds)))
+        if table:
+            lines.append(f"[{table}]")
+        if kind and rng.random() < 0.8:
+            lines.append(f'kind = "{kind if rng.random() < 0.9 else "none"}"')
+        fields = list(fields_of(kinds[kind]))
         for name in rng.permutation(fields)[: rng.integers(0, 4)] if fields else []:
             lines.append(f"{name} = {value()}")
         if rng.random() < 0.1:
@@ -324,8 +349,8 @@ def made_up_toml(rng: np.random.Generator) -> bytes:
 
 
 ATTRIBUTES = ["", "x", "\x1b[31m", "generated", "[" * 5000, '{"a": 1}', "[1]", "-5", 0, -1, 2**62]
-ATTRIBUTES += [1.5, np.nan, [1, 2], np.array(b"x\xff"), h5py.Empty("f"), "run = 1"]
-ATTRIBUTES += ["[run]\nbatch_size = 4\n", "a = " + "9" * 5000]
+ATTRIBUTES += [1.5, np.nan, [1, 2], np.array(b"x\xff"), h5py.Empty("f"), "{}"]
+ATTRIBUTES += ['{"steps": ' + "9" * 5000 + "}", '{"sampler": {"kind": "os:system"}}']
 NUMBERS_AT_ENDS = [0, -1, 1, 5, 2**62, -(2**62), np.nan, np.inf, 1e300, 127, 300]
 
 
@@ -381,8 +406,7 @@ def case_of(number: int, seed: int, good: dict[str, bytes]) -> tuple[str, bytes]
         return kind, made_up_toml(rng)
     if kind == "made-up.h5":
         return kind, made_up_data_set(good["complete.h5"], rng)
-    # The space that is reserved in running files would take most of the mutations.
-    content = good[kind].rstrip(b"\0")
+    content = good[kind]
     if kind.endswith(".h5") and rng.random() < 0.4:
         content = misdescribed(content, rng)
     else:
@@ -395,14 +419,20 @@ def case_of(number: int, seed: int, good: dict[str, bytes]) -> tuple[str, bytes]
 
 
 def attempt(path: Path) -> str:
-    """What the commands do with a file: "result", or "error: ..." for a clear error.
+    """The outcome of all that reads a file: "result", or "error: ..." for a clear error.
 
     Raises:
         Exception: whatever is no clear error.
     """
     from jentmax.errors import JentmaxError
 
-    read = {".h5": _data_set, ".extxyz": _structures, ".toml": _settings}[path.suffix]
+    read = {
+        ".h5": _data_set,
+        ".npz": _part,
+        ".json": _part,
+        ".extxyz": _structures,
+        ".toml": _recipe,
+    }[path.suffix]
     try:
         read(path)
     except JentmaxError as error:
@@ -412,14 +442,22 @@ def attempt(path: Path) -> str:
     return "result"
 
 
+def _part(path: Path) -> None:
+    """A set under way, one of whose files is the case."""
+    from jentmax.dataset import Parts
+
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder, "set.h5")
+        parts = Parts(output).folder
+        shutil.copytree(Parts(path.with_name(UNDER_WAY)).folder, parts)
+        name = "set.json" if path.suffix == ".json" else max(p.name for p in parts.glob("*.npz"))
+        shutil.copy(path, parts / name)
+        _data_set(output)
+
+
 def _data_set(path: Path) -> None:
-    import jentmax
-    from jentmax.console import print_info
-    from jentmax.dataset import Dataset
+    from jentmax.dataset import Dataset, check_file, read_structures, whole_structures
     from jentmax.errors import JentmaxError
-    from jentmax.resuming import Earlier
-    from jentmax.shares import ALONE
-    from jentmax.structures import read_structures
 
     errors = []
 
@@ -431,48 +469,64 @@ def _data_set(path: Path) -> None:
             errors.append(error)
 
     with Dataset(path) as dataset:
-        shown = io.StringIO()
-        with contextlib.redirect_stdout(shown):
-            tried(lambda: print_info(dataset))
-        _no_control(shown.getvalue())
-        for name in dataset.columns:
-            named = {"cell": "cells", "status": "structure_status"}.get(name, name)
-            tried(lambda named=named: getattr(dataset, named))
+        names = ("positions", "numbers", "cells", "pbc", "descriptors", *dataset.columns)
+        for name in names:
+            tried(lambda name=name: getattr(dataset, name))
         tried(lambda: list(dataset))
-        tried(lambda: dataset.rows(slice(0, 3)))
+        tried(lambda: dataset.structures(slice(0, 3)))
+        for chunk in dataset.chunks():
+            tried(lambda chunk=chunk: dataset.chunk(chunk))
     tried(lambda: read_structures(path))
-    settings = jentmax.load("tungsten", SETTINGS)
-
-    def resumed() -> None:
-        earlier = Earlier(path, settings, ALONE, True)
-        earlier.entropy_weight(12)
-        for number in earlier.unfinished(settings, {12: range(5)}).get(12, []):
-            earlier.chain(settings, number)
-
-    tried(resumed)
+    tried(lambda: check_file(path))
+    tried(lambda: whole_structures(path))
+    tried(lambda: _command("info", str(path)))
     if errors:
         raise errors[0]
 
 
+def _command(*arguments: str) -> None:
+    """Run a command of the command line.
+
+    Raises:
+        JentmaxError: it ended with an error.
+    """
+    from jentmax.cli import main
+    from jentmax.errors import JentmaxError
+
+    shown, told, before = io.StringIO(), io.StringIO(), sys.argv
+    sys.argv = ["jentmax", *arguments]
+    code: object = 0
+    try:
+        with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(told):
+            main()
+    except SystemExit as end:
+        code = end.code
+    finally:
+        sys.argv = before
+    _no_control(shown.getvalue() + told.getvalue())
+    if code:
+        raise JentmaxError(told.getvalue())
+
+
 def _structures(path: Path) -> None:
-    from jentmax.structures import read_structures
+    from jentmax.dataset import read_structures
 
     structures = read_structures(path)
     for group in structures.groups:
         _no_control(str(group))
-    for k in range(len(structures)):
-        structures.atoms(k)
+    structures.to_ase()
 
 
-def _settings(path: Path) -> None:
-    from jentmax.config import load, loads, to_toml
+def _recipe(path: Path) -> None:
+    from jentmax.config import load, recipe_from, to_toml
     from jentmax.errors import JentmaxError
 
     with contextlib.suppress(JentmaxError):
-        load(path, element="Fe")
-    text = to_toml(load(path))
-    if to_toml(loads(text, "again", own_code=True)) != text:
-        raise AssertionError("settings are not those that were written")
+        recipe_from(load(path, element="Fe")[0])
+    plain = recipe_from(load(path)[0]).to_plain()
+    path.write_text(to_toml(plain), encoding="utf-8")
+    if recipe_from(load(path)[0]).to_plain() != plain:
+        raise AssertionError("the recipe is not the one that was written")
 
 
 def _no_control(text: str) -> None:
@@ -484,9 +538,8 @@ def _work(link: multiprocessing.connection.Connection, memory: int) -> None:
     """Run the cases that come through the link, until there is none."""
     import jax  # before memory is limited  # noqa: F401
 
-    import jentmax.console
-    import jentmax.resuming
-    import jentmax.structures  # noqa: F401
+    import jentmax.cli
+    import jentmax.generation  # noqa: F401
 
     warnings.simplefilter("ignore")
     pages = int(Path("/proc/self/statm").read_text().split()[0])
@@ -501,7 +554,7 @@ def _work(link: multiprocessing.connection.Connection, memory: int) -> None:
 
 
 class Worker:
-    """A process that runs cases, started anew when one kills it or takes too long."""
+    """A process that runs cases; if one kills it or takes too long, another takes its place."""
 
     def __init__(self, seconds: float = SECONDS, memory: int = MEMORY) -> None:
         self.seconds, self.memory = seconds, memory
@@ -515,7 +568,7 @@ class Worker:
         self._stop()
 
     def run(self, path: Path) -> str:
-        """What became of a case: as `attempt`, or "traceback: ...", "hang" or "crash ..."."""
+        """The outcome of a case: as `attempt`, or "traceback: ...", "hang" or "crash ..."."""
         if self._process is None:
             self._link, theirs = self._context.Pipe()
             self._process = self._context.Process(target=_work, args=(theirs, self.memory))

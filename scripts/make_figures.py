@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from jentmax import Dataset, generate, load
-from jentmax.build import build_descriptor
-from jentmax.plotting import contact_sheet, descriptor_histograms, set_colors
+import jentmax as jm
+from jentmax.report import contact_sheet, descriptor_histograms, set_colors
 
 SETS = {"unbiased": "tungsten-unbiased", "entropy-maximised": "tungsten"}
 SHOWN = 4
@@ -32,8 +31,8 @@ def main() -> None:
     for name, preset in SETS.items():
         path = given.folder / f"{preset}.h5"
         if not path.exists():
-            generate(load(preset, [f"run.structures={given.structures}"]), path)
-        sets[name] = Dataset(path)
+            jm.generate(jm.recipe(preset), structures=given.structures, output=path)
+        sets[name] = jm.Dataset(path)
 
     # One scale for both: that of the unbiased set, as in the paper.
     features = {name: dataset.descriptors.astype(float) for name, dataset in sets.items()}
@@ -45,7 +44,8 @@ def main() -> None:
             f"{name:18} {len(dataset):10}  {entropy.mean():.3f} +- {entropy.std():.3f}   "
             f"{dataset.least_distance.min():.3f}"
         )
-    labels = ["".join(map(str, spins)) for spins in build_descriptor(load()).labels]
+    descriptor = jm.recipe().potential.descriptor
+    labels = ["".join(map(str, spins)) for spins in descriptor.labels]
     scaled = {name: (values - shift) / scale for name, values in features.items()}
     unit = "distance from the unbiased mean, in standard deviations"
     descriptor_histograms(scaled, labels, unit).savefig(given.images / "descriptors.png", dpi=200)
@@ -54,7 +54,7 @@ def main() -> None:
     contact_sheet(shown, set_colors(SETS)).savefig(given.images / "structures.png", dpi=130)
 
 
-def entropies(dataset: Dataset, scale: np.ndarray) -> np.ndarray:
+def entropies(dataset: jm.Dataset, scale: np.ndarray) -> np.ndarray:
     """S of each structure (Eq. 2), in nats, for descriptors over a scale."""
     result = []
     for first, last in zip(dataset.pointer[:-1], dataset.pointer[1:], strict=True):

@@ -36,7 +36,7 @@ DEFAULTS = {
 def structure(
     seed: int, n_atoms: int, cell: object, least_distance: float, n_species: int = 1, **settings
 ) -> Case:
-    """A random case; settings that are not given are `DEFAULTS`."""
+    """A random case; `DEFAULTS` hold for settings that are not given."""
     rng = np.random.default_rng(seed)
     cell = np.asarray(cell, float)
     cell = np.diag(np.broadcast_to(cell, 3)) if cell.ndim < 2 else cell

@@ -1,4 +1,4 @@
-"""docs/reproduction.md from nothing: the paper's tables beside ours.
+"""Writes docs/reproduction.md from nothing: the paper's tables beside ours.
 
 Makes a set with each of the presets "tungsten-unbiased", "tungsten" and "tungsten-diverse" (or
 takes those that are there), evaluates them with two published sets of tungsten configurations,
@@ -9,42 +9,39 @@ draws docs/images/reproduction/*.png and writes docs/reproduction.md.
 """
 
 import argparse
-import os
 import time
 from pathlib import Path
 
-from jentmax.devices import cache_folder, quieten, use_cache, use_every_core
+from jentmax.devices import cache_folder, device_name, quieten, use_cache, versions, workers
 
 quieten()
-use_every_core()
 use_cache()
 
 import numpy as np  # noqa: E402
 
-from jentmax import generate, load, plotting  # noqa: E402
+import jentmax as jm  # noqa: E402
 from jentmax.evaluation import (  # noqa: E402
     Coverage,
     Decompositions,
     Evaluation,
     coverage,
     evaluate,
+    local_entropies,
     open_sets,
 )
-from jentmax.evaluation._figures import figures  # noqa: E402
-from jentmax.evaluation._measures import local_entropies  # noqa: E402
-from jentmax.versions import device_name, versions  # noqa: E402
+from jentmax.report import as_png, figures  # noqa: E402
 
 PRESETS = {
     "unbiased": "tungsten-unbiased",
     "biased": "tungsten",
     "diverse": "tungsten-diverse",
 }
-# What the paper leaves open, or K, changed: smaller sets with the preset "tungsten".
+# Changes of K, or of choices that the paper leaves open: smaller sets with the preset "tungsten".
 VARIANTS = {
     "as above": [],
-    "without the quench": ["quench.steps=0"],
-    "K = 300 eV": ["potential.entropy_weight=300"],
-    "K = 100 eV": ["potential.entropy_weight=100"],
+    "without the quench": ["quench=false"],
+    "K = 300 eV": ["entropy_weight=300"],
+    "K = 100 eV": ["entropy_weight=100"],
 }
 FIGURES = ("descriptors", "distances", "radial", "structures", "map", "groups-4", "groups-5")
 
@@ -84,12 +81,12 @@ def main() -> None:
     began = time.monotonic()
     paths = make_sets(given.folder, given.structures, given.seed)
     paths |= {f"hand-crafted-{k + 1}": path for k, path in enumerate(given.hand_crafted)}
-    settings = load("tungsten")
+    descriptor = jm.recipe("tungsten").potential.descriptor
     sets = open_sets(
-        list(map(str, paths.values())), list(paths), settings, "keep", cache_folder(), tell
+        list(map(str, paths.values())), list(paths), descriptor, "keep", cache_folder(), tell
     )
     how = Decompositions(*SIZES["II"], given.decompositions, given.seed)
-    found = evaluate(sets, settings, how, "unbiased", report=tell)
+    found = evaluate(sets, descriptor, how, "unbiased", report=tell)
     first = coverage(
         {name: found.features[name] for name in ("unbiased", "biased")},
         {one.name: one.structures.pointer for one in sets},
@@ -100,21 +97,21 @@ def main() -> None:
     images.mkdir(parents=True, exist_ok=True)
     for drawing in figures(found):
         if drawing.stem in FIGURES:
-            (images / f"{drawing.stem}.png").write_bytes(plotting.as_png(drawing.figure, 200))
+            (images / f"{drawing.stem}.png").write_bytes(as_png(drawing.figure, 200))
     page = write_page(found, {"I": first, "II": found.coverage, "III": found.coverage}, given)
     (given.docs / "reproduction.md").write_text(page, encoding="utf-8")
     print(f"{given.docs / 'reproduction.md'} written after {time.monotonic() - began:.0f} s")
 
 
 def make_sets(folder: Path, structures: int, seed: int) -> dict[str, Path]:
-    """The three sets, made where they are not there."""
+    """The three sets; those that are missing are made."""
     folder.mkdir(exist_ok=True)
     paths = {name: folder / f"{preset}.h5" for name, preset in PRESETS.items()}
     for name, path in paths.items():
         if not path.exists():
             print(f"making {path}", flush=True)
-            changes = [f"run.structures={structures}", f"run.seed={seed}"]
-            generate(load(PRESETS[name], changes), path)
+            recipe = jm.recipe(PRESETS[name])
+            jm.generate(recipe, structures=structures, output=path, seed=seed)
     return paths
 
 
@@ -131,9 +128,9 @@ def variants(found: Evaluation, given: argparse.Namespace) -> str:
         path = given.folder / f"variant-{number}.h5"
         if not path.exists():
             print(f"making {path}", flush=True)
-            changes = [*changes, "run.structures=256", f"run.seed={given.seed}"]
-            generate(load("tungsten", changes), path)
-        [one] = open_sets([str(path)], [name], found.settings, "keep", cache_folder(), tell)
+            recipe = jm.recipe("tungsten", changes)
+            jm.generate(recipe, structures=256, output=path, seed=given.seed)
+        [one] = open_sets([str(path)], [name], found.descriptor, "keep", cache_folder(), tell)
         features = {other: found.features[other] for other in others}
         features[name] = (one.description.features - found.shift) / found.scale
         pointers = {other: np.arange(len(values) + 1) for other, values in features.items()}
@@ -308,7 +305,7 @@ def write_page(found: Evaluation, coverages: dict[str, Coverage], given: argpars
         "structures": given.structures,
         "seed": given.seed,
         "decompositions": given.decompositions,
-        "device": device_name(len(os.sched_getaffinity(0))),
+        "device": device_name(len(workers())),
         "versions": packages,
         "table_1": table("I", coverages["I"]),
         "table_2": table("II", two),

@@ -1,4 +1,4 @@
-"""What the comparison of the estimators measures, where it can be told beforehand."""
+"""Measures of the comparison of the estimators, in cases with known results."""
 
 import importlib.util
 from pathlib import Path
@@ -8,12 +8,12 @@ import pytest
 
 from jentmax import devices
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "compare_estimators.py"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "compare_estimators.py"
 
 
 @pytest.fixture
 def script(monkeypatch):
-    for name in ("quieten", "use_every_core", "use_cache"):
+    for name in ("quieten", "use_cache"):
         monkeypatch.setattr(devices, name, lambda: None)  # for processes without JAX yet
     spec = importlib.util.spec_from_file_location(SCRIPT.stem, SCRIPT)
     assert spec is not None
@@ -44,7 +44,7 @@ def test_the_own_estimator_is_marked(script):
     def row(value):
         return {
             "entropy_weight": 0.0,
-            "rejected": 0,
+            "discarded": 0,
             "entropies": {"one": [value, 0.1], "other": [value + 1, 0.1]},
             "spread": [1.0],
             "least_distance": [2.0, 0.1],

@@ -1,6 +1,7 @@
 """Damaged and made-up files: a result or a clear error for each; scripts/fuzz.py does many more."""
 
 import collections
+import functools
 import importlib.util
 import sys
 from pathlib import Path
@@ -9,15 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jentmax.config import load, to_toml
-from jentmax.config._toml import toml_document
-from jentmax.config.settings import KINDS, Settings
+from jentmax.config import load, recipe_from, to_toml
+from jentmax.dataset import read_structures
 from jentmax.errors import JentmaxError
-from jentmax.structures import read_structures
+from jentmax.fields import fields_of
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "fuzz.py"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "fuzz.py"
 
-# The folder is the same for all examples of a test, and each writes its own file anew.
+# The folder is the same for all examples of a test, and each overwrites the file of the last one.
 MANY = settings(
     max_examples=60,
     derandomize=True,
@@ -27,16 +27,20 @@ MANY = settings(
 )
 
 
-@pytest.fixture(scope="module")
-def fuzz():
+@functools.cache
+def script():
     known = importlib.util.spec_from_file_location("fuzz", SCRIPT)
     module = importlib.util.module_from_spec(known)
     sys.modules["fuzz"] = module  # dataclasses look there, and the worker's process
     known.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def fuzz():
     sys.path.insert(0, str(SCRIPT.parent))  # which the worker gets too
-    yield module
+    yield script()
     sys.path.remove(str(SCRIPT.parent))
-    del sys.modules["fuzz"]
 
 
 def test_damaged_and_made_up_files(fuzz):
@@ -95,35 +99,39 @@ VALUES = st.recursive(
 )
 
 
-def fields(section):
-    """Names of the fields of all kinds of a section, and others."""
-    models = KINDS.get(section, {"": Settings.model_fields[section].annotation}).values()
-    names = sorted({name for model in models for name in model.model_fields})
-    return st.sampled_from([*names, "no such field", "é"])
+TABLES = ("", "start", "descriptor", "repulsion", "entropy", "sampler", "scale", "quench", "run")
 
 
-SECTIONS = st.sampled_from(sorted(Settings.model_fields)).flatmap(
-    lambda section: st.tuples(
-        st.just(section), st.dictionaries(fields(section), VALUES, max_size=4)
-    )
-)
+@st.composite
+def made_up_tables(draw):
+    """A recipe's own fields and tables, with values of all types."""
+    known = script().tables()
+    tree = {}
+    for table in draw(st.lists(st.sampled_from(TABLES), max_size=3, unique=True)):
+        names = {name for target in known[table].values() for name in fields_of(target)}
+        names = st.sampled_from([*sorted(names), "kind", "no such field", "é"])
+        values = draw(st.dictionaries(names, VALUES, max_size=4))
+        tree |= {table: values} if table else values
+    return tree
 
 
 @MANY
-@given(sections=st.lists(SECTIONS, max_size=3, unique_by=lambda pair: pair[0]))
-def test_made_up_settings(tmp_path, sections):
+@given(tree=made_up_tables())
+def test_made_up_recipes(tmp_path, tree):
     path = tmp_path / "run.toml"
-    path.write_text(toml_document(dict(sections)), encoding="utf-8")
+    path.write_text(to_toml(tree), encoding="utf-8")
     for element in (None, "Fe"):
-        found = result_or_clear_error(lambda element=element: load(path, element=element))
+        found = result_or_clear_error(
+            lambda element=element: recipe_from(load(path, element=element)[0])
+        )
         if found is not None:
-            path.write_text(to_toml(found), encoding="utf-8")
-            assert load(path) == found
+            path.write_text(to_toml(found.to_plain()), encoding="utf-8")
+            assert recipe_from(load(path)[0]).to_plain() == found.to_plain()
 
 
 @MANY
 @given(text=st.text(max_size=200))
-def test_any_text_as_settings(tmp_path, text):
+def test_any_text_as_a_recipe(tmp_path, text):
     path = tmp_path / "run.toml"
     path.write_text(text, encoding="utf-8", errors="surrogatepass")
     result_or_clear_error(lambda: load(path))
@@ -131,15 +139,16 @@ def test_any_text_as_settings(tmp_path, text):
 
 @MANY
 @given(
-    field=SECTIONS,
+    tree=made_up_tables(),
     value=st.text(max_size=30) | VALUES.map(str),
     key=st.text(max_size=10) | st.none(),
 )
-def test_any_text_as_override(field, value, key):
-    section, values = field
-    names = [*values, key] if key is not None else list(values)
-    for name in names:
-        result_or_clear_error(lambda name=name: load(None, [f"{section}.{name}={value}"]))
+def test_any_text_as_override(tree, value, key):
+    for table, values in tree.items():
+        names = list(values) if isinstance(values, dict) else [""]
+        for name in [*names, key] if key is not None else names:
+            override = f"{table}.{name}={value}" if name else f"{table}={value}"
+            result_or_clear_error(lambda override=override: load(None, [override]))
 
 
 WORD = (
