@@ -203,18 +203,21 @@ class Potential(eqx.Module):
                 "potential.neighbors(positions, cell)"
             )
         environments = neighbors.environments(positions, cell, numbers)
-        # A number from too few neighbours would be wrong: NaN reaches the forces too. Atoms at
-        # positions that are not finite have no neighbours.
-        finite = jnp.all(jnp.isfinite(positions), axis=(0, 1))
-        valid = jnp.where(complete & known & finite, 1.0, jnp.nan).astype(positions.dtype)
+        # A number from too few neighbours would be wrong. Atoms at positions that are not finite
+        # have no neighbours at all. The sum carries the NaN to the gradient of every atom, those
+        # without neighbours included; else it adds 0.
+        total = jnp.sum(positions, axis=(0, 1)) + jnp.sum(cell, axis=(0, 1))
+        usable = complete & known & jnp.isfinite(total)
+        valid = jnp.where(usable, 1.0, jnp.nan).astype(positions.dtype)
+        nothing = jnp.where(usable, 0.0, jnp.nan).astype(positions.dtype) * total
         features = self.descriptor(self._seen(self.descriptor, environments))
         scaled = features
         if self.scale is not None:
             scaled = features / self.scale.astype(features.dtype).reshape(
                 -1, *[1] * (features.ndim - 2)
             )
-        repulsion = self.repulsion(self._seen(self.repulsion, environments)) * valid
-        entropy = self.entropy(scaled) * valid
+        repulsion = self.repulsion(self._seen(self.repulsion, environments)) + nothing
+        entropy = self.entropy(scaled) + nothing
         weight = jnp.asarray(entropy_weight, positions.dtype)
         return Terms(
             energy=repulsion - weight * entropy,

@@ -582,6 +582,20 @@ def test_a_cell_smaller_than_planned(kind):
         fixed.energy(*both)
 
 
+def test_atoms_without_neighbours_have_no_number_either():
+    """No displacement carries the NaN to them."""
+    cell = 9 * jnp.eye(3)
+    alone = contracts.system_of(np.zeros((1, 3)), cell, [74])
+    pairs = Potential(Snap(4.0, twojmax=2), ClarkeSmith(), Gaussian()).for_cells(alone)
+    energy, gradient = value_and_gradient(pairs, alone.positions, cell)
+    assert jnp.isfinite(energy)
+    np.testing.assert_array_equal(gradient, np.zeros((1, 3)))
+    assert_no_number(pairs, alone.positions, 0.5 * cell)
+    strain = jax.jit(jax.grad(lambda cell: pairs.energy(alone.positions, cell)))
+    assert jnp.all(jnp.isfinite(strain(cell)))
+    assert jnp.all(jnp.isnan(strain(0.5 * cell)))
+
+
 def test_a_list_too_short():
     positions, cell = structure(6)
     short = list_for(cell, 2)
