@@ -18,6 +18,8 @@ from jentmax.errors import JentmaxError, Stopped
 from jentmax.generation._recipe import Recipe
 from jentmax.generation._resolved import Resolved
 
+_SECONDS_TO_CONNECT = 30
+
 
 class Engine:
     """Runs chunks side by side.
@@ -168,8 +170,13 @@ def dask(scheduler: Any, resolved: Resolved, header: Mapping[str, Any]) -> Itera
             'a scheduler needs Dask, which is not installed; pip install "jentmax[dask]"'
         ) from None
     own = isinstance(scheduler, str)
+    if not own and not isinstance(scheduler, Client):
+        raise JentmaxError(
+            f"scheduler = {scheduler!r} is not allowed; give its address, such as "
+            "tcp://node001:8786, or a distributed.Client"
+        )
     try:
-        client = Client(scheduler, timeout=30) if own else scheduler
+        client = Client(scheduler, timeout=_SECONDS_TO_CONNECT) if own else scheduler
     except (OSError, TimeoutError, ValueError) as error:
         raise JentmaxError(
             f"scheduler {scheduler} cannot be reached ({error}); give the address that it prints, "

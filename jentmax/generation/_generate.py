@@ -109,9 +109,8 @@ def generate(
             f"overwrite: several processes cannot agree when to replace {path}; remove it and "
             f"{Parts(path).folder.name} first, or give another output"
         )
-    while not _Run(recipe, structures, path, seed, overwrite, process, report).make(
-        devices, scheduler, cache
-    ):
+    run = _Run(recipe, structures, path, seed, overwrite, process, report)
+    while not run.make(devices, scheduler, cache):
         continue  # another process has finished a set meanwhile
     return path
 
@@ -140,7 +139,7 @@ def _checked(recipe: Recipe, structures: int, process: Process) -> int:
 
 
 class _Run:
-    """One attempt at a set, from what is there to the finished file."""
+    """The way from what is there of a set to the finished file."""
 
     def __init__(
         self,
@@ -154,22 +153,28 @@ class _Run:
     ) -> None:
         self._recipe, self._structures, self._path = recipe, structures, path
         self._seed, self._overwrite, self._process = seed, overwrite, process
-        self._report, self._parts = report, Parts(path)
-        self._plan: Plan | None = None
-        self._before = 0
+        self._report = report
+        self._before: int | None = None
         self._entropy: list[float] = []
         self._distance: list[float] = []
-        self._ends: dict[ChunkId, Structures] = {}
-        self._pending: dict[Future[Structures], ChunkId] = {}
-        self._of_file: set[ChunkId] = set()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Forget what an attempt has seen of the files."""
+        self._parts = Parts(self._path)
         self._begun = False
+        self._plan: Plan | None = None
+        self._of_file: set[ChunkId] = set()
+        self._pending: dict[Future[Structures], ChunkId] = {}
+        self._ends: dict[ChunkId, Structures] = {}
 
     def make(self, devices: int | None, scheduler: Any, cache: Path | None) -> bool:
         """Make the set; False if it has to be begun again."""
+        self._begin()
         with contextlib.ExitStack() as stack:
             finished = self._finished(stack)
             if finished is not None and len(finished) >= self._structures:
-                self._before = len(finished)
+                self._count_before(len(finished))
                 self._tell("complete", done=len(finished))
                 # Chunks that the file lacks are those of a process that goes on to more.
                 if self._parts.chunks() <= finished.chunks():
@@ -192,7 +197,7 @@ class _Run:
 
             try:
                 self._look()
-                self._before = plan.done
+                self._count_before(plan.done)
                 name = device_name(len(workers(devices)))
                 self._tell("annealing", note=made_otherwise(header, name))
                 engine = stack.enter_context(
@@ -390,6 +395,10 @@ class _Run:
                 self._plan.remove(one)
         self._tell("annealing", note=str(damaged))
 
+    def _count_before(self, done: int) -> None:
+        """Keep how many structures there were when the run began, in its first attempt."""
+        self._before = done if self._before is None else self._before
+
     def _tell(
         self, phase: str, *, under_way: float = 0.0, note: str = "", done: int | None = None
     ) -> None:
@@ -400,7 +409,7 @@ class _Run:
                 phase=phase,
                 done=min(there + under_way, self._structures),
                 structures=self._structures,
-                before=self._before,
+                before=self._before or 0,
                 made=len(self._entropy),
                 entropy=float(np.mean(self._entropy)) if self._entropy else np.nan,
                 least_distance=float(np.mean(self._distance)) if self._distance else np.nan,

@@ -2,14 +2,16 @@
 
 import threading
 import time
+from concurrent.futures import wait
 
 import numpy as np
 import pytest
-from tiny_runs import assert_identical, columns, made, tiny
+from tiny_runs import assert_identical, made, tiny
 
-from jentmax.dataset import Dataset, Parts
+from jentmax.dataset import ChunkId, Dataset, Parts
 from jentmax.errors import Stopped
-from jentmax.generation import Process, _generate, generate
+from jentmax.generation import Process, generate
+from jentmax.generation._engines import Threads
 
 
 def test_reports():
@@ -83,7 +85,7 @@ def test_progress_counts_what_all_processes_have_made():
 
     def run(index):
         generate(
-            tiny(steps=500),
+            tiny(steps=100),
             structures=40,
             output="set.h5",
             process=Process(index, 2),
@@ -106,9 +108,9 @@ def test_progress_counts_what_all_processes_have_made():
         assert all(p.done <= 40 for p in annealing)
 
 
-def test_a_report_that_stops_ends_the_run_within_a_tenth(monkeypatch):
+def test_a_report_that_stops_ends_the_run_within_a_tenth():
     """All chunks that are done are kept, also one that was done while the run ended."""
-    long = tiny(steps=20_000, cycles_per_chain=1)
+    long = tiny(steps=5000, cycles_per_chain=1)
     began = []
 
     def report(progress):
@@ -125,39 +127,26 @@ def test_a_report_that_stops_ends_the_run_within_a_tenth(monkeypatch):
 
 
 def test_chunks_done_while_a_run_ends_are_kept(monkeypatch):
-    """The report stops the run in the last tenth of a chunk."""
-    keep = _generate._Run._keep_the_rest
-    kept = []
+    """The chunk that is under way takes its last steps when the report stops the run."""
+    submit, stop, under_way = Threads.submit, Threads.stop, []
 
-    def slow(self, engine):
-        wait = threading.Event()
-        for future in self._pending:
-            future.add_done_callback(lambda _: wait.set())
-        assert wait.wait(60)
-        before = chunks()
-        keep(self, engine)
-        kept.append(chunks() - before)
+    def submitted(self, *arguments):
+        under_way.append(submit(self, *arguments))
+        return under_way[-1]
 
-    monkeypatch.setattr(_generate._Run, "_keep_the_rest", slow)
+    def stopped(self):
+        wait(under_way)
+        stop(self)
 
     def report(progress):
-        if progress.phase == "annealing":
+        if under_way:
             raise Stopped
 
-    # The first report comes before there are threads.
-    calls = []
+    monkeypatch.setattr(Threads, "submit", submitted)
+    monkeypatch.setattr(Threads, "stop", stopped)
     with pytest.raises(Stopped):
-        generate(
-            tiny(),
-            structures=11,
-            output="set.h5",
-            devices=1,
-            report=lambda one: calls.append(one) or (len(calls) > 5 and report(one)),
-        )
-    assert len(kept) == 1
-    assert len(kept[0]) <= 1
-    monkeypatch.undo()
-    assert len(columns(generate(tiny(), structures=11, output="set.h5"))["index"]) == 11
+        generate(tiny(), structures=11, output="set.h5", devices=1, report=report)
+    assert chunks() == {ChunkId(0, 0, 0)}
 
 
 def test_any_error_of_a_report_ends_the_run():
