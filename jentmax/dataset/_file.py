@@ -135,7 +135,10 @@ class File:
         for name in ("scale", "shift"):
             self._hdf5.column(f"scaling/{name}", SCALING)
             header[name] = self._hdf5.rows(f"scaling/{name}").tolist()
-        self.header = check_header(header, generated=self.kind == "generated")
+        try:
+            self.header = check_header(header, generated=self.kind == "generated")
+        except JentmaxError as error:
+            raise DamagedFile(self.path, str(error)) from None
 
     def _read_pointer(self) -> None:
         """Where structures begin and end; the other columns must fit."""

@@ -219,8 +219,11 @@ class Hdf5:
 
     def _attributes(self) -> dict[str, str]:
         assert self._file is not None
-        if "format" not in self._file.attrs or self._attribute("format") != FORMAT:
-            found = self._attribute("format") if "format" in self._file.attrs else None
+        found = None
+        if "format" in self._file.attrs:
+            with contextlib.suppress(JentmaxError):  # other programs' may be anything
+                found = self._attribute("format")
+        if found != FORMAT:
             raise JentmaxError(
                 f"{self.path} is HDF5 but no jentmax data set: its attribute 'format' is "
                 f"{found!r}, must be {FORMAT!r}; give a file that jentmax generate or jentmax "

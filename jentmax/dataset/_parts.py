@@ -326,9 +326,9 @@ class Parts:
         streams = self._known()["streams"]
         if (match := _COMMENT_READ.search(tail)) is None:
             raise _damaged(path, "its end is cut off or overwritten")
-        name, of_set, *numbers, checksum, own = (group.decode() for group in match.groups())
-        if f"{zlib.crc32(match.group()[:-8]):08x}" != own:
+        if f"{zlib.crc32(match.group()[:-8]):08x}".encode() != match.groups()[-1]:
             raise _damaged(path, "its last line does not fit its checksum")
+        name, of_set, *numbers, checksum, _ = (group.decode() for group in match.groups())
         if of_set != f"{self._id:08x}":
             raise _damaged(path, "it belongs to another set")
         accepted, not_finite, too_close = map(int, numbers)

@@ -9,10 +9,12 @@ import itertools
 import operator
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
+from jentmax.dataset._ase import arrays_of, atoms_from, columns_of, info_of, joined
+from jentmax.dataset._schema import HEAVIEST
 from jentmax.dataset.output import printable
 from jentmax.errors import JentmaxError
 
@@ -21,32 +23,6 @@ if TYPE_CHECKING:
 
 _SAME = 1e-4
 """Å to which positions are rounded before they are compared."""
-
-_LONGEST_TEXT = 100
-"""Letters of texts that stand in an array of texts, which gives each the room of the longest."""
-
-# Columns that have another name in ASE: there "energy" is what a DFT code computes.
-_INFO = {"index": "jentmax_index", "energy": "energy_effective"}
-_RESULTS = {"reference_energy": "energy"}
-
-# What ASE's calculators compute, for a structure and for each atom.
-_STRUCTURE_RESULTS = (
-    "energy",
-    "free_energy",
-    "stress",
-    "dipole",
-    "magmom",
-    "dielectric_tensor",
-    "polarization",
-)
-_ATOM_RESULTS = (
-    "forces",
-    "stresses",
-    "energies",
-    "charges",
-    "magmoms",
-    "born_effective_charges",
-)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -122,19 +98,14 @@ class Structures:
         """
         structures = list(structures)
         counts = [len(atoms) for atoms in structures]
-        infos = [_info_in(atoms) for atoms in structures]
-        arrays = [_arrays_in(atoms) for atoms in structures]
         made = cls(
             np.concatenate([np.zeros((0, 3)), *(atoms.positions for atoms in structures)]),
             np.concatenate([np.zeros(0, int), *(atoms.numbers for atoms in structures)]),
             np.array([atoms.cell.array for atoms in structures], float).reshape(-1, 3, 3),
             np.array([atoms.pbc for atoms in structures], bool).reshape(-1, 3),
             np.concatenate([[0], np.cumsum(counts, dtype=int)]),
-            {name: _column([info.get(name) for info in infos]) for name in _names(infos)},
-            {
-                name: _joined([array.get(name) for array in arrays], counts)
-                for name in _names(arrays)
-            },
+            columns_of([info_of(atoms) for atoms in structures]),
+            joined([arrays_of(atoms) for atoms in structures], counts),
         )
         made.check()
         return made
@@ -145,24 +116,21 @@ class Structures:
         parts = list(parts)
         if not parts:
             return Structures.from_ase([])
-        lengths = [len(part) for part in parts]
         n_atoms = [len(part.positions) for part in parts]
-        columns = [part.columns for part in parts]
-        atom_columns = [part.atom_columns for part in parts]
         ends = np.cumsum([0, *n_atoms[:-1]])
+        pointers = (end + part.pointer[1:] for end, part in zip(ends, parts, strict=True))
+        positions, numbers, cells, pbc = (
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("positions", "numbers", "cells", "pbc")
+        )
         return Structures(
-            np.concatenate([part.positions for part in parts]),
-            np.concatenate([part.numbers for part in parts]),
-            np.concatenate([part.cells for part in parts]),
-            np.concatenate([part.pbc for part in parts]),
-            np.concatenate(
-                [[0], *(end + part.pointer[1:] for end, part in zip(ends, parts, strict=True))]
-            ),
-            {name: _joined([c.get(name) for c in columns], lengths) for name in _names(columns)},
-            {
-                name: _joined([c.get(name) for c in atom_columns], n_atoms)
-                for name in _names(atom_columns)
-            },
+            positions,
+            numbers,
+            cells,
+            pbc,
+            np.concatenate([[0], *pointers]),
+            joined([part.columns for part in parts], [len(part) for part in parts]),
+            joined([part.atom_columns for part in parts], n_atoms),
         )
 
     def __len__(self) -> int:
@@ -185,14 +153,13 @@ class Structures:
         Raises:
             IndexError: there is no such structure.
         """
-        if isinstance(which, int | np.integer) and not isinstance(which, bool | np.bool_):
+        if isinstance(which, int | np.integer):
             k = operator.index(which)
             if not -len(self) <= k < len(self):
                 raise IndexError(f"structure {k}: there are {len(self)}")
             return self._atoms(k % len(self))
-        chosen = np.arange(len(self))[which]
-        rows = self.rows(which)
-        some = Structures(
+        chosen, rows = np.arange(len(self))[which], self.rows(which)
+        return Structures(
             self.positions[rows],
             self.numbers[rows],
             self.cells[chosen],
@@ -201,9 +168,6 @@ class Structures:
             {name: values[chosen] for name, values in self.columns.items()},
             {name: values[rows] for name, values in self.atom_columns.items()},
         )
-        if "duplicate" in self.__dict__:  # of the whole, once it was computed
-            some.__dict__["duplicate"] = self.duplicate[chosen]
-        return some
 
     def __getattr__(self, name: str) -> np.ndarray:
         """A column by its name."""
@@ -272,9 +236,7 @@ class Structures:
                     f"structure {k}: {name}[{row - first[k]}] = {values[row].tolist()}, must be "
                     "three finite numbers in Å; correct or remove the structure"
                 )
-        from ase.data import chemical_symbols
-
-        if (foreign := (self.numbers < 0) | (self.numbers >= len(chemical_symbols))).any():
+        if (foreign := (self.numbers < 0) | (self.numbers > HEAVIEST)).any():
             row = int(np.argmax(foreign))
             k = int(np.searchsorted(self.pointer, row, side="right")) - 1
             raise JentmaxError(
@@ -299,37 +261,12 @@ class Structures:
         export(self, path, format, overwrite=overwrite)
 
     def _atoms(self, k: int) -> Atoms:
-        from ase import Atoms
-        from ase.calculators.singlepoint import SinglePointCalculator
-
         own = slice(self.pointer[k], self.pointer[k + 1])
-        atoms = Atoms(
-            self.numbers[own], self.positions[own], cell=self.cells[k], pbc=self.pbc[k].astype(bool)
+        return atoms_from(
+            (self.numbers[own], self.positions[own], self.cells[k], self.pbc[k]),
+            {name: values[k] for name, values in self.columns.items()},
+            {name: values[own] for name, values in self.atom_columns.items()},
         )
-        results = {}
-        for name, values in self.columns.items():
-            value = values[k]
-            if isinstance(value, np.ndarray | np.generic) and values.dtype != object:
-                value = value.item() if value.ndim == 0 else value.copy()
-            if value is None:
-                continue
-            if (result := _RESULTS.get(name, name)) in _STRUCTURE_RESULTS and name != "energy":
-                results[result] = value
-            else:
-                atoms.info[_INFO.get(name, name.removeprefix("info:"))] = value
-        for name, values in self.atom_columns.items():
-            value = values[own]
-            if value.dtype == object and len(value):
-                if value[0] is None:
-                    continue
-                value = np.array(value.tolist())
-            if name in _ATOM_RESULTS:
-                results[name] = value
-            else:
-                atoms.set_array(name.removeprefix("array:"), value)
-        if results:
-            atoms.calc = SinglePointCalculator(atoms, **results)
-        return atoms
 
 
 def repeats(structures: Structures) -> np.ndarray:
@@ -355,73 +292,3 @@ def repeats(structures: Structures) -> np.ndarray:
         repeated[k] = key in seen
         seen.add(key)
     return repeated
-
-
-def _info_in(atoms: Atoms) -> dict[str, Any]:
-    """Values of a structure by the names of their columns."""
-    taken = {*_INFO, *_RESULTS, *_STRUCTURE_RESULTS}
-    names = {name: column for column, name in _INFO.items()}
-    found = {
-        names.get(name, f"info:{name}" if name in taken or name.startswith("info:") else name): v
-        for name, v in atoms.info.items()
-        if isinstance(name, str) and v is not None
-    }
-    names = {name: column for column, name in _RESULTS.items()}
-    results = getattr(atoms.calc, "results", {})
-    return found | {
-        names.get(name, name): results[name]
-        for name in _STRUCTURE_RESULTS
-        if results.get(name) is not None
-    }
-
-
-def _arrays_in(atoms: Atoms) -> dict[str, np.ndarray]:
-    """Values of the atoms by the names of their columns."""
-    found = {
-        f"array:{name}" if name in _ATOM_RESULTS or name.startswith("array:") else name: values
-        for name, values in atoms.arrays.items()
-        if name not in ("numbers", "positions")
-    }
-    results = getattr(atoms.calc, "results", {})
-    return found | {
-        name: values
-        for name in _ATOM_RESULTS
-        if results.get(name) is not None and len(values := np.asarray(results[name])) == len(atoms)
-    }
-
-
-def _names(tables: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Every name, in the order in which they occur."""
-    return list(dict.fromkeys(itertools.chain.from_iterable(tables)))
-
-
-def _column(values: Sequence[Any]) -> np.ndarray:
-    """One row for each value."""
-    plain = bool | int | float | str | np.generic | np.ndarray
-    arrays = [np.asarray(value) if isinstance(value, plain) else None for value in values]
-    kinds = {
-        None if a is None or a.dtype.kind not in "biufcU" else (a.dtype.char, a.shape)
-        for a in arrays
-    }
-    texts = [value for value in values if isinstance(value, str)]
-    if len(kinds) == 1 and None not in kinds and max(map(len, texts), default=0) <= _LONGEST_TEXT:
-        return np.stack(arrays)  # pyright: ignore[reportArgumentType, reportCallIssue]
-    return _objects(values)
-
-
-def _joined(arrays: Sequence[np.ndarray | None], lengths: Sequence[int]) -> np.ndarray:
-    """Rows of all arrays; None for each row of an array that is None."""
-    kinds = {None if a is None else (a.dtype.char, a.shape[1:]) for a in arrays}
-    if len(kinds) == 1 and None not in kinds:
-        return np.concatenate(arrays)  # pyright: ignore[reportArgumentType, reportCallIssue]
-    rows: list[Any] = []
-    for array, length in zip(arrays, lengths, strict=True):
-        rows += [None] * length if array is None else list(array)
-    return _objects(rows)
-
-
-def _objects(values: Sequence[Any]) -> np.ndarray:
-    column = np.empty(len(values), object)
-    for k, value in enumerate(values):
-        column[k] = value
-    return column

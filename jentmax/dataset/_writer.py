@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import io
 import os
@@ -182,7 +183,7 @@ def _write(
                     n = _write_columns(hdf5, kind, plain, pieces)
                     if not 1 <= n_structures <= n:
                         raise JentmaxError(
-                            f"{target}: {n_structures} structures, of {n} that are there"
+                            f"{target}: {n_structures} structures are asked for, there are {n}"
                         )
                     if kind == "generated":
                         _write_chunks(hdf5, statuses)
@@ -197,11 +198,11 @@ def _write(
                         raise
                     first = False
                 if first:
-                    partial.unlink(missing_ok=True)
                     remove_partial(target)
         return first
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
 
 
 class _File(io.BufferedRandom):

@@ -7,19 +7,18 @@ import ase.db
 import ase.io
 import numpy as np
 import pytest
-from dataset_files import BATCHES, make_rows, write
+from dataset_files import accepted, finished, ids, under_way
 
-from jentmax.dataset import Dataset
+from jentmax.dataset import Dataset, Structures, export, refuse_output
 from jentmax.errors import JentmaxError
-from jentmax.export import export
 
-INDICES = [0, 1, 2, 5, 7, 9]
+INDICES = [0, 1, 2, 3, 4, 5]
 POSCARS = [f"POSCAR_{index:05d}" for index in INDICES]
 
 
 @pytest.fixture
 def dataset(tmp_path_factory):
-    with Dataset(write(tmp_path_factory.mktemp("data") / "set.h5", *BATCHES)) as dataset:
+    with Dataset(finished(tmp_path_factory.mktemp("data") / "set.h5", n=6)) as dataset:
         yield dataset
 
 
@@ -72,7 +71,7 @@ def test_descriptors_go_along_in_extxyz(dataset, tmp_path):
 def test_databases_can_be_searched(dataset, tmp_path):
     export(dataset, tmp_path / "set.db")
     with ase.db.connect(tmp_path / "set.db") as database:
-        (row,) = database.select("jentmax_index=5")
+        (row,) = database.select("jentmax_index=3")
         assert row.entropy == dataset[3].info["entropy"]
         assert np.array_equal(row.data["descriptors"], dataset[3].arrays["descriptors"])
 
@@ -81,6 +80,43 @@ def test_a_part_of_the_structures(dataset, tmp_path):
     export(dataset[1:3], tmp_path / "set.extxyz")
     written = ase.io.read(tmp_path / "set.extxyz", ":")
     assert [atoms.info["jentmax_index"] for atoms in written] == [1, 2]
+
+
+@pytest.mark.parametrize("write", [finished, under_way])
+def test_all_that_hold_structures(tmp_path, write):
+    """A data set, some of it, and a list of atoms."""
+    write(tmp_path / "set.h5")
+    expected = accepted(ids())
+    with Dataset(tmp_path / "set.h5") as dataset:
+        for given in (dataset, dataset.structures(), list(dataset), expected):
+            export(given, tmp_path / "set.extxyz", overwrite=True)
+            assert_same_structures(ase.io.read(tmp_path / "set.extxyz", ":"), list(dataset), 1e-8)
+        dataset.structures(slice(2)).write(tmp_path / "few.traj")
+        assert len(ase.io.read(tmp_path / "few.traj", ":")) == 2
+    expected[:3].write(f"{tmp_path}/folder/", "lammps-data")
+    assert len(os.listdir(tmp_path / "folder")) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "format", "message"),
+    [
+        ("old.extxyz", None, "exists"),
+        ("none/new.extxyz", None, "there is no folder"),
+        ("new", None, "no ending"),
+        ("old.extxyz", "vasp", "is a file"),
+        ("folder/", None, "POSCAR_00000 exists"),
+    ],
+)
+def test_outputs_are_refused_beforehand(tmp_path, name, format, message):
+    (tmp_path / "old.extxyz").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "POSCAR_00000").write_text("mine")
+    for refuse in (refuse_output, lambda *given: export(Structures.from_ase([]), *given)):
+        with pytest.raises(JentmaxError, match=f"{message}|there are no structures"):
+            refuse(f"{tmp_path}/{name}", format)
+    refuse_output(tmp_path / "new.extxyz")
+    refuse_output(tmp_path / "old.extxyz", overwrite=True)
+    refuse_output(f"{tmp_path}/folder/", overwrite=True)
 
 
 # Folders
@@ -212,8 +248,7 @@ def test_a_writer_that_fails_leaves_nothing(dataset, tmp_path, name, format):
 
 
 def test_two_species_are_grouped(tmp_path):
-    rows = make_rows([0])
-    atoms = ase.Atoms("WTaWTa", positions=np.diag([1.0, 2, 3, 4])[:, :3], cell=rows.cell[0])
+    atoms = ase.Atoms("WTaWTa", positions=np.diag([1.0, 2, 3, 4])[:, :3], cell=9 * np.eye(3))
     export([atoms], f"{tmp_path}/new/")
     lines = (tmp_path / "new" / "POSCAR_00000").read_text().splitlines()
     assert (lines[5].split(), lines[6].split()) == (["Ta", "W"], ["2", "2"])

@@ -8,15 +8,15 @@ import ase.io
 import h5py
 import pytest
 from ase.io.formats import UnknownFileTypeError, filetype
-from dataset_files import BATCHES, write
+from dataset_files import finished
 
-from jentmax.ase_io import jentmax_format
+from jentmax.dataset.ase_io import jentmax_format
 from jentmax.errors import JentmaxError
 
 
 @pytest.fixture
 def path(tmp_path):
-    return write(tmp_path / "set.h5", *BATCHES)  # indices 0, 1, 2, 5, 7, 9
+    return finished(tmp_path / "set.h5", n=6)
 
 
 def numbers(structures):
@@ -30,12 +30,12 @@ def test_the_entry_point_is_installed():
 
 @pytest.mark.parametrize("format", ["jentmax", None])
 def test_read(path, format):
-    assert numbers(ase.io.read(f"{path}@:", format=format)) == [0, 1, 2, 5, 7, 9]
-    assert numbers(ase.io.read(f"{path}@1:4", format=format)) == [1, 2, 5]
-    assert numbers(ase.io.read(path, "::-2", format=format)) == [9, 5, 1]
-    for index, number in [("@0", 0), ("@3", 5), ("@-2", 7), ("", 9)]:
+    assert numbers(ase.io.read(f"{path}@:", format=format)) == [0, 1, 2, 3, 4, 5]
+    assert numbers(ase.io.read(f"{path}@1:4", format=format)) == [1, 2, 3]
+    assert numbers(ase.io.read(path, "::-2", format=format)) == [5, 3, 1]
+    for index, number in [("@0", 0), ("@3", 3), ("@-2", 4), ("", 5)]:
         assert numbers([ase.io.read(f"{path}{index}", format=format)]) == [number]
-    assert numbers(ase.io.iread(path, format=format)) == [0, 1, 2, 5, 7, 9]
+    assert numbers(ase.io.iread(path, format=format)) == [0, 1, 2, 3, 4, 5]
 
 
 def test_no_such_structure(path):
@@ -59,6 +59,8 @@ def test_other_hdf5_files_are_left_to_others(tmp_path):
 
 
 def test_ase_stays_quick_to_import():
-    program = "import ase.io, sys; print({'jentmax.ase_io', 'jax', 'h5py'} & set(sys.modules))"
+    program = (
+        "import ase.io, sys; print({'jentmax.dataset.ase_io', 'jax', 'h5py'} & set(sys.modules))"
+    )
     output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert output.stdout.strip() == "{'jentmax.ase_io'}", output.stderr
+    assert output.stdout.strip() == "{'jentmax.dataset.ase_io'}", output.stderr

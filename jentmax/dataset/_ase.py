@@ -1,0 +1,150 @@
+"""ASE's structures as rows of columns, and back, without loss."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+_LONGEST_TEXT = 100
+"""Letters of texts that stand in an array of texts, which gives each the room of the longest."""
+
+# Columns that have another name in ASE: there "energy" is what a DFT code computes.
+_INFO = {"index": "jentmax_index", "energy": "energy_effective"}
+_RESULTS = {"reference_energy": "energy"}
+_COLUMNS = {name: column for column, name in (_INFO | _RESULTS).items()}
+
+# What ASE's calculators compute, for a structure and for each atom.
+_STRUCTURE_RESULTS = [
+    "energy",
+    "free_energy",
+    "stress",
+    "dipole",
+    "magmom",
+    "dielectric_tensor",
+    "polarization",
+]
+_ATOM_RESULTS = ["forces", "stresses", "energies", "charges", "magmoms", "born_effective_charges"]
+
+_PLAIN = bool | int | float | str | np.generic | np.ndarray
+
+
+def info_of(atoms: Atoms) -> dict[str, Any]:
+    """Values of a structure by the names of their columns."""
+    taken = {*_INFO, *_RESULTS, *_STRUCTURE_RESULTS}
+    found = {}
+    for name, value in atoms.info.items():
+        if isinstance(name, str) and value is not None:
+            clash = name in taken or name.startswith("info:")
+            column = f"info:{name}" if clash else name
+            found[_COLUMNS[name] if name in _INFO.values() else column] = value
+    results = getattr(atoms.calc, "results", {})
+    return found | {
+        _COLUMNS.get(name, name): results[name]
+        for name in _STRUCTURE_RESULTS
+        if results.get(name) is not None
+    }
+
+
+def arrays_of(atoms: Atoms) -> dict[str, np.ndarray]:
+    """Values of the atoms by the names of their columns."""
+    found = {
+        f"array:{name}" if name in _ATOM_RESULTS or name.startswith("array:") else name: values
+        for name, values in atoms.arrays.items()
+        if name not in ("numbers", "positions")
+    }
+    results = getattr(atoms.calc, "results", {})
+    return found | {
+        name: values
+        for name in _ATOM_RESULTS
+        if results.get(name) is not None and len(values := np.asarray(results[name])) == len(atoms)
+    }
+
+
+def atoms_from(
+    arrays: Sequence[np.ndarray], info: Mapping[str, Any], atom_arrays: Mapping[str, np.ndarray]
+) -> Atoms:
+    """One structure from numbers, positions, cell and pbc, and the values of its columns."""
+    from ase import Atoms
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    numbers, positions, cell, pbc = arrays
+    atoms = Atoms(numbers, positions, cell=cell, pbc=pbc.astype(bool))
+    results = {}
+    for name, value in info.items():
+        if value is None:
+            continue
+        value = value.item() if isinstance(value, np.generic) else copy.deepcopy(value)
+        if (result := _RESULTS.get(name, name)) in _STRUCTURE_RESULTS and name != "energy":
+            results[result] = value
+        else:
+            atoms.info[_INFO.get(name, name.removeprefix("info:"))] = value
+    for name, values in atom_arrays.items():
+        if values.dtype == object and len(values):
+            if values[0] is None:
+                continue
+            values = np.array(values.tolist())
+        if name in _ATOM_RESULTS:
+            results[name] = values
+        else:
+            atoms.set_array(name.removeprefix("array:"), values)
+    if results:
+        atoms.calc = SinglePointCalculator(atoms, **results)
+    return atoms
+
+
+def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+    """Columns from the values of each structure; None if it has none of a name."""
+    return {name: _column([row.get(name) for row in rows]) for name in _names(rows)}
+
+
+def joined(
+    tables: Sequence[Mapping[str, np.ndarray]], lengths: Sequence[int]
+) -> dict[str, np.ndarray]:
+    """Columns of tables one after the other; None in the rows of a table that lacks one."""
+    found = {}
+    for name in _names(tables):
+        arrays = [table.get(name) for table in tables]
+        kinds = {None if a is None else (a.dtype.char, a.shape[1:]) for a in arrays}
+        if len(kinds) == 1 and None not in kinds:
+            found[name] = np.concatenate(arrays)  # pyright: ignore[reportArgumentType, reportCallIssue]
+            continue
+        rows: list[Any] = []
+        for array, n in zip(arrays, lengths, strict=True):
+            if array is None:
+                rows += [None] * n
+            else:
+                rows += array.tolist() if array.ndim == 1 else list(array)
+        found[name] = _objects(rows)
+    return found
+
+
+def _names(tables: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Every name, in the order in which they occur."""
+    return list(dict.fromkeys(itertools.chain.from_iterable(tables)))
+
+
+def _column(values: Sequence[Any]) -> np.ndarray:
+    """One row for each value: an array of one type and shape, or else of objects."""
+    arrays = [np.asarray(value) if isinstance(value, _PLAIN) else None for value in values]
+    kinds = {
+        None if a is None or a.dtype.kind not in "biufcU" else (a.dtype.char, a.shape)
+        for a in arrays
+    }
+    longest = max((len(value) for value in values if isinstance(value, str)), default=0)
+    if len(kinds) == 1 and None not in kinds and longest <= _LONGEST_TEXT:
+        return np.stack(arrays)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    return _objects(copy.deepcopy(values))
+
+
+def _objects(values: Sequence[Any]) -> np.ndarray:
+    column = np.empty(len(values), object)
+    for k, value in enumerate(values):
+        column[k] = value
+    return column
