@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jentmax.dataset._foreign import read_atoms, read_structures
     from jentmax.dataset._order import set_order
     from jentmax.dataset._parts import DamagedPart, Parts
-    from jentmax.dataset._reader import Dataset, finished_chunk
+    from jentmax.dataset._reader import Dataset
     from jentmax.dataset._schema import ChunkId
     from jentmax.dataset._structures import Structures, repeats
     from jentmax.dataset._writer import write_dataset, write_set
@@ -27,7 +27,7 @@ _HOMES = {
     "_foreign": ("read_atoms", "read_structures"),
     "_order": ("set_order",),
     "_parts": ("DamagedPart", "Parts"),
-    "_reader": ("Dataset", "finished_chunk"),
+    "_reader": ("Dataset",),
     "_schema": ("ChunkId",),
     "_structures": ("Structures", "repeats"),
     "_writer": ("write_dataset", "write_set"),
@@ -45,7 +45,6 @@ __all__ = [
     "being_written",
     "check_file",
     "export",
-    "finished_chunk",
     "printable",
     "ranges",
     "read_atoms",

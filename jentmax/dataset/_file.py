@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -83,45 +84,22 @@ class File:
         return set(self._chunks)
 
     def chunk(self, chunk: ChunkId) -> Structures:
-        """All rows of a chunk; those rejected have only their status."""
+        """All rows of a chunk; those rejected have their status, and are else another structure."""
         if chunk not in self._chunks:
             raise JentmaxError(f"{self.path} has no chunk {chunk}; it has {len(self._chunks)}")
-        status = self._status[self._first_row[self._chunks[chunk]] :]
-        status = status[: self.header["streams"][chunk.stream]["batch_size"]]
+        place = self._chunks[chunk]
+        status = self._status[self._first_row[place] : self._first_row[place + 1]]
         accepted = status == ACCEPTED
-        rank = self._first_rank[self._chunks[chunk]]
+        rank = self._first_rank[place]
         rows = np.flatnonzero(self._order == chunk.stream)[rank : rank + accepted.sum()]
-        # Rejected rows repeat another one, or are the whole of a structure of zeros.
-        if len(rows):
-            some = self.structures(int(rows[0]), int(rows[-1]) + 1)
-            made = some[(rows - rows[0])[np.maximum(np.cumsum(accepted) - 1, 0)]]
-        else:
-            made = self._zeros(len(status), self.header["streams"][chunk.stream]["n_atoms"])
+        if not len(rows):
+            rows = np.zeros(1, int)
+        some = self.structures(int(rows[0]), int(rows[-1]) + 1)
+        made = some[(rows - rows[0])[np.maximum(np.cumsum(accepted) - 1, 0)]]
         columns = {name: values for name, values in made.columns.items() if name != "index"}
         columns |= {"row": np.arange(len(status)), "status": status}
         columns["cycle"] = np.full(len(status), chunk.cycle)
-        return Structures(
-            made.positions,
-            made.numbers,
-            made.cells,
-            made.pbc,
-            made.pointer,
-            columns,
-            made.atom_columns,
-        )
-
-    def _zeros(self, n: int, n_atoms: int) -> Structures:
-        one = self.structures(0, 1)
-        descriptors = np.zeros((n * n_atoms, len(self.header["scale"])), one.descriptors.dtype)
-        return Structures(
-            np.zeros((n * n_atoms, 3)),
-            np.zeros(n * n_atoms, int),
-            np.zeros((n, 3, 3)),
-            np.ones((n, 3), bool),
-            n_atoms * np.arange(n + 1),
-            {name: np.zeros(n, values.dtype) for name, values in one.columns.items()},
-            {"descriptors": descriptors},
-        )
+        return dataclasses.replace(made, columns=columns)
 
     def _read_header(self) -> None:
         stored = self._hdf5.attributes

@@ -12,6 +12,7 @@ import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -93,8 +94,10 @@ class Hdf5:
         with self.reading():
             self._file = h5py.File(path, "r")
         try:
-            with self.reading():
-                self.attributes = self._attributes()
+            with self.reading() as file:
+                self.attributes = self._attributes(file)
+                for group in ("/", *(f"/{name}" for name in file)):
+                    self._check_links(file[group])
         except BaseException:
             self.close()
             raise
@@ -106,24 +109,8 @@ class Hdf5:
             self._file = None
 
     def has(self, name: str) -> bool:
-        """Whether the file has an object of this name, "group/dataset".
-
-        Raises:
-            JentmaxError: a link on the way to it leads elsewhere.
-        """
-        place: h5py.Group | None = self._file
-        for part in name.split("/"):
-            link = place.get(part, getclass=True, getlink=True) if place is not None else None
-            if place is None or link is None:
-                return False
-            if link is not h5py.HardLink:
-                raise JentmaxError(
-                    f"{self.path}: {name} is a link to something else, which may be another file; "
-                    "such links are not followed: put the data itself there (h5repack, or h5copy)"
-                )
-            is_group = place.get(part, getclass=True) is h5py.Group
-            place = place[part] if is_group else None  # pyright: ignore[reportAssignmentType]
-        return True
+        """Whether the file has an object of this name, "group/dataset"."""
+        return self._file is not None and name in self._file
 
     def column(self, name: str, column: Column) -> h5py.Dataset:
         """A dataset of the file, with numbers of the right type, in the file itself.
@@ -204,6 +191,16 @@ class Hdf5:
             why = f"{column} cannot be read ({reason(error)})" if column else reason(error)
             raise DamagedFile(self.path, why) from error
 
+    def _check_links(self, group: Any) -> None:
+        """Refuse links to other files, or other places."""
+        for name in group if isinstance(group, h5py.Group) else ():
+            if group.get(name, getclass=True, getlink=True) is not h5py.HardLink:
+                name = printable(f"{group.name}/{name}".strip("/"))
+                raise JentmaxError(
+                    f"{self.path}: {name} is a link to something else, which may be another file; "
+                    "such links are not followed: put the data itself there (h5repack, or h5copy)"
+                )
+
     def _check_chunks(self, name: str, dataset: h5py.Dataset) -> None:
         """Refuse chunks beyond the file, or shorter than their checksum, on which HDF5 crashes."""
         if name in self._whole or dataset.chunks is None:
@@ -217,48 +214,42 @@ class Hdf5:
         dataset.id.chunk_iter(check)
         self._whole.add(name)
 
-    def _attributes(self) -> dict[str, str]:
-        assert self._file is not None
+    def _attributes(self, file: h5py.File) -> dict[str, str]:
         found = None
-        if "format" in self._file.attrs:
+        if "format" in file.attrs:
             with contextlib.suppress(JentmaxError):  # other programs' may be anything
-                found = self._attribute("format")
+                found = self._attribute(file, "format")
         if found != FORMAT:
             raise JentmaxError(
                 f"{self.path} is HDF5 but no jentmax data set: its attribute 'format' is "
                 f"{found!r}, must be {FORMAT!r}; give a file that jentmax generate or jentmax "
                 "describe wrote"
             )
-        if (schema := self._attribute("schema")) != str(SCHEMA):
+        if (schema := self._attribute(file, "schema")) != str(SCHEMA):
             raise JentmaxError(
                 f"{self.path} has schema {printable(schema)[:20]}, this jentmax reads {SCHEMA}; "
                 "use the jentmax that wrote it, or a newer one"
             )
-        names = (*ATTRIBUTES, "checksum")
-        if missing := [name for name in names if name not in self._file.attrs]:
-            raise JentmaxError(
-                f"{self.path} lacks the attributes {', '.join(missing)}, which a data set must "
-                "have; generate it again"
-            )
-        found = {name: self._attribute(name) for name in names}
-        if str(checksum(found)) != found["checksum"]:
+        attributes = {name: self._attribute(file, name) for name in (*ATTRIBUTES, "checksum")}
+        if str(checksum(attributes)) != attributes["checksum"]:
             raise ValueError("the attributes of its root do not fit their checksum")
-        return found
+        return attributes
 
-    def _attribute(self, name: str) -> str:
+    def _attribute(self, file: h5py.File, name: str) -> str:
         """An attribute of the root: one number, or one text of fixed length.
 
         Texts of any length stand in a heap that has no checksum, and HDF5 may read a damaged one
         for ever.
         """
-        assert self._file is not None
-        found = self._file.attrs.get_id(name)
+        if name not in file.attrs:
+            raise JentmaxError(f"{self.path} lacks the attribute {name}; generate it again")
+        found = file.attrs.get_id(name)
         if found.shape != () or found.dtype.kind not in "Siu" or found.dtype.itemsize > self._size:
             raise JentmaxError(
                 f"{self.path}: attribute {name} is an array of {found.shape} of {found.dtype}, "
                 "must be one number or one text of fixed length; generate it again"
             )
-        value = self._file.attrs[name]
+        value = file.attrs[name]
         return value.decode() if isinstance(value, bytes) else str(value)
 
 

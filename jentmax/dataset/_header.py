@@ -41,47 +41,39 @@ def parsed_json(text: str | bytes) -> Any:
 
 
 def check_header(header: Any, *, generated: bool = True) -> dict[str, Any]:
-    """The header, if it has all that it needs.
-
-    Args:
-        header: to check.
-        generated: whether it is of a generated set, which has streams.
+    """The header, if it has all that it needs; a generated set has streams.
 
     Raises:
         JentmaxError: naming the entry, its value and what is allowed.
     """
-    if not isinstance(header, dict):
-        raise _wrong("it", header, "a table")
-    for name in ("recipe", "versions"):
-        if not isinstance(header.get(name), dict):
-            raise _wrong(name, header.get(name), "a table")
-    for name in ("device", "created", *(f"versions.{name}" for name in header["versions"])):
-        group, _, key = name.partition(".")
-        value = header[group].get(key) if key else header.get(name)
-        if not isinstance(value, str):
-            raise _wrong(name, value, "a text")
-    if type(header.get("seed")) is not int:
-        raise _wrong("seed", header.get("seed"), "a whole number")
+    _check("it", header, isinstance(header, dict), "a table")
+    for name, kind, allowed in (
+        ("recipe", dict, "a table"),
+        ("seed", int, "a whole number"),
+        ("versions", dict, "a table of texts"),
+        ("device", str, "a text"),
+        ("created", str, "a text"),
+        ("scale", list, "a list of finite numbers"),
+        ("shift", list, "a list of finite numbers"),
+    ):
+        _check(name, header.get(name), type(header.get(name)) is kind, allowed)
+    for name, value in header["versions"].items():
+        _check(f"versions.{name}", value, isinstance(value, str), "a text")
     for name in ("scale", "shift"):
-        values = header.get(name)
-        fits = isinstance(values, list) and len(values) == len(header["scale"])
-        if not fits or not all(map(_is_number, values)):
-            raise _wrong(name, values, "a list of finite numbers, one for each descriptor")
-    if not generated:
-        return header
-    if header.get("precision") not in ("float32", "float64"):
-        raise _wrong("precision", header.get("precision"), "float32 or float64")
-    streams = header.get("streams")
-    if not isinstance(streams, list) or not streams:
-        raise _wrong("streams", streams, "a list of at least one stream")
-    for number, stream in enumerate(streams):
-        if not isinstance(stream, dict):
-            raise _wrong(f"streams[{number}]", stream, "a table")
-        if not _is_number(share := stream.get("share")) or not share > 0:
-            raise _wrong(f"streams[{number}].share", share, "a positive number")
-        for key in ("n_atoms", "batch_size"):
-            if type(value := stream.get(key)) is not int or not 1 <= value <= 10**9:
-                raise _wrong(f"streams[{number}].{key}", value, "a whole number of at least 1")
+        fits = len(header[name]) == len(header["scale"]) and all(map(_is_number, header[name]))
+        _check(name, header[name], fits, "a list of finite numbers, one for each descriptor")
+    if generated:
+        precision, streams = header.get("precision"), header.get("streams")
+        _check("precision", precision, precision in ("float32", "float64"), "float32 or float64")
+        _check("streams", streams, type(streams) is list and bool(streams), "a list of streams")
+        for k, stream in enumerate(streams):
+            _check(f"streams[{k}]", stream, isinstance(stream, dict), "a table")
+            share = stream.get("share")
+            _check(f"streams[{k}].share", share, _is_number(share) and share > 0, "positive")
+            for key in ("n_atoms", "batch_size"):
+                n = stream.get(key)
+                fits = type(n) is int and 1 <= n <= 10**9
+                _check(f"streams[{k}].{key}", n, fits, "a whole number of at least 1")
     return header
 
 
@@ -89,7 +81,9 @@ def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and abs(value) < 1e300 and math.isfinite(value)
 
 
-def _wrong(name: str, value: object, allowed: str) -> JentmaxError:
-    shown = type(value).__name__ if isinstance(value, dict | list) else repr(value)
-    shown = printable(shown)[:80]
-    return JentmaxError(f"header of a set: {printable(name)} is {shown}, must be {allowed}")
+def _check(name: str, value: object, fits: bool, allowed: str) -> None:
+    if not fits:
+        shown = type(value).__name__ if isinstance(value, dict | list) else repr(value)
+        raise JentmaxError(
+            f"header of a set: {printable(name)} is {printable(shown)[:80]}, must be {allowed}"
+        )

@@ -9,7 +9,7 @@ import re
 import stat
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -131,13 +131,7 @@ class Parts:
             return None
         path = self.folder / _HEADER
         try:
-            header = parsed_json(_content(path))
-            if header.get("format") != FORMAT:
-                raise ValueError(f"its format is not {FORMAT!r}")
-            if (schema := header.get("schema")) == SCHEMA:
-                if header.pop("checksum", None) != _checksum(header):
-                    raise ValueError("it does not fit its checksum")
-                check_header(header)
+            content = _read(path)[0]
         except FileNotFoundError:
             if others := [name for name in self._names() if not name.endswith(".partial")]:
                 raise JentmaxError(
@@ -145,18 +139,20 @@ class Parts:
                     "folder, or give another output"
                 ) from None
             return None
-        except JentmaxError as error:
-            raise JentmaxError(f"{path}: {error}") from None
-        except (ValueError, AttributeError) as error:
+        try:
+            header = parsed_json(content)
+            if header.get("format") != FORMAT:
+                raise ValueError(f"its format is not {FORMAT!r}")
+            if (schema := header.get("schema")) != SCHEMA:
+                raise JentmaxError(f"it has schema {schema!r:.20}, this jentmax reads {SCHEMA}")
+            if header.pop("checksum", None) != _checksum(header):
+                raise ValueError("it does not fit its checksum")
+            check_header(header)
+        except (JentmaxError, ValueError, AttributeError) as error:
+            why = str(error) if isinstance(error, JentmaxError) else f"it is damaged: {error}"
             raise JentmaxError(
-                f"{path} is damaged: {reason(error)}; copy the folder again, or remove it and "
-                "generate the set again"
+                f"{path}: {why}; copy the folder again, or remove it and generate the set again"
             ) from error
-        if schema != SCHEMA:
-            raise JentmaxError(
-                f"{path} has schema {schema!r:.20}, this jentmax reads {SCHEMA}; use the jentmax "
-                "that wrote it"
-            )
         if self._header is None:
             self._header, self._id = header, _checksum(header)
         return header
@@ -224,9 +220,7 @@ class Parts:
             FileNotFoundError, DamagedPart, JentmaxError: as `get`.
         """
         path = self.folder / chunk.file_name
-        with _opened(path) as (descriptor, size):
-            tail = os.pread(descriptor, _TAIL, max(0, size - _TAIL))
-        return self._comment(path, chunk, tail, size)[0]
+        return self._comment(path, chunk, *_read(path, _TAIL))[0]
 
     def remove(self, chunk: ChunkId) -> None:
         """Remove a damaged part; a whole one stays, also if another process puts it there now.
@@ -307,9 +301,8 @@ class Parts:
         return content + comment + f"{zlib.crc32(comment):08x}".encode()
 
     def _whole(self, path: Path, chunk: ChunkId) -> Structures:
-        content = _content(path)
-        comment = self._comment(path, chunk, content[-_TAIL:], len(content))
-        _, length, checksum = comment
+        content, size = _read(path)
+        _, length, checksum = self._comment(path, chunk, content[-_TAIL:], size)
         if zlib.crc32(memoryview(content)[:-length]) != checksum:
             raise _damaged(path, "it does not fit its checksum")
         try:
@@ -376,45 +369,33 @@ def _damaged(path: Path, why: str) -> DamagedPart:
     )
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[tuple[int, int]]:
-    """Descriptor and size of a regular file, which is no link.
+def _read(path: Path, n_last: int | None = None) -> tuple[bytes, int]:
+    """The last bytes of a regular file, or all; and its size. An empty one is soon replaced.
 
     Raises:
         FileNotFoundError: there is none.
-        DamagedPart: it cannot be read.
-        JentmaxError: it is something else, or may not be read.
+        JentmaxError: it is something else, or cannot be read.
     """
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    try:
-        if not stat.S_ISREG(path.lstat().st_mode):
-            raise JentmaxError(
-                f"{path} is a link or no regular file, and links are not followed; remove it"
-            )
-        descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0))
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise JentmaxError(f"{path} cannot be read: {reason(error)}") from error
-    try:
-        yield descriptor, os.fstat(descriptor).st_size
-    except OSError as error:
-        raise _damaged(path, f"it cannot be read ({reason(error)})") from error
-    finally:
-        os.close(descriptor)
-
-
-def _content(path: Path) -> bytes:
-    """All bytes of a regular file; one that is about to be put in place is waited for."""
-    for _ in range(50):
-        with _opened(path) as (descriptor, size):
-            if size > memory_bytes():
-                raise JentmaxError(f"{path} has {size} bytes, more than the memory holds")
-            if size:
-                with open(descriptor, "rb", closefd=False) as file:
-                    return file.read(size)
+    more = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    for attempt in range(50):
+        try:
+            if not stat.S_ISREG(path.lstat().st_mode):
+                raise JentmaxError(
+                    f"{path} is a link or no regular file, and links are not followed; remove it"
+                )
+            with open(path, "rb", opener=lambda name, flags: os.open(name, flags | more)) as file:
+                size = os.fstat(file.fileno()).st_size
+                if size > memory_bytes():
+                    raise JentmaxError(f"{path} has {size} bytes, more than the memory holds")
+                if size or attempt == 49:
+                    file.seek(max(0, size - (n_last or size)))
+                    return file.read(), size
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise JentmaxError(f"{path} cannot be read: {reason(error)}") from error
         time.sleep(0.02)
-    return b""
+    raise AssertionError
 
 
 def _empty(folder: Path) -> None:

@@ -6,7 +6,6 @@ import operator
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
 import numpy as np
@@ -128,12 +127,7 @@ class Dataset:
         """Return itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Close the file."""
         self.close()
 
@@ -211,21 +205,6 @@ class Dataset:
             values.flags.writeable = False
             self._cache[name] = values
         return self._cache[name]
-
-
-def finished_chunk(path: str | os.PathLike[str], chunk: ChunkId) -> Structures:
-    """A chunk from a finished file: accepted rows as they were made, and the status of the others.
-
-    For many chunks open a `Dataset` once, and call its method `chunk`.
-
-    Returns:
-        All rows of the batch. In rejected rows floating-point numbers are NaN, others arbitrary.
-
-    Raises:
-        JentmaxError: the file cannot be read, or has no such chunk.
-    """
-    with Dataset(path) as dataset:
-        return dataset.chunk(chunk)
 
 
 def opened(path: str | os.PathLike[str]) -> tuple[Path, Source]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -73,16 +74,11 @@ class Running:
             [np.arange(end - len(f), end) for end, f in zip(self._ends[used], found, strict=True)]
         )
         some = Structures.concatenate(found)[np.searchsorted(there, places)]
-        return Structures(
-            some.positions,
-            some.numbers,
-            some.cells,
-            some.pbc.astype(bool),
-            some.pointer,
-            {"index": np.arange(first, first + len(some))}
-            | {name: some.columns[name] for name in self.names[1:]},
-            {"descriptors": some.atom_columns["descriptors"]},
-        )
+        columns = {"index": np.arange(first, first + len(some))}
+        columns |= {name: some.columns[name] for name in self.names[1:]}
+        descriptors = {"descriptors": some.atom_columns["descriptors"]}
+        pbc = some.pbc.astype(bool)
+        return dataclasses.replace(some, pbc=pbc, columns=columns, atom_columns=descriptors)
 
     def chunks(self) -> set[ChunkId]:
         """Those that were there when it was opened."""

@@ -9,7 +9,6 @@ import re
 import secrets
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,17 +20,9 @@ being_written = threading.Lock()
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 """What file systems without hard links say."""
 
-_CLAIM = 1.0
-"""Seconds after which an empty file counts as left by a process that was killed."""
-
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
-    """Raise a JentmaxError if a file must not, or cannot, be written to this path.
-
-    Args:
-        path: of the file to be written.
-        overwrite: whether it may replace a file.
-    """
+    """Raise a JentmaxError if a file cannot, or without ``overwrite`` must not, get this path."""
     if not os.path.isdir(path.parent):
         raise JentmaxError(f"{path} cannot be written: there is no folder {path.parent}; create it")
     if os.path.isdir(path):
@@ -58,12 +49,8 @@ def partial_paths(path: Path) -> list[Path]:
 
 
 def remove_partial(path: Path) -> None:
-    """Remove what killed processes have left of a file; call it if no other process writes it.
-
-    Args:
-        path: of the file.
-    """
-    for left in partial_paths(Path(os.path.realpath(path))):
+    """Remove the temporary files that killed processes have left of a file."""
+    for left in partial_paths(path):
         with contextlib.suppress(OSError):
             left.unlink()
 
@@ -90,27 +77,13 @@ def put_in_place(partial: Path, path: Path) -> bool:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        if not _claim(path):
+        try:  # an empty file of this name, which is replaced at once
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        except FileExistsError:
             return False
         os.replace(partial, path)
     sync_folder(path.parent)
     return True
-
-
-def _claim(path: Path) -> bool:
-    """Create an empty file that is replaced at once, on file systems without hard links."""
-    end = time.monotonic() + _CLAIM
-    while True:
-        try:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-            return True
-        except FileExistsError:
-            with contextlib.suppress(FileNotFoundError):
-                if path.stat().st_size:
-                    return False
-                if time.monotonic() > end:
-                    path.unlink()
-            time.sleep(0.02)
 
 
 def sync_folder(folder: Path) -> None:
@@ -125,12 +98,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def writing(path: Path, *others: type[Exception]) -> Iterator[None]:
-    """Turn what the system and HDF5 raise into one clear message.
-
-    Args:
-        path: that is written.
-        others: exceptions that stay what they are.
-    """
+    """Turn what the system and HDF5 raise into one clear message; ``others`` stay as they are."""
     try:
         yield
     except (JentmaxError, *others):

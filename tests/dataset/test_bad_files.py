@@ -100,7 +100,7 @@ def test_missing_attribute(path, name):
         del file.attrs[name]
 
     edit(path, change)
-    with pytest.raises(JentmaxError, match=rf"set\.h5 lacks the attributes {name},"):
+    with pytest.raises(JentmaxError, match=rf"set\.h5 lacks the attribute {name};"):
         Dataset(path)
 
 

@@ -121,7 +121,7 @@ def test_outputs_that_are_links(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"streams": []}, "streams is list, must be a list of at least one"),
+        ({"streams": []}, "streams is list, must be a list of streams"),
         ({"streams": [3]}, r"streams\[0\] is 3, must be a table"),
         ({"streams": [{"share": 0, "n_atoms": 3, "batch_size": 4}]}, r"\.share is 0"),
         ({"streams": [{"share": 1, "n_atoms": True, "batch_size": 4}]}, r"\.n_atoms is True"),
@@ -383,7 +383,7 @@ def test_a_damaged_header_anywhere_is_found(parts):
     whole = path.read_bytes()
     for length in range(1, len(whole) - 1, 7):
         path.write_bytes(whole[:length])
-        with pytest.raises(JentmaxError, match=r"set\.json is damaged"):
+        with pytest.raises(JentmaxError, match=r"set\.json: it is damaged"):
             Parts(parts.output).header()
 
 
