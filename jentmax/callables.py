@@ -9,6 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array
 
 from jentmax.errors import JentmaxError
@@ -27,11 +28,13 @@ class OneStructure(eqx.Module):
         function: the callable.
         cutoff: Å, up to which it sees neighbours; None for callables that see none.
         n_features: that it gives; 0 if it gives a number.
+        tells_elements: whether it looks at atomic numbers.
     """
 
     function: Callable[[Any], Array]
     cutoff: float | None = eqx.field(static=True, default=None)
     n_features: int = eqx.field(static=True, default=0)
+    tells_elements: bool = eqx.field(static=True, default=False)
 
     batched: ClassVar[bool] = True
 
@@ -92,7 +95,10 @@ def _with_hash(given: Any) -> Any:
 
 def cutoff_of(component: Any) -> float | None:
     """Largest distance at which a component sees a neighbour, in Å; None if it does not say."""
-    return getattr(component, "largest_cutoff", getattr(component, "cutoff", None))
+    found = getattr(component, "largest_cutoff", getattr(component, "cutoff", None))
+    if getattr(found, "shape", None) == () and not isinstance(found, Tracer):
+        return float(np.asarray(found))
+    return found
 
 
 def as_descriptor(given: Any, cutoff: float | None) -> Any:
@@ -109,8 +115,8 @@ def as_descriptor(given: Any, cutoff: float | None) -> Any:
         return given
     cutoff, name = _cutoff("descriptor", given, cutoff), _name("descriptor", given)
     given = _with_hash(given)
-    found = _try_on_environments(name, given, cutoff, features=True)
-    return OneStructure(given, cutoff, found.shape[1])
+    found, tells = _tried_on_environments(name, given, cutoff, features=True)
+    return OneStructure(given, cutoff, found.shape[1], tells)
 
 
 def as_repulsion(given: Any, cutoff: float | None) -> Any:
@@ -119,8 +125,8 @@ def as_repulsion(given: Any, cutoff: float | None) -> Any:
         return given
     cutoff, name = _cutoff("repulsion", given, cutoff), _name("repulsion", given)
     given = _with_hash(given)
-    _try_on_environments(name, given, cutoff, features=False)
-    return OneStructure(given, cutoff)
+    _, tells = _tried_on_environments(name, given, cutoff, features=False)
+    return OneStructure(given, cutoff, tells_elements=tells)
 
 
 def as_entropy(given: Any, n_features: int) -> Any:
@@ -129,6 +135,8 @@ def as_entropy(given: Any, n_features: int) -> Any:
         return given
     name, shape = _name("entropy", given), (_N_ATOMS, n_features)
     given = _with_hash(given)
+    if _is_traced(given):
+        return OneStructure(given)
     features = np.random.default_rng(0).normal(size=shape)
     for what, values in (("", features), ("equal ", np.full(shape, 0.5))):
         called = f"{name}, called with {what}scaled features of shape {shape},"
@@ -153,7 +161,17 @@ def _is_ready(role: str, given: Any) -> bool:
         raise JentmaxError(
             f"{role} = {given.__name__} is a class; give an instance, such as {given.__name__}()"
         )
-    return bool(getattr(given, "batched", False))
+    batched = bool(getattr(given, "batched", False))
+    if batched and (role == "entropy") != (cutoff_of(given) is None):
+        raise JentmaxError(
+            f"{_name(role, given)} is another part; the order is descriptor, repulsion, entropy"
+        )
+    return batched
+
+
+def _is_traced(given: Any) -> bool:
+    """Whether a callable holds numbers that are being traced, so that it cannot be tried."""
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(given))
 
 
 def _name(role: str, given: Any) -> str:
@@ -166,7 +184,8 @@ def _cutoff(role: str, given: Any, cutoff: float | None) -> float:
     if isinstance(found, bool) or not isinstance(found, int | float) or not 0 < found < np.inf:
         raise JentmaxError(
             f"{_name(role, given)} sees neighbours, and its cutoff is {found}; give "
-            "Potential(..., cutoff=) in Å, or give the object an attribute cutoff"
+            "Potential(..., cutoff=) in Å, or give the object an attribute cutoff that is a number "
+            "(the order of the parts is descriptor, repulsion, entropy)"
         )
     return float(found)
 
@@ -216,10 +235,19 @@ def _padded(environments: Environments, cutoff: float) -> Environments:
     )
 
 
-def _try_on_environments(name: str, function: Any, cutoff: float, features: bool) -> Array:
-    """Raise an error unless a function of environments does what it should."""
+def _tried_on_environments(
+    name: str, function: Any, cutoff: float, features: bool
+) -> tuple[Any, bool]:
+    """The value's shape, and whether the function looks at atomic numbers.
+
+    Raises:
+        JentmaxError: it does not do what it should.
+    """
     called = f"{name}, called with environments of {_N_ATOMS} atoms and {_N_NEIGHBORS} neighbours,"
     given = _environments(cutoff, tuple(getattr(function, "elements", ())))
+    if _is_traced(function):
+        shape = _or_error(called, jax.eval_shape, function, given)
+        return shape, _looks_at_numbers(function, given)
     shape, expected = ((), "an energy, shape ()")
     if features:
         shape, expected = None, f"features, shape (n_atoms, n_features) = ({_N_ATOMS}, ...)"
@@ -242,7 +270,18 @@ def _try_on_environments(name: str, function: Any, cutoff: float, features: bool
         "depends on the order of the atoms or of their neighbours",
     )
     _try_with_replicas(name, function, given)
-    return value
+    return value, _looks_at_numbers(function, given)
+
+
+def _looks_at_numbers(function: Any, given: Environments) -> bool:
+    """Whether what a function gives is computed from atomic numbers."""
+
+    def of_numbers(numbers: Array, neighbor_numbers: Array) -> Array:
+        return function(Environments(given.displacements, given.mask, numbers, neighbor_numbers))
+
+    traced = jax.make_jaxpr(of_numbers)(given.numbers, given.neighbor_numbers).jaxpr
+    used = {id(one) for equation in traced.eqns for one in equation.invars}
+    return any(id(one) in used for one in traced.invars)
 
 
 def _value_and_slope(
@@ -264,7 +303,10 @@ def _value_and_slope(
     if shape is None:
         right = len(found.shape) == 2 and found.shape[0] == _N_ATOMS and found.shape[1] > 0
     if not right or not jnp.issubdtype(found.dtype, jnp.floating):
-        raise JentmaxError(f"{called} gave {found.dtype} of shape {found.shape}; give {expected}")
+        raise JentmaxError(
+            f"{called} gave {found.dtype} of shape {found.shape}; give {expected}, of "
+            "floating-point type"
+        )
 
     @jax.jit
     def both(values: Array) -> tuple[Array, Array]:

@@ -340,6 +340,9 @@ def _tuple(value: Any, kinds: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _simple(value: Any, kind: Any, infinite: bool) -> Any:
+    of_jax = getattr(kind, "__name__", "") == "Array"
+    if of_jax and value is not None and not isinstance(value, str | bool):
+        return _as_array(value, infinite=True)  # of JAX, in a class of a user's
     if kind is float:
         if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
             if not (hasattr(value, "ndim") and value.ndim == 0 and hasattr(value, "item")):
@@ -483,10 +486,11 @@ def to_plain(value: Any) -> Any:
         return "inf" if value > 0 else "-inf"  # JSON has no infinite numbers
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, np.generic) or hasattr(value, "aval"):
-        return to_plain(np.asarray(value).tolist())
-    if isinstance(value, np.ndarray):
-        return to_plain(value.tolist())
+    if isinstance(value, np.ndarray | np.generic) or hasattr(value, "aval"):
+        array = np.asarray(value)
+        if array.dtype == np.float32:  # 0.02, not 0.019999999552965164
+            array = np.array([float(str(one)) for one in array.ravel()]).reshape(array.shape)
+        return to_plain(array.tolist())
     if isinstance(value, Mapping):
         return {str(key): to_plain(entry) for key, entry in value.items()}
     if isinstance(value, functools.partial):

@@ -46,8 +46,8 @@ class Potential(eqx.Module):
     over replicas.
 
     The potential finds neighbours by itself, from its cutoff, the cell and the number of atoms.
-    Inside ``jit`` the size of a cell that is an argument is unknown: `for_cells` fixes it.
-    Compile with ``eqx.filter_jit(potential.energy)``.
+    Inside ``jit`` the size of a cell that is an argument is unknown, so `for_cells` fixes it:
+    compile with ``eqx.filter_jit(potential.for_cells(system).energy)``.
 
     Attributes:
         descriptor: environments -> features.
@@ -100,6 +100,14 @@ class Potential(eqx.Module):
         self.descriptor = as_descriptor(descriptor, cutoff)
         self.repulsion = as_repulsion(repulsion, cutoff)
         self.entropy = as_entropy(entropy, self.descriptor.n_features)
+        plain = [
+            part for part in (self.descriptor, self.repulsion) if isinstance(part, OneStructure)
+        ]
+        if cutoff is not None and not plain:
+            raise JentmaxError(
+                f"cutoff = {cutoff:g} is for plain functions of neighbours, and there are none; "
+                "leave it out: the parts have cutoffs of their own"
+            )
         self.cutoff = max(cutoff_of(part) or 0.0 for part in (self.descriptor, self.repulsion))
         scale = None if scale is None else _checked_scale(scale, self.descriptor.n_features)
         self.scale = scale
@@ -120,6 +128,16 @@ class Potential(eqx.Module):
             systems: of one number of atoms; one system, replicas, or a list.
         """
         several = [systems] if isinstance(systems, System) else list(systems)
+        for one in several:
+            if not isinstance(one, System):
+                raise JentmaxError(
+                    f"systems = {type(one).__name__} is not allowed; give a System or a list of "
+                    "them, such as System.from_ase(atoms)"
+                )
+            if _is_traced(one.cell):
+                raise JentmaxError(
+                    "systems are traced; call for_cells outside of jit, vmap and grad"
+                )
         cells = np.concatenate([_last_first(system.cell, 2) for system in several])
         n_atoms = max(system.n_atoms for system in several)
         finder = neighbor_finder(self.cutoff, n_atoms, cells)
@@ -218,7 +236,7 @@ class Potential(eqx.Module):
             )
         repulsion = self.repulsion(self._seen(self.repulsion, environments)) + nothing
         entropy = self.entropy(scaled) + nothing
-        weight = jnp.asarray(entropy_weight, positions.dtype)
+        weight = _checked_weight(entropy_weight, positions)
         return Terms(
             energy=repulsion - weight * entropy,
             repulsion=repulsion,
@@ -286,9 +304,10 @@ class Potential(eqx.Module):
         shape = (len(positions), *positions.shape[2:])
         elements = self.elements
         if numbers is None:
-            if len(elements) > 1:
+            parts = (self.descriptor, self.repulsion)
+            if len(elements) > 1 or any(getattr(part, "tells_elements", False) for part in parts):
                 raise JentmaxError(
-                    f"numbers are missing: the potential tells {', '.join(elements)} apart; give "
+                    "numbers are missing: a part of the potential tells elements apart; give "
                     "atomic numbers, such as system.numbers"
                 )
             number = atomic_numbers[elements[0]] if elements else 0
@@ -296,7 +315,8 @@ class Potential(eqx.Module):
         numbers = jnp.asarray(numbers, jnp.int32)
         if numbers.shape[:1] != shape[:1]:
             raise JentmaxError(
-                f"numbers have shape {numbers.shape}; give one for each of {shape[0]} atoms"
+                f"numbers have shape {numbers.shape}; give an atomic number for each of "
+                f"{shape[0]} atoms (K is the keyword entropy_weight)"
             )
         numbers = jnp.broadcast_to(
             numbers.reshape(*numbers.shape, *[1] * (len(shape) - numbers.ndim)), shape
@@ -360,6 +380,21 @@ def _checked_scale(scale: ArrayLike, n_features: int) -> Float[Array, " n_featur
             f"each of the {n_features} features"
         )
     return scale
+
+
+def _checked_weight(entropy_weight: Any, positions: Array) -> Array:
+    try:
+        weight = jnp.asarray(entropy_weight, positions.dtype)
+    except (TypeError, ValueError):
+        raise JentmaxError(
+            f"entropy_weight = {entropy_weight!r} is not allowed; give K in eV, a number"
+        ) from None
+    if weight.shape not in ((), positions.shape[2:]):
+        raise JentmaxError(
+            f"entropy_weight has shape {weight.shape} for replicas of shape "
+            f"{positions.shape[2:]}; give one number, or one for each replica"
+        )
+    return weight
 
 
 def _check_shapes(positions: Array, cell: Array) -> None:

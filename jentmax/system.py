@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from jentmax.errors import JentmaxError
+from jentmax.fields import shown
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -107,6 +108,11 @@ class System(eqx.Module):
 
         dtype = _float_type(dtype)
         if not isinstance(atoms, Atoms):
+            if isinstance(atoms, str) or not all(isinstance(one, Atoms) for one in atoms):
+                raise JentmaxError(
+                    f"atoms = {shown(atoms)} is not allowed; give ASE atoms or a list of them, "
+                    "such as ase.io.read(path, ':')"
+                )
             return cls.stack([cls.from_ase(one, dtype) for one in atoms])
         cell, positions = np.asarray(atoms.cell.array, float), np.asarray(atoms.positions, float)
         for name, values in (("positions", positions), ("cell", cell)):
@@ -326,7 +332,8 @@ def random_positions(
     if own.size and own.min() < least_distance:
         raise JentmaxError(
             f"least_distance = {least_distance:g} Å is more than the cell's own period of "
-            f"{own.min():.3g} Å; give a smaller least_distance or more atoms"
+            f"{own.min():.3g} Å; give a smaller least_distance, a lower density (atoms/Å^3) "
+            "or more atoms"
         )
     if np.all(cell_heights(cell) >= 2 * least_distance):
         images = np.zeros((1, 3))  # the nearest is enough

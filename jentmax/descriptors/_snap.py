@@ -150,6 +150,12 @@ class Snap(Component):
         return self.cutoff * 2 * max([*self.radii.values(), *others])
 
     @property
+    def tells_elements(self) -> bool:
+        """Whether features depend on the atoms' elements."""
+        same = set(self.weights.values()) <= {1.0} and set(self.radii.values()) <= {0.5}
+        return self.chemflag or not same
+
+    @property
     def _least_radius(self) -> float:
         return min([*self.radii.values(), 0.5])
 

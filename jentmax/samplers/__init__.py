@@ -18,3 +18,7 @@ from jentmax.samplers._run import run as run
 from jentmax.samplers._state import Info as Info
 from jentmax.samplers._state import Sampler as Sampler
 from jentmax.samplers._state import State as State
+from jentmax.samplers._state import fold_in as fold_in
+from jentmax.samplers._state import normal as normal
+from jentmax.samplers._state import replica_keys as replica_keys
+from jentmax.samplers._state import taken as taken
