@@ -67,7 +67,8 @@ def chosen_batch_size(
     steps = recipe.steps + (recipe.quench.steps if recipe.quench else 0)
     chain_steps = steps * sized(1).streams[0].n_atoms
     longest = max(1, int(_CHUNK_SECONDS * ATOM_STEPS_PER_SECOND[kind] / chain_steps))
-    default, most = min(default_batch_size(), n_chains, longest), n_chains // n_devices
+    default = min(default_batch_size(), n_chains, longest)
+    most = min(n_chains // n_devices, longest)
     file, key = cache and cache / "batch-sizes.json", _key(sized(1), n_devices)
     known = _read(file).get(key)
     if known and known <= most:
@@ -79,8 +80,8 @@ def chosen_batch_size(
     show("measuring which batch size is the fastest")
     fastest = _fastest(
         lambda size: structure_steps_per_second(sized(size), devices),
-        max(1, default_batch_size() // 2),
-        min(most, longest),
+        max(1, min(default_batch_size() // 2, most)),
+        most,
     )
     if file and 2 * fastest <= most:  # more chains might have made it larger
         _write(file, _read(file) | {key: fastest})

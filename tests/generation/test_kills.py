@@ -8,9 +8,11 @@ import sys
 
 import numpy as np
 import pytest
-from tiny_runs import PROLOGUE, assert_identical, columns, left
+from tiny_runs import PROLOGUE, assert_identical, columns, ended, left, started, tiny
 
-from jentmax.dataset import Dataset, Parts
+from jentmax.dataset import ChunkId, Dataset, Parts
+from jentmax.errors import Stopped
+from jentmax.generation import Resolved, generate
 
 pytestmark = pytest.mark.slow
 
@@ -58,7 +60,7 @@ def live(how, number, seconds):
         spied(os, "rmdir", (1, "before"))
         spied(_parts.Path, "rmdir", (1, "before"))
     recipe = tiny(min_distance=1.9)
-    generate(recipe, structures=160, output=sys.argv[1], report=report)
+    generate(recipe, structures=600, output=sys.argv[1], report=report)
 
 for line in sys.stdin:
     assert len(os.listdir("/proc/self/task")) == 1, "no process with threads may fork"
@@ -108,7 +110,7 @@ def test_twenty_kills():
             if os.path.exists("set.h5"):
                 with Dataset("set.h5") as dataset:
                     assert dataset.status == "complete"
-                    assert len(dataset) == 160
+                    assert len(dataset) == 600
                 lengths.append(1000)
             elif (parts := Parts("set.h5")).header() is not None and parts.chunks():
                 for chunk in parts.chunks():
@@ -125,3 +127,34 @@ def test_twenty_kills():
     with Dataset("set.h5") as dataset:
         assert dataset.discarded["too close"] > 0
     assert left() == ["set.h5", "whole.h5"]
+
+
+LONG_CHAIN = """
+def report(progress):
+    if progress.made >= 40:
+        print(progress.made, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+generate(tiny(cycles_per_chain=1000), structures=4000, output="set.h5", report=report)
+"""
+
+
+def test_a_chain_of_many_cycles_loses_one_at_most():
+    """It goes on from the cycle before the one that was under way."""
+    told = ended(started(LONG_CHAIN), -signal.SIGKILL)
+    parts = Parts("set.h5")
+    parts.header()
+    there = sorted(parts.chunks())
+    assert len(there) >= int(told) / 4
+    assert there == [ChunkId(0, 0, cycle) for cycle in range(len(there))]
+    begun = []
+
+    def spied(self, batch, cycle, previous, **options):
+        begun.append(cycle)
+        assert np.array_equal(previous.positions, parts.get(there[-1]).positions)
+        raise Stopped
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Resolved, "chunk", spied)
+        with pytest.raises(Stopped):
+            generate(tiny(cycles_per_chain=1000), structures=4000, output="set.h5")
+    assert begun == [len(there)]

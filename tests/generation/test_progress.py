@@ -43,7 +43,7 @@ def test_structures_that_are_reported_are_on_disk():
 def test_shares_of_what_is_under_way_count():
     """A cycle of many steps is seen to advance."""
     told = []
-    long = tiny(steps=4000, cycles_per_chain=1)
+    long = tiny(steps=1500, cycles_per_chain=1)
     made(long, 4, report=lambda one: told.append(one.done), devices=1)
     between = {done for done in told if 0 < done < 4}
     assert {round(done / 4, 3) for done in between} <= {k / 10 for k in range(1, 10)} | {1.0}
