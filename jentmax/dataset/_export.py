@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jentmax.dataset.output import printable, refuse_existing, writing
+from jentmax.dataset.output import partial_path, printable, refuse_existing, writing
 from jentmax.errors import JentmaxError
 
 if TYPE_CHECKING:
@@ -56,20 +55,18 @@ def export(
     target = Path(os.path.realpath(path))
     if into_folder:
         _write_folder(target, listed, name, overwrite)
-    else:
-        _write_file(target, listed, name, overwrite)
+        return
+    refuse_existing(target, overwrite)
+    with writing(target), _scratch(target.parent, target) as scratch:
+        _write(scratch / target.name, listed, name)
+        refuse_existing(target, overwrite)
+        os.replace(scratch / target.name, target)
 
 
 def refuse_output(
     path: str | os.PathLike[str], format: str | None = None, *, overwrite: bool = False
 ) -> None:
-    """Raise the JentmaxError that `export` would raise for this path, before any work is done.
-
-    Args:
-        path: as for `export`.
-        format: as for `export`.
-        overwrite: as for `export`.
-    """
+    """Raise the JentmaxError that `export` would raise for this path, before any work is done."""
     name, into_folder = _way(path, format)
     target = Path(os.path.realpath(path))
     if into_folder:
@@ -80,42 +77,25 @@ def refuse_output(
 
 def _way(path: str | os.PathLike[str], format: str | None) -> tuple[str, bool]:
     """ASE's name of the format, and whether each structure gets a file of its own in a folder."""
-    from ase.io.formats import ioformats
+    from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 
     text = os.fspath(path)
     into_folder = text.endswith(("/", os.sep)) or os.path.isdir(text)
-    name = _known_format(text, format or ("vasp" if into_folder else None))
-    return name, into_folder or ioformats[name].single
-
-
-def _known_format(path: str, name: str | None) -> str:
-    """ASE's name of the format to write."""
-    from ase.io.formats import UnknownFileTypeError, filetype, ioformats
-
-    writable = [name for name, format in ioformats.items() if format.can_write]
-    if name is None:
-        try:
-            name = filetype(path, read=False)
-        except UnknownFileTypeError:
-            raise JentmaxError(
-                f"{path} has no ending that tells the format; end it with .extxyz, .traj, .db, "
-                'with "/" for a folder of POSCAR files, or name the format'
-            ) from None
+    try:
+        name = format or ("vasp" if into_folder else filetype(text, read=False))
+    except UnknownFileTypeError:
+        raise JentmaxError(
+            f"{text} has no ending that tells the format; end it with .extxyz, .traj, .db, "
+            'with "/" for a folder of POSCAR files, or name the format'
+        ) from None
+    writable = [name for name, one in ioformats.items() if one.can_write]
     if name not in writable:
         near = difflib.get_close_matches(name, writable) or ["extxyz", "traj", "db", "vasp"]
         raise JentmaxError(
-            f"{path}: ASE writes no format {name!r}; choose one such as {', '.join(near)} "
+            f"{text}: ASE writes no format {name!r}; choose one such as {', '.join(near)} "
             "(ase info --formats lists them)"
         )
-    return name
-
-
-def _write_file(target: Path, structures: list[Atoms], name: str, overwrite: bool) -> None:
-    refuse_existing(target, overwrite)
-    with writing(target), _scratch(target.parent, target.name) as scratch:
-        _write(scratch / target.name, structures, name)
-        refuse_existing(target, overwrite)
-        os.replace(scratch / target.name, target)
+    return name, into_folder or ioformats[name].single
 
 
 def _write_folder(target: Path, structures: list[Atoms], name: str, overwrite: bool) -> None:
@@ -134,7 +114,7 @@ def _write_folder(target: Path, structures: list[Atoms], name: str, overwrite: b
         raise JentmaxError(f"{target}: several structures have the same jentmax_index")
     present = _present(target, name, overwrite)
     parent = target if os.path.isdir(target) else target.parent
-    with writing(target), _scratch(parent, target.name) as scratch:
+    with writing(target), _scratch(parent, target) as scratch:
         for file, atoms in files.items():
             _write(scratch / file, [atoms], name)
         if parent is not target:
@@ -180,9 +160,9 @@ def _file_name(name: str) -> tuple[str, str]:
 
 
 @contextmanager
-def _scratch(parent: Path, name: str) -> Iterator[Path]:
+def _scratch(parent: Path, target: Path) -> Iterator[Path]:
     """A folder on the same disk to write in, gone at the end."""
-    folder = parent / f".{name}.{secrets.token_hex(4)}.partial"
+    folder = parent / partial_path(target).name
     folder.mkdir()
     try:
         yield folder

@@ -99,8 +99,7 @@ CHUNK_COLUMNS = {
 }
 """Columns that every chunk of a set has."""
 
-POINTER = Column("int64", (), "1")
-SCALING = Column("float64", (), "1")
+POINTER, SCALING = Column("int64", (), "1"), Column("float64", (), "1")
 
 CHUNK_TABLE = {
     "stream": Column("int32", (), "1"),

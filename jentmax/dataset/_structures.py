@@ -224,25 +224,21 @@ class Structures:
         """
         if empty := np.flatnonzero(self.counts < 1).tolist():
             raise JentmaxError(f"structure {empty[0]}: it has no atoms; remove it")
-        for name, values, first in (
-            ("positions", self.positions, self.pointer),
-            ("cell", self.cells.reshape(-1, 3), 3 * np.arange(len(self) + 1)),
+        foreign = (self.numbers < 0) | (self.numbers > HEAVIEST)
+        ends = 3 * np.arange(len(self) + 1)
+        for name, values, wrong, first, must in (
+            ("positions", self.positions, None, self.pointer, "three finite numbers in Å"),
+            ("cell", self.cells.reshape(-1, 3), None, ends, "three finite numbers in Å"),
+            ("numbers", self.numbers, foreign, self.pointer, f"0 to {HEAVIEST}"),
         ):
-            finite = np.isfinite(values).all(axis=1)
-            if not finite.all():
-                row = int(np.argmin(finite))
+            wrong = ~np.isfinite(values).all(axis=1) if wrong is None else wrong
+            if wrong.any():
+                row = int(np.argmax(wrong))
                 k = int(np.searchsorted(first, row, side="right")) - 1
                 raise JentmaxError(
                     f"structure {k}: {name}[{row - first[k]}] = {values[row].tolist()}, must be "
-                    "three finite numbers in Å; correct or remove the structure"
+                    f"{must}; correct or remove the structure"
                 )
-        if (foreign := (self.numbers < 0) | (self.numbers > HEAVIEST)).any():
-            row = int(np.argmax(foreign))
-            k = int(np.searchsorted(self.pointer, row, side="right")) - 1
-            raise JentmaxError(
-                f"structure {k}: the atomic number of atom {row - self.pointer[k]} is "
-                f"{self.numbers[row]}, of no element; correct or remove the structure"
-            )
 
     def to_ase(self) -> list[Atoms]:
         """All structures for ASE.

@@ -175,20 +175,16 @@ def _write(
     try:
         with writing(target, FileNotFoundError):
             with _File(io.FileIO(partial, "x+")) as file:
-                with h5py.File(
-                    file, "w", libver=_LAYOUT, rdcc_nbytes=_CACHE, rdcc_nslots=10_007
-                ) as hdf5:
-                    _put(hdf5, "format", FORMAT)
-                    hdf5.flush()  # so that it stands near the start, where ASE looks for it
-                    n = _write_columns(hdf5, kind, plain, pieces)
-                    if not 1 <= n_structures <= n:
-                        raise JentmaxError(
-                            f"{target}: {n_structures} structures are asked for, there are {n}"
-                        )
-                    if kind == "generated":
-                        _write_chunks(hdf5, statuses)
-                    _write_header(hdf5, kind, plain, n_structures)
-                file.sync()
+                try:
+                    with h5py.File(
+                        file, "w", libver=_LAYOUT, rdcc_nbytes=_CACHE, rdcc_nslots=10_007
+                    ) as hdf5:
+                        _write_all(hdf5, kind, plain, pieces, n_structures, statuses)
+                    file.flush()
+                finally:
+                    if file.error is not None:
+                        raise file.error
+                os.fsync(file.fileno())
             with being_written:
                 try:
                     first = in_place(partial, target)
@@ -219,27 +215,13 @@ class _File(io.BufferedRandom):
         return len(content)
 
     def truncate(self, size: int | None = None) -> int:
-        self._try(super().truncate, size)
-        return size or 0
+        return self._try(super().truncate, size)
 
     def seek(self, place: int, whence: int = 0) -> int:
-        return self._try(super().seek, place, whence) or 0  # may write the buffer
+        return self._try(super().seek, place, whence)  # may write the buffer
 
     def flush(self) -> None:
         self._try(super().flush)
-
-    def sync(self) -> None:
-        self.flush()
-        self._try(os.fsync, self.fileno())
-
-    def close(self) -> None:
-        try:
-            super().close()
-        finally:
-            self.raw.close()
-            error, self.error = self.error, None
-        if error is not None:
-            raise error
 
     def _try(self, action: Callable[..., Any], *values: Any) -> Any:
         if self.error is None:
@@ -247,7 +229,33 @@ class _File(io.BufferedRandom):
                 return action(*values)
             except OSError as error:
                 self.error = error
-        return None
+        return 0
+
+
+def _write_all(
+    file: h5py.File,
+    kind: Kind,
+    header: Mapping[str, Any],
+    pieces: Iterator[Structures],
+    n_structures: int,
+    statuses: Mapping[ChunkId, np.ndarray],
+) -> None:
+    _put(file, "format", FORMAT)
+    file.flush()  # so that it stands near the start, where ASE looks for it
+    n = _write_columns(file, kind, header, pieces)
+    if not 1 <= n_structures <= n:
+        raise JentmaxError(f"{n_structures} structures are asked for, there are {n}")
+    if kind == "generated":
+        ids = sorted(statuses)
+        rows = [statuses[chunk] for chunk in ids]
+        table = dict(zip(ChunkId._fields, np.array(ids).T, strict=True))
+        table |= {"pointer": np.cumsum([0, *map(len, rows)]), "status": np.concatenate(rows)}
+        for name, column in CHUNK_TABLE.items():
+            _append(file, f"chunks/{name}", column, table[name], 4096)
+    for name in ("scale", "shift"):
+        values = np.array(header[name], float)
+        _append(file, f"scaling/{name}", SCALING, values, max(len(values), 1))
+    _write_attributes(file, kind, header, n_structures)
 
 
 def _write_columns(
@@ -295,20 +303,7 @@ def _blocks(pieces: Iterator[Structures]) -> Iterator[Structures]:
         yield Structures.concatenate(pending)
 
 
-def _write_chunks(file: h5py.File, statuses: Mapping[ChunkId, np.ndarray]) -> None:
-    """The status of every row that was computed, accepted or not."""
-    ids = sorted(statuses)
-    rows = [statuses[chunk] for chunk in ids]
-    table = dict(zip(ChunkId._fields, np.array(ids).reshape(-1, 3).T, strict=True))
-    table |= {"pointer": np.cumsum([0, *map(len, rows)]), "status": np.concatenate(rows)}
-    for name, column in CHUNK_TABLE.items():
-        _append(file, f"chunks/{name}", column, table[name], 4096)
-
-
-def _write_header(file: h5py.File, kind: Kind, header: Mapping[str, Any], n: int) -> None:
-    for name in ("scale", "shift"):
-        values = np.array(header[name], float)
-        _append(file, f"scaling/{name}", SCALING, values, max(len(values), 1))
+def _write_attributes(file: h5py.File, kind: Kind, header: Mapping[str, Any], n: int) -> None:
     apart = {"scale", "shift", "seed", "created", "device", "versions", "recipe"}
     attributes = {
         "kind": kind,

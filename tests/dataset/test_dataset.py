@@ -323,7 +323,7 @@ def test_generated_files_may_not(tmp_path, name):
     [
         ({"positions": np.nan}, r"structure 0: positions\[0\]"),
         ({"cells": np.inf}, r"structure 0: cell\[0\]"),
-        ({"numbers": 119}, "structure 0: the atomic number of atom 0 is 119"),
+        ({"numbers": 119}, r"structure 0: numbers\[0\] = 119, must be 0 to 118"),
         ({"entropy": np.nan}, "entropy cannot be written: there are numbers that are not finite"),
         ({"descriptors": np.inf}, "descriptors cannot be written"),
     ],
