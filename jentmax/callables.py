@@ -95,10 +95,9 @@ def _with_hash(given: Any) -> Any:
 
 def cutoff_of(component: Any) -> float | None:
     """Largest distance at which a component sees a neighbour, in Å; None if it does not say."""
-    found = getattr(component, "largest_cutoff", getattr(component, "cutoff", None))
-    if getattr(found, "shape", None) == () and not isinstance(found, Tracer):
-        return float(np.asarray(found))
-    return found
+    found: Any = getattr(component, "largest_cutoff", getattr(component, "cutoff", None))
+    is_scalar = getattr(found, "shape", None) == () and not _is_traced(found)
+    return float(np.asarray(found)) if is_scalar else found
 
 
 def as_descriptor(given: Any, cutoff: float | None) -> Any:
@@ -330,8 +329,8 @@ def _value_and_slope(
 
 
 def _refuse_different(called: str, one: Array, other: Array, why: str) -> None:
-    one, other = np.asarray(one, float), np.asarray(other, float)
-    if one.shape != other.shape or np.any(np.abs(one - other) > _ROUNDING * (1 + np.abs(one))):
+    a, b = np.asarray(one, float), np.asarray(other, float)
+    if a.shape != b.shape or np.any(np.abs(a - b) > _ROUNDING * (1 + np.abs(a))):
         raise JentmaxError(f"{called} {why}")
 
 

@@ -15,7 +15,7 @@ class _Checked(type(eqx.Module)):
     """Checks what a constructor is called with, in the words that settings files get."""
 
     def __call__(cls, *arguments: Any, **named: Any) -> Any:
-        fields = fields_of(cls)
+        fields = fields_of(cls)  # pyright: ignore[reportArgumentType]  (a class has a hash)
         names = list(fields)
         if len(arguments) > len(names):
             raise JentmaxError(

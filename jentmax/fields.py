@@ -344,12 +344,11 @@ def _simple(value: Any, kind: Any, infinite: bool) -> Any:
     if of_jax and value is not None and not isinstance(value, str | bool):
         return _as_array(value, infinite=True)  # of JAX, in a class of a user's
     if kind is float:
-        if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
-            if not (hasattr(value, "ndim") and value.ndim == 0 and hasattr(value, "item")):
-                raise ValueError
-            value = value.item()
+        is_number = isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
+        if not is_number and getattr(value, "shape", None) != ():
+            raise ValueError
         try:
-            number = float(value)
+            number = float(typing.cast(Any, value))
         except (OverflowError, TypeError):
             raise ValueError from None
         if math.isnan(number) or (math.isinf(number) and not infinite):
@@ -498,8 +497,8 @@ def to_plain(value: Any) -> Any:
         return {"kind": name} | to_plain(value.keywords) if value.keywords else name
     if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
         return [to_plain(entry) for entry in value]
-    if hasattr(value, "to_plain"):
-        return value.to_plain()
+    if own := getattr(value, "to_plain", None):
+        return own()
     if inspect.isroutine(value) or inspect.isclass(value):
         return kind_of(value)
     if dataclasses.is_dataclass(value):

@@ -22,7 +22,7 @@ doi:10.1021/acs.jpca.0c02450.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import equinox as eqx
@@ -229,7 +229,7 @@ class Snap(Component):
             table[atomic_numbers[symbol]] = place
         return jnp.asarray(table)[numbers]
 
-    def _table(self, values: Frozen, default: float) -> np.ndarray:
+    def _table(self, values: Mapping[str, float], default: float) -> np.ndarray:
         """Values by atomic number."""
         table = np.full(len(chemical_symbols), default)
         for symbol, value in values.items():
