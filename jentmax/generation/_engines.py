@@ -15,7 +15,7 @@ import jax
 from jentmax.dataset import ChunkId, Structures
 from jentmax.devices import versions, workers
 from jentmax.errors import JentmaxError, Stopped
-from jentmax.generation._recipe import Recipe
+from jentmax.generation._fields import RecipeFields
 from jentmax.generation._resolved import Resolved
 
 _SECONDS_TO_CONNECT = 30
@@ -130,7 +130,7 @@ _lock = threading.Lock()
 
 
 def remote_chunk(
-    recipe: Recipe, header: str, chunk: tuple[int, int, int], previous: Structures | None
+    recipe: RecipeFields, header: str, chunk: tuple[int, int, int], previous: Structures | None
 ) -> Structures:
     """One chunk of a set: what a worker of any engine runs.
 

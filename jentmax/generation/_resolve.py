@@ -15,7 +15,7 @@ import numpy as np
 from jentmax.devices import workers
 from jentmax.errors import JentmaxError
 from jentmax.generation._entropy_weight import largest_entropy_weight
-from jentmax.generation._recipe import MOST_NEIGHBORS, Recipe
+from jentmax.generation._fields import RecipeFields
 from jentmax.generation._resolved import Resolved, Stream
 from jentmax.generation._scale import typical_features
 from jentmax.generation._tuning import chosen_batch_size
@@ -29,7 +29,7 @@ Report = Callable[[str, str], None]
 
 
 def resolve(
-    recipe: Recipe,
+    recipe: RecipeFields,
     seed: int,
     structures: int | None,
     devices: int | None,
@@ -38,7 +38,6 @@ def resolve(
 ) -> Resolved:
     """Resolve a recipe; see `Recipe.resolve`."""
     check_seed(seed)
-    check(recipe)
     features = recipe.potential.descriptor.n_features
     blank = Resolved(recipe, seed, _streams(recipe, 1), np.ones(features), np.zeros(features))
     size = _batch_size(blank, structures, devices, cache, report)
@@ -63,43 +62,7 @@ def check_seed(seed: int) -> None:
         )
 
 
-def check(recipe: Recipe) -> None:
-    """Refuse a recipe whose V cannot be evaluated, before anything takes long.
-
-    Raises:
-        JentmaxError: an atom would have far too many neighbours, or V raises an error.
-    """
-    potential = recipe.potential
-    for stream, formula in enumerate(recipe.start.formulas):
-        systems = recipe.start.extremes(stream)
-        n_atoms = len(atomic_numbers_of(formula))
-        volumes = np.abs(np.linalg.det(np.moveaxis(systems.cell, -1, 0)))
-        neighbors = n_atoms / volumes.min() * 4 / 3 * np.pi * potential.cutoff**3
-        if neighbors > MOST_NEIGHBORS:
-            most = potential.cutoff * (MOST_NEIGHBORS / neighbors) ** (1 / 3)
-            raise JentmaxError(
-                f"cutoff = {potential.cutoff:g} Å is impossible for start.density: an atom would "
-                f"have about {neighbors:.3g} neighbours, at most {MOST_NEIGHBORS} are allowed; "
-                f"give at most {most:.3g} Å, or a lower density"
-            )
-        with pinned(recipe.precision == "float64"):
-            planned = potential.for_cells(systems)
-            dtype = np.dtype(recipe.precision)
-            one = jax.tree.map(lambda array: np.asarray(array[..., 0]), systems)
-            shapes = (
-                jax.ShapeDtypeStruct(one.positions.shape, dtype),
-                jax.ShapeDtypeStruct((3, 3), dtype),
-                jax.ShapeDtypeStruct(one.numbers.shape, np.int32),
-            )
-            try:
-                jax.eval_shape(planned.energy, *shapes)
-            except JentmaxError:
-                raise
-            except ValueError as error:
-                raise JentmaxError(f'formula = "{formula}": {error}') from error
-
-
-def _streams(recipe: Recipe, batch_size: int) -> tuple[Stream, ...]:
+def _streams(recipe: RecipeFields, batch_size: int) -> tuple[Stream, ...]:
     weight = 0.0 if recipe.entropy_weight == "auto" else recipe.entropy_weight
     return tuple(
         Stream(formula, len(atomic_numbers_of(formula)), 1.0, batch_size, weight)

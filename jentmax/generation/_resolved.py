@@ -14,8 +14,9 @@ from jax.errors import JaxRuntimeError
 from jaxtyping import Array
 
 from jentmax.dataset import Structures
+from jentmax.devices import Device
 from jentmax.errors import JentmaxError
-from jentmax.generation._recipe import Recipe
+from jentmax.generation._fields import RecipeFields
 from jentmax.generation._starts import as_range, chain_rng
 from jentmax.potential import Potential, Terms
 from jentmax.samplers import Cycle, is_out_of_memory, pinned
@@ -64,7 +65,7 @@ class Resolved:
         shift: mean of each feature in the run that found the scale, shape (n_features,).
     """
 
-    recipe: Recipe
+    recipe: RecipeFields
     seed: int
     streams: tuple[Stream, ...]
     scale: np.ndarray
@@ -92,7 +93,7 @@ class Resolved:
         previous: Structures | None = None,
         *,
         stream: int = 0,
-        device: jax.Device | None = None,
+        device: Device | None = None,
         callback: Callback | None = None,
     ) -> Structures:
         """The structures of one batch of chains for one cycle.
@@ -140,7 +141,7 @@ class Resolved:
         cycle: int,
         weights: np.ndarray,
         previous: Structures | None = None,
-        device: jax.Device | None = None,
+        device: Device | None = None,
         callback: Callback | None = None,
     ) -> Structures:
         """One cycle of chains side by side, each at its K (eV); otherwise as `chunk`."""
@@ -154,7 +155,7 @@ class Resolved:
             made = self._cycle(potential, systems, words, weights, callback or (lambda share: None))
         return self._structures(made, systems, chains, cycle, weights)
 
-    def warm(self, stream: int, device: jax.Device) -> list[Callable[[], object]]:
+    def warm(self, stream: int, device: Device) -> list[Callable[[], object]]:
         """Calls that compile the programs of a stream's chunks; they can run side by side."""
         own = self.streams[stream]
         systems = [self._start(stream, 0, 0, None, 0)] * own.batch_size
@@ -171,7 +172,9 @@ class Resolved:
                     cycle.ends(state)
 
         quench = self.recipe.quench
-        calls = [functools.partial(compile, self.recipe.sampler, quench is None)]
+        calls: list[Callable[[], object]] = [
+            functools.partial(compile, self.recipe.sampler, quench is None)
+        ]
         if quench is not None:
             calls.append(functools.partial(compile, quench.sampler, True))
         return calls
@@ -190,7 +193,7 @@ class Resolved:
                     "batch_size": stream.batch_size,
                     "cycles": self.recipe.cycles_per_chain,
                     "entropy_weight": stream.entropy_weight
-                    if isinstance(stream.entropy_weight, float)
+                    if not isinstance(stream.entropy_weight, tuple)
                     else list(stream.entropy_weight),
                 }
                 for stream in self.streams
@@ -200,7 +203,7 @@ class Resolved:
         }
 
     @classmethod
-    def from_header(cls, recipe: Recipe, header: Mapping[str, Any]) -> Resolved:
+    def from_header(cls, recipe: RecipeFields, header: Mapping[str, Any]) -> Resolved:
         """What a set's files hold, for the recipe that made them."""
         streams = tuple(
             Stream(
@@ -208,7 +211,7 @@ class Resolved:
                 n_atoms=int(one["n_atoms"]),
                 share=float(one["share"]),
                 batch_size=int(one["batch_size"]),
-                entropy_weight=tuple(map(float, one["entropy_weight"]))
+                entropy_weight=(float(one["entropy_weight"][0]), float(one["entropy_weight"][1]))
                 if isinstance(one["entropy_weight"], list)
                 else float(one["entropy_weight"]),
             )
@@ -230,8 +233,7 @@ class Resolved:
         self, stream: int, chain: int, cycle: int, previous: Structures | None, row: int
     ) -> System:
         """Where a chain starts its cycle: its last structure, or a new random start."""
-        fresh = cycle == 0 or previous is None or previous.columns["status"][row] != ACCEPTED
-        if fresh:
+        if cycle == 0 or previous is None or previous.columns["status"][row] != ACCEPTED:
             return self.recipe.start.draw(self.seed, stream, chain, cycle)
         start = self.recipe.start.draw(self.seed, stream, chain, 0)
         own = slice(previous.pointer[row], previous.pointer[row + 1])
@@ -344,8 +346,8 @@ class Resolved:
                 "entropy_weight": np.asarray(weights, float),
             },
             atom_columns={
-                "descriptors": terms.features.reshape(len(positions) * n_atoms, -1).astype(
-                    self.dtype
+                "descriptors": np.asarray(terms.features, self.dtype).reshape(
+                    len(positions) * n_atoms, -1
                 )
             },
         )

@@ -11,7 +11,7 @@ from jax.errors import JaxRuntimeError
 from jaxtyping import Array, Key
 
 from jentmax.errors import JentmaxError
-from jentmax.generation._recipe import FitScale
+from jentmax.generation._fields import FitScale
 from jentmax.potential import Potential
 from jentmax.samplers import Cycle, Langevin, is_out_of_memory, pinned, schedules
 from jentmax.system import System, random_key
@@ -42,10 +42,10 @@ def fit_scale(
     >>> potential.scale.shape
     (6,)
     """
-    fit = fit or FitScale()
+    chosen = FitScale() if fit is None else fit
     if not systems.replicas:
         systems = jax.tree.map(lambda array: jnp.asarray(array)[..., None], systems)
-    _, scale = typical_features(potential, systems[: fit.replicas], random_key(key), fit)
+    _, scale = typical_features(potential, systems[: chosen.replicas], random_key(key), chosen)
     return potential.with_scale(jnp.asarray(scale, jnp.asarray(systems.positions).dtype))
 
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.errors import JaxRuntimeError
 
-from jentmax.devices import cpu_hash, in_threads, versions, workers
+from jentmax.devices import Device, cpu_hash, in_threads, versions, workers
 from jentmax.samplers import Cycle, default_batch_size, is_out_of_memory, pinned
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def structure_steps_per_second(resolved: Resolved, devices: int | None) -> float
     systems = [few[place % len(few)] for place in range(size)]
     words = np.arange(4 * size, dtype=np.uint32).reshape(size, 4)
 
-    def rate(device: jax.Device, _: object) -> float:
+    def rate(device: Device, _: object) -> float:
         with pinned(resolved.x64), jax.default_device(device):
             cycle = Cycle(resolved.potential(0), resolved.recipe.sampler)
             keys, _, together, weights = resolved.arrays(systems, words, np.ones(size))
