@@ -31,7 +31,17 @@ from jentmax.errors import JentmaxError
 
 
 class File:
-    """An open data set file; `_reader.Source` says what the attributes are."""
+    """An open data set file.
+
+    Attributes:
+        kind: "generated" or "described".
+        status: "complete".
+        header: what the set says of itself.
+        n: number of structures of the set.
+        pointer: atoms of structure k are ``pointer[k]:pointer[k + 1]``, shape (n + 1,).
+        names: of the columns with one row per structure.
+        counts: of all structures that were computed, by the value of their status.
+    """
 
     status = "complete"
 

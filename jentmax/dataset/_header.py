@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from jentmax.dataset.output import printable
@@ -26,6 +28,12 @@ def plain_json(tree: object) -> str:
         )
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise JentmaxError(f"the header of a set must be plain data: {error}") from error
+
+
+def with_time(header: Mapping[str, Any]) -> dict[str, Any]:
+    """The header with the entry created, which is now unless it has one."""
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return {"created": now} | dict(header)
 
 
 def parsed_json(text: str | bytes) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from jentmax.dataset._header import check_header, parsed_json, plain_json
+from jentmax.dataset._header import check_header, parsed_json, plain_json, with_time
 from jentmax.dataset._npz import pack, unpack
 from jentmax.dataset._schema import (
     ACCEPTED,
@@ -100,7 +100,7 @@ class Parts:
         """Make the folder and its header, unless they are there.
 
         Args:
-            header: of the set; it gets the entries format and schema.
+            header: of the set; it gets the entries format, schema and, if it has none, created.
 
         Returns:
             The header in place: this one, or that of the process that was first.
@@ -109,7 +109,7 @@ class Parts:
             JentmaxError: the folder cannot be written, has no header but other files, or its
                 header is damaged or lacks something.
         """
-        mine = parsed_json(plain_json({**header, "format": FORMAT, "schema": SCHEMA}))
+        mine = parsed_json(plain_json({**with_time(header), "format": FORMAT, "schema": SCHEMA}))
         content = check_header(mine) | {"checksum": _checksum(mine)}
         with writing(self.folder):
             if not self.exists():

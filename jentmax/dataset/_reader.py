@@ -6,7 +6,7 @@ import operator
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from jentmax.dataset._file import File
 from jentmax.dataset._parts import ENDING, Parts
 from jentmax.dataset._running import Running
 from jentmax.dataset._schema import (
-    ACCEPTED,
     ATOM_COLUMNS,
     NOT_FINITE,
     STRUCTURE_COLUMNS,
@@ -28,32 +27,8 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 
-class Source(Protocol):
-    """Where the structures of a set are.
-
-    Attributes:
-        kind: "generated" or "described".
-        status: "complete" or "running".
-        header: what the set says of itself.
-        n: number of structures of the set.
-        pointer: atoms of structure k are ``pointer[k]:pointer[k + 1]``, shape (n + 1,).
-        names: of the columns with one row per structure.
-        counts: of all structures that were computed, by the value of their status.
-    """
-
-    kind: str
-    status: str
-    header: dict[str, Any]
-    n: int
-    pointer: np.ndarray
-    names: tuple[str, ...]
-    counts: np.ndarray
-
-    def close(self) -> None: ...
-    def column(self, name: str, first: int, last: int) -> np.ndarray: ...
-    def structures(self, first: int, last: int) -> Structures: ...
-    def chunks(self) -> set[ChunkId]: ...
-    def chunk(self, chunk: ChunkId) -> Structures: ...
+Source = File | Running
+"""Where the structures of a set are; `File` says what both have."""
 
 
 class Dataset:
@@ -117,7 +92,7 @@ class Dataset:
         self.pointer, self.columns = source.pointer, source.names
         counts = source.counts.tolist()
         self.discarded = {"not finite": counts[NOT_FINITE], "too close": counts[TOO_CLOSE]}
-        self.share_discarded = 1 - counts[ACCEPTED] / sum(counts)
+        self.share_discarded = sum(self.discarded.values()) / sum(counts)
 
     def close(self) -> None:
         """Close the file; columns that were read stay."""

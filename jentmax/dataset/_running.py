@@ -15,7 +15,7 @@ from jentmax.errors import JentmaxError
 
 
 class Running:
-    """What there was of a set when it was opened; `_reader.Source` says what the attributes are."""
+    """What there was of a set when it was opened; `File` says what the attributes are."""
 
     kind, status = "generated", "running"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,7 +13,7 @@ import h5py
 import numpy as np
 
 from jentmax.dataset._hdf5 import checksum
-from jentmax.dataset._header import check_header, parsed_json, plain_json
+from jentmax.dataset._header import check_header, parsed_json, plain_json, with_time
 from jentmax.dataset._order import in_set_order
 from jentmax.dataset._schema import (
     ACCEPTED,
@@ -156,8 +155,7 @@ def _replace(partial: Path, target: Path) -> bool:
 
 def _own(header: Mapping[str, Any]) -> dict[str, Any]:
     """The header without the entries that set.json has of its own; with a time."""
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return {"created": now} | {k: v for k, v in header.items() if k not in ("format", "schema")}
+    return with_time({k: v for k, v in header.items() if k not in ("format", "schema")})
 
 
 def _write(
