@@ -1,4 +1,4 @@
-"""What a set says of itself: a plain table, the same in set.json and in the finished file."""
+"""The header of a set, a plain table in set.json and in the file; and what chunks must be."""
 
 from __future__ import annotations
 
@@ -8,6 +8,17 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from jentmax.dataset._schema import (
+    ACCEPTED,
+    CHUNK_COLUMNS,
+    TOO_CLOSE,
+    ChunkId,
+    columns,
+    impossible,
+)
+from jentmax.dataset._structures import Structures
 from jentmax.dataset.output import printable
 from jentmax.errors import JentmaxError
 
@@ -83,6 +94,30 @@ def check_header(header: Any, *, generated: bool = True) -> dict[str, Any]:
                 fits = type(n) is int and 1 <= n <= 10**9
                 _check(f"streams[{k}].{key}", n, fits, "a whole number of at least 1")
     return header
+
+
+def check_chunk(chunk: ChunkId, structures: Structures, header: Mapping[str, Any]) -> None:
+    """Raise a JentmaxError if structures are not those of a chunk."""
+    if not 0 <= chunk.stream < len(header["streams"]) or min(chunk) < 0:
+        raise JentmaxError(f"{chunk}: the set has {len(header['streams'])} streams")
+    stream = header["streams"][chunk.stream]
+    n, n_atoms = stream["batch_size"], stream["n_atoms"]
+    if len(structures) != n or (structures.counts != n_atoms).any():
+        raise JentmaxError(f"{chunk} must have {n} structures of {n_atoms} atoms each")
+    values = {**structures.columns, **structures.atom_columns}
+    schema = columns(len(header["scale"]))
+    schema = {**CHUNK_COLUMNS, "descriptors": schema["atoms/descriptors"]}
+    for name, column in schema.items():
+        if name not in values or not column.fits(values[name].dtype, values[name].shape):
+            raise JentmaxError(f"{chunk}: {name} is missing, or of another type or shape")
+    row, status = structures.columns["row"], structures.columns["status"]
+    if (row != np.arange(n)).any() or (status < 0).any() or (status > TOO_CLOSE).any():
+        raise JentmaxError(f"{chunk}: rows must be 0 to {n - 1}, and status from 0 to {TOO_CLOSE}")
+    accepted = structures[status == ACCEPTED]
+    accepted.check()
+    for name, column in {**accepted.columns, **accepted.atom_columns}.items():
+        if impossible(name, column):
+            raise JentmaxError(f"{chunk}: {name} of an accepted structure is not finite")
 
 
 def _is_number(value: Any) -> bool:

@@ -15,16 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from jentmax.dataset._header import check_header, parsed_json, plain_json, with_time
+from jentmax.dataset._header import check_chunk, check_header, parsed_json, plain_json, with_time
 from jentmax.dataset._npz import pack, unpack
 from jentmax.dataset._schema import (
     ACCEPTED,
-    CHUNK_COLUMNS,
     SCHEMA,
-    TOO_CLOSE,
     ChunkId,
-    columns,
-    impossible,
 )
 from jentmax.dataset._structures import Structures
 from jentmax.dataset.output import (
@@ -133,7 +129,10 @@ class Parts:
         try:
             content = _read(path)[0]
         except FileNotFoundError:
-            if others := [name for name in self._names() if not name.endswith(".partial")]:
+            others = [name for name in self._names() if not name.endswith(".partial")]
+            if os.path.lexists(path):  # another process has just put it there
+                return self.header()
+            if others:
                 raise JentmaxError(
                     f"{self.folder} has no {_HEADER} but other files ({others[0]}); remove the "
                     "folder, or give another output"
@@ -183,7 +182,7 @@ class Parts:
             JentmaxError: the structures are no chunk of this set, the file cannot be written, or
                 there is a link or a folder in its place.
         """
-        _check_chunk(chunk, structures, self._known())
+        check_chunk(chunk, structures, self._known())
         content = self._packed(chunk, structures)
         with being_written:
             while not self._put(chunk.file_name, content):
@@ -307,7 +306,7 @@ class Parts:
             raise _damaged(path, "it does not fit its checksum")
         try:
             structures = unpack(content)
-            _check_chunk(chunk, structures, self._known())
+            check_chunk(chunk, structures, self._known())
         except (JentmaxError, ValueError) as error:
             raise _damaged(path, reason(error)) from error
         return structures
@@ -333,30 +332,6 @@ class Parts:
         ):
             raise _damaged(path, f"it is {name[:80]}")
         return (accepted, not_finite, too_close), len(match.group()), int(checksum, 16)
-
-
-def _check_chunk(chunk: ChunkId, structures: Structures, header: Mapping[str, Any]) -> None:
-    """Raise a JentmaxError if structures are not those of a chunk."""
-    if not 0 <= chunk.stream < len(header["streams"]) or min(chunk) < 0:
-        raise JentmaxError(f"{chunk}: the set has {len(header['streams'])} streams")
-    stream = header["streams"][chunk.stream]
-    n, n_atoms = stream["batch_size"], stream["n_atoms"]
-    if len(structures) != n or (structures.counts != n_atoms).any():
-        raise JentmaxError(f"{chunk} must have {n} structures of {n_atoms} atoms each")
-    values = {**structures.columns, **structures.atom_columns}
-    schema = columns(len(header["scale"]))
-    schema = {**CHUNK_COLUMNS, "descriptors": schema["atoms/descriptors"]}
-    for name, column in schema.items():
-        if name not in values or not column.fits(values[name].dtype, values[name].shape):
-            raise JentmaxError(f"{chunk}: {name} is missing, or of another type or shape")
-    row, status = structures.columns["row"], structures.columns["status"]
-    if (row != np.arange(n)).any() or (status < 0).any() or (status > TOO_CLOSE).any():
-        raise JentmaxError(f"{chunk}: rows must be 0 to {n - 1}, and status from 0 to {TOO_CLOSE}")
-    accepted = structures[status == ACCEPTED]
-    accepted.check()
-    for name, column in {**accepted.columns, **accepted.atom_columns}.items():
-        if impossible(name, column):
-            raise JentmaxError(f"{chunk}: {name} of an accepted structure is not finite")
 
 
 def _checksum(header: Mapping[str, Any]) -> int:
