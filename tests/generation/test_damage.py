@@ -138,7 +138,7 @@ def test_a_damaged_header(parts, content):
     """Refused: parts without it may be of any set."""
     (FOLDER / "set.json").write_bytes(content)
     before = left(FOLDER)
-    with pytest.raises(JentmaxError, match=r"set\.json is damaged.*remove it"):
+    with pytest.raises(JentmaxError, match=r"set\.json: it is damaged.*remove it"):
         generate(tiny(), structures=20, output="set.h5")
     assert left(FOLDER) == before
     assert len(made(tiny(), 3, overwrite=True)["index"]) == 3

@@ -562,21 +562,6 @@ def test_far_too_many_neighbors():
         jm.Recipe(potential, jm.Langevin(), start=start, steps=20, entropy_weight=1.0)
 
 
-def test_fewer_atoms_than_the_entropy_needs():
-    potential = jm.Potential(jm.Snap(cutoff=4.0), jm.ClarkeSmith(), jm.KthNearestNeighbor(k=8))
-    start = jm.RandomStart("W8", density=0.03)
-    with pytest.raises(JentmaxError, match=r'formula "W8": k = 8 of 8 environments; give 1 to 7'):
-        jm.Recipe(potential, jm.Langevin(), start=start, steps=20, entropy_weight=1.0)
-
-
-@pytest.mark.parametrize("name, given", [("start", "W8"), ("sampler", jm.Langevin)])
-def test_parts_of_a_recipe_that_are_none(name, given):
-    potential = jm.Potential(jm.Snap(cutoff=4.0), jm.ClarkeSmith(), jm.NearestNeighbor())
-    parts = {"sampler": jm.Langevin(), "start": jm.RandomStart("W8", density=0.03), name: given}
-    with pytest.raises(JentmaxError, match=rf"{name} = (str|Langevin) is not allowed; give"):
-        jm.Recipe(potential, **parts, steps=20, entropy_weight=1.0)
-
-
 def test_generating_in_a_thread(whole):
     found = {}
     thread = threading.Thread(target=lambda: found.update(made(tiny())))

@@ -11,7 +11,7 @@ import pytest
 from tiny_runs import PROLOGUE, assert_identical, columns, ended, left, started, tiny
 
 from jentmax.dataset import ChunkId, Dataset, Parts
-from jentmax.devices import device_name, versions
+from jentmax.devices import versions
 from jentmax.errors import JentmaxError, Stopped
 from jentmax.generation import (
     ALONE,
@@ -143,8 +143,7 @@ def test_the_loser_of_a_race(whole, monkeypatch, what):
     resolved, first_chunk = RECIPE.resolve(0), ChunkId(0, 0, 0)
     first = resolved.chunk(0, 0)
     winners = dataclasses.replace(first, positions=first.positions + 1e-6)  # last digits
-    told = {"versions": versions(), "device": device_name(1), "created": "the winner's"}
-    header = resolved.header() | {"sha256": ""} | told
+    header = resolved.header() | {"created": "the winner's"}
     other = Parts("other.h5")
     other.begin(header)
     other.put(first_chunk, winners)
