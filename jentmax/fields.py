@@ -289,7 +289,10 @@ def _as_array(value: Any, infinite: bool) -> Any:
         raise ValueError
     if is_array and np.asarray(value).dtype.kind not in "fiu":
         raise ValueError
-    array = np.asarray(value, float)
+    try:
+        array = np.asarray(value, float)
+    except OverflowError:  # of a whole number of hundreds of digits
+        raise ValueError from None
     if np.isnan(array).any() or (np.isinf(array).any() and not infinite):
         raise ValueError
     return array

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from jentmax.callables import OneStructure, as_descriptor, as_entropy, as_repulsion, cutoff_of
 from jentmax.errors import JentmaxError
+from jentmax.fields import shown
 from jentmax.neighbors import SKIN, Environments, Finder, HostSearch, Neighbors, neighbor_finder
 from jentmax.system import System
 
@@ -109,8 +110,9 @@ class Potential(eqx.Module):
                 "leave it out: the parts have cutoffs of their own"
             )
         self.cutoff = max(cutoff_of(part) or 0.0 for part in (self.descriptor, self.repulsion))
-        scale = None if scale is None else _checked_scale(scale, self.descriptor.n_features)
-        self.scale = scale
+        self.scale = None
+        if scale is not None:
+            self.scale = _checked_scale(scale, self.descriptor.n_features)
         self.finder = None
 
     def with_scale(self, scale: ArrayLike) -> Potential:
@@ -370,16 +372,22 @@ def _lacks_room(finder: Finder, positions: Array, cell: Array) -> Array:
     return finder.overflowed(finder.build(jnp.asarray(positions), jnp.asarray(cell)))
 
 
-def _checked_scale(scale: ArrayLike, n_features: int) -> Float[Array, " n_features"]:
-    scale = jnp.asarray(scale)
-    if not _is_traced(scale) and (
-        scale.shape != (n_features,) or not np.all(np.asarray(scale) > 0)
+def _checked_scale(scale: ArrayLike, n_features: int) -> Any:
+    if isinstance(scale, jax.Array):
+        values: Any = scale
+    else:
+        try:
+            values = np.asarray(scale, float)  # in full, also without x64
+        except (TypeError, ValueError):
+            values = np.empty(0)
+    if not _is_traced(values) and (
+        values.shape != (n_features,) or not np.all(np.asarray(values) > 0)
     ):
         raise JentmaxError(
-            f"scale = {np.asarray(scale).tolist()} is not allowed; give one number above 0 for "
-            f"each of the {n_features} features"
+            f"scale = {shown(scale)} is not allowed; give one number above 0 for each of the "
+            f"{n_features} features"
         )
-    return scale
+    return values
 
 
 def _checked_weight(entropy_weight: Any, positions: Array) -> Array:

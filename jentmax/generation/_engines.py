@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
@@ -175,13 +176,7 @@ def dask(scheduler: Any, resolved: Resolved, header: Mapping[str, Any]) -> Itera
             f"scheduler = {scheduler!r} is not allowed; give its address, such as "
             "tcp://node001:8786, or a distributed.Client"
         )
-    try:
-        client = Client(scheduler, timeout=_SECONDS_TO_CONNECT) if own else scheduler
-    except (OSError, TimeoutError, ValueError) as error:
-        raise JentmaxError(
-            f"scheduler {scheduler} cannot be reached ({error}); give the address that it prints, "
-            "such as tcp://node001:8786"
-        ) from None
+    client = _connected(Client, scheduler) if own else scheduler
     try:
         _refuse_other_versions(client)
         engine = Dask(client, resolved, header)
@@ -192,6 +187,25 @@ def dask(scheduler: Any, resolved: Resolved, header: Mapping[str, Any]) -> Itera
     finally:
         if own:
             client.close()
+
+
+def _connected(make_client: Callable[..., Any], address: str) -> Any:
+    """A client of a scheduler.
+
+    Raises:
+        JentmaxError: it cannot be reached.
+    """
+    try:
+        return make_client(address, timeout=_SECONDS_TO_CONNECT)
+    except (OSError, TimeoutError, ValueError) as error:
+        told = str(error)
+    # A client that failed closes itself when it is collected, and waits forever if that happens
+    # while another one starts.
+    gc.collect()
+    raise JentmaxError(
+        f"scheduler {address} cannot be reached ({told}); give the address that it prints, such as "
+        "tcp://node001:8786"
+    )
 
 
 def _refuse_other_versions(client: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import operator
 import os
 import time
@@ -23,11 +22,11 @@ from jentmax.dataset import (
     refuse_existing,
     write_set,
 )
-from jentmax.devices import device_name, versions, workers
+from jentmax.devices import device_name, workers
 from jentmax.errors import JentmaxError
 from jentmax.fields import shown
 from jentmax.generation._engines import Engine, dask, threads
-from jentmax.generation._identity import fingerprint, made_otherwise, refuse_others
+from jentmax.generation._identity import made_otherwise, refuse_others
 from jentmax.generation._plan import Plan
 from jentmax.generation._processes import ALONE, Process
 from jentmax.generation._progress import Progress, Report, ignore
@@ -38,8 +37,9 @@ from jentmax.generation._resolved import ACCEPTED, Resolved
 _SECONDS = 0.1
 """Between two looks at what is under way."""
 
-_SECONDS_BETWEEN_LISTS = 1.0
-"""Between two looks at what other processes have put into the folder."""
+_SECONDS_BETWEEN_LISTS = 1 / 32
+"""Between two looks at what other processes have put into the folder, for each of them: many
+processes together look at most 32 times a second."""
 
 
 def generate(
@@ -295,12 +295,7 @@ class _Run:
                 cache=cache,
                 report=lambda phase, note: self._tell(phase, note=note),
             )
-            header = resolved.header() | {
-                "sha256": fingerprint(self._recipe),
-                "versions": versions(),
-                "device": device_name(len(workers(devices))),
-                "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            }
+            header = resolved.header(len(workers(devices)))
         self._begun = True
         return self._parts.begin(header)
 
@@ -328,7 +323,7 @@ class _Run:
                 chunk = pending.pop(future)
                 plan.under_way.discard(chunk)
                 self._keep(chunk, future.result())
-            if done or time.monotonic() > looked + _SECONDS_BETWEEN_LISTS:
+            if time.monotonic() > looked + self._process.count * _SECONDS_BETWEEN_LISTS:
                 self._look()
                 looked = time.monotonic()
             size = float(np.mean(plan.sizes))

@@ -18,13 +18,13 @@ from jaxtyping import Array
 from jentmax.devices import device_kind, versions
 from jentmax.errors import JentmaxError
 from jentmax.fields import shown
-from jentmax.generation._recipe import Recipe
+from jentmax.generation._fields import RecipeFields
 from jentmax.samplers import pinned
 
 _SYMBOL = re.compile(r"@\w+")
 
 
-def fingerprint(recipe: Recipe) -> str:
+def fingerprint(recipe: RecipeFields) -> str:
     """SHA-256 of a step as JAX lowers it, for recipes with code outside the package; "" for others.
 
     Names of functions do not tell whether somebody has edited them; what JAX makes of them does.
@@ -67,7 +67,7 @@ def _has_code(tree: Any) -> bool:
     return isinstance(tree, str) and ":" in tree
 
 
-def refuse_others(path: Path, header: Mapping[str, Any], recipe: Recipe, seed: int) -> None:
+def refuse_others(path: Path, header: Mapping[str, Any], recipe: RecipeFields, seed: int) -> None:
     """Refuse a set that another recipe, seed or version has made.
 
     Raises:

@@ -14,9 +14,10 @@ from jax.errors import JaxRuntimeError
 from jaxtyping import Array
 
 from jentmax.dataset import Structures
-from jentmax.devices import Device
+from jentmax.devices import Device, device_name, versions
 from jentmax.errors import JentmaxError
 from jentmax.generation._fields import RecipeFields
+from jentmax.generation._identity import fingerprint
 from jentmax.generation._starts import as_range, chain_rng
 from jentmax.potential import Potential, Terms
 from jentmax.samplers import Cycle, is_out_of_memory, pinned
@@ -179,10 +180,17 @@ class Resolved:
             calls.append(functools.partial(compile, quench.sampler, True))
         return calls
 
-    def header(self) -> dict[str, Any]:
-        """What a set's files hold of this, as plain data; `from_header` reads it."""
+    def header(self, n_devices: int = 1) -> dict[str, Any]:
+        """What a set's files hold of this, as plain data; `from_header` reads it.
+
+        Args:
+            n_devices: how many compute, for the name of the device.
+        """
         return {
             "recipe": self.recipe.to_plain(),
+            "sha256": fingerprint(self.recipe),
+            "versions": versions(),
+            "device": device_name(n_devices),
             "seed": self.seed,
             "precision": self.recipe.precision,
             "streams": [
