@@ -687,7 +687,10 @@ def test_a_scale():
         ({"positions": np.zeros((2, 3), int)}, "positions are of type int64; give floating-point"),
         ({"cell": np.eye(2)}, r"cell has shape \(2, 2\)"),
         ({"cell": np.stack([9 * np.eye(3)] * 2, -1)}, r"cell has shape \(3, 3, 2\) for positions"),
-        ({"numbers": np.full(3, 74)}, r"numbers have shape \(3,\); give one for each of 2 atoms"),
+        (
+            {"numbers": np.full(3, 74)},
+            r"numbers have shape \(3,\); give an atomic number for each of 2 atoms",
+        ),
     ],
 )
 def test_arrays_that_do_not_go_together(change, message):
@@ -718,7 +721,9 @@ def test_elements_that_it_does_not_know():
     assert_no_number(fixed, positions, cell, numbers=foreign)
     energy, _ = value_and_gradient(fixed, positions, cell, numbers=NUMBERS)
     assert jnp.isfinite(energy)
-    with pytest.raises(JentmaxError, match="numbers are missing: the potential tells Al, W apart"):
+    with pytest.raises(
+        JentmaxError, match="numbers are missing: a part of the potential tells elements apart"
+    ):
         TWO_ELEMENTS.energy(positions, cell)
     narrow = Snap(4.0, twojmax=2, elements=("Ni", "Al"))
     both = Potential(narrow, ClarkeSmith(r0={"Al": 2.5, "W": 2.7}), NearestNeighbor())

@@ -235,12 +235,11 @@ class _Run:
         while True:
             self._make_chunks(engine, get)
             try:
-                overwrite = self._overwrite or larger
-                n = self._structures
-                ours = write_set(
-                    self._path, header, list(self._plan.counts), get, n, overwrite=overwrite
-                )
-                return ours or overwrite  # what may be replaced stays if it is as large
+                if self._overwrite:  # all chunks of the new set are in its folder
+                    self._path.unlink(missing_ok=True)
+                n, chunks = self._structures, list(self._plan.counts)
+                ours = write_set(self._path, header, chunks, get, n, overwrite=larger)
+                return ours or larger  # a file that another process has made as large stays
             except DamagedPart as damaged:
                 self._again(damaged)
             except FileNotFoundError:

@@ -187,7 +187,7 @@ def test_a_repulsion_with_a_cutoff_of_its_own(own):
     assert (made.repulsion.cutoff, made.cutoff) == (2.71, 3.6)
     system = jentmax.System.random(jax.random.key(0), "W12", density=0.03)
     theirs = recipe(None).potential.terms(system.positions, system.cell)
-    ours = made.terms(system.positions, system.cell)
+    ours = made.terms(system.positions, system.cell, system.numbers)
     np.testing.assert_allclose(ours.repulsion, theirs.repulsion, rtol=1e-9)
 
 
