@@ -1,8 +1,9 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import jentmax as jm
 from own_entropy import k4, k5, mine, systems
+
+import jentmax as jm
 
 sampler, n = jm.Langevin(timestep=1.0), 100
 state, step = sampler.init(mine, k4, systems, entropy_weight=300.0), eqx.filter_jit(sampler.step)

@@ -1,4 +1,5 @@
 import jax
+
 import jentmax as jm
 
 snap = jm.Snap(cutoff=4.0, components=6)

@@ -1,5 +1,6 @@
-import jentmax as jm
 from own_entropy import mine
+
+import jentmax as jm
 
 recipe = jm.Recipe(
     mine,

@@ -1,5 +1,6 @@
 import jax
 import jax.numpy as jnp
+
 import jentmax as jm
 
 snap = jm.Snap(cutoff=4.0, components=6)
