@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,12 +19,9 @@ from jentmax.errors import JentmaxError
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from jentmax.dataset._reader import Dataset
-    from jentmax.dataset._structures import Structures
-
 
 def export(
-    structures: Structures | Dataset | Sequence[Atoms],
+    structures: Iterable[Atoms],
     path: str | os.PathLike[str],
     format: str | None = None,
     *,
@@ -36,7 +33,7 @@ def export(
     .extxyz, .traj and .db have. The path appears when everything is written.
 
     Args:
-        structures: to write, such as ``dataset`` or ``dataset[:10]``.
+        structures: to write: a `Dataset`, `Structures`, or a list of ASE atoms.
         path: of the file, whose ending tells the format. If it ends with "/" or is a folder, each
             structure becomes a file in this folder: ``POSCAR_00000`` and so on, by its
             selection_rank or else its jentmax_index. The same holds for a format that has one

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 
 from jentmax.dataset._ase import arrays_of, atoms_from, columns_of, info_of, joined
+from jentmax.dataset._export import export
 from jentmax.dataset._schema import HEAVIEST
 from jentmax.dataset.output import printable
 from jentmax.errors import JentmaxError
@@ -252,8 +253,6 @@ class Structures:
         self, path: str | os.PathLike[str], format: str | None = None, *, overwrite: bool = False
     ) -> None:
         """Write in any format that ASE writes; as `jentmax.dataset.export`."""
-        from jentmax.dataset._export import export
-
         export(self, path, format, overwrite=overwrite)
 
     def _atoms(self, k: int) -> Atoms:
