@@ -47,3 +47,7 @@ class Component(eqx.Module, metaclass=_Checked):
     """
 
     batched: ClassVar[bool] = True
+
+    def __repr__(self) -> str:
+        """The class and its fields, numbers in full."""
+        return eqx.tree_pformat(self, short_arrays=False)
