@@ -83,7 +83,7 @@ class _Hashable:
 
 
 def _with_hash(given: Any) -> Any:
-    """A callable that ``jit`` can tell from others; pytrees are told by their leaves."""
+    """A callable that ``jit`` can tell from others; for pytrees it compares the leaves."""
     if [leaf is given for leaf in jax.tree.leaves(given)] != [True]:
         return given
     try:

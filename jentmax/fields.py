@@ -116,7 +116,6 @@ def _are_elements(value: Any) -> bool:
 Positive = Annotated[float, Gt(0)]
 NotNegative = Annotated[float, Ge(0)]
 Count = Annotated[int, Ge(1)]
-CountOrZero = Annotated[int, Ge(0)]
 PositiveRange = Annotated[
     Positive | tuple[Positive, Positive],
     Allowed("a number above 0, or a range [low, high] with 0 < low <= high", _is_ordered),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from jentmax.generation._resolved import Resolved, Stream
 from jentmax.generation._scale import typical_features
 from jentmax.generation._tuning import chosen_batch_size
 from jentmax.samplers import pinned
-from jentmax.system import atomic_numbers_of, stack_host
+from jentmax.system import atomic_numbers_of
 
 _FIRST_CHAIN = 2**30
 """Chains of the run that finds the scale are numbered from here."""
@@ -93,7 +93,6 @@ def _scaled(resolved: Resolved, report: Report, compiling: list[Future[Any]]) ->
     given = recipe.potential.scale
     if given is not None:
         report("compiling", "")
-        wait(compiling)
         for program in compiling:
             program.result()
         scale = np.asarray(given, float)
@@ -106,12 +105,7 @@ def _scaled(resolved: Resolved, report: Report, compiling: list[Future[Any]]) ->
     words = np.random.SeedSequence([resolved.seed, _FIRST_CHAIN]).generate_state(2, np.uint32)
     with pinned(resolved.x64):
         key = jax.random.wrap_key_data(jnp.asarray(words), impl="threefry2x32")
-        systems = jax.tree.map(
-            lambda array: jnp.asarray(
-                array.astype(resolved.dtype) if np.issubdtype(array.dtype, np.floating) else array
-            ),
-            stack_host(starts),
-        )
+        systems = resolved.side_by_side(starts)
         potential = recipe.potential.for_cells(recipe.start.extremes(0))
         shift, scale = typical_features(potential, systems, key, recipe.scale)
     for program in compiling:

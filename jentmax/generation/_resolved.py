@@ -258,16 +258,21 @@ class Resolved:
         self, systems: Sequence[System], words: np.ndarray, weights: np.ndarray
     ) -> tuple[Array, Array, System, Array]:
         """Keys of the cycle and of the quench, systems and K, on the device."""
-        together = jax.tree.map(self._on_device, stack_host(systems))
+        together = self.side_by_side(systems)
         keys, quench_keys = (
             jax.random.wrap_key_data(jnp.asarray(own), impl="threefry2x32")
             for own in (words[:, :2], words[:, 2:])
         )
         return keys, quench_keys, together, jnp.asarray(weights, self.dtype)
 
-    def _on_device(self, array: np.ndarray) -> Array:
-        floating = np.issubdtype(array.dtype, np.floating)
-        return jnp.asarray(array.astype(self.dtype) if floating else array)
+    def side_by_side(self, systems: Sequence[System]) -> System:
+        """Systems of the host as replicas on JAX's default device, in the type of the run."""
+
+        def put(array: np.ndarray) -> Array:
+            floating = np.issubdtype(array.dtype, np.floating)
+            return jnp.asarray(array.astype(self.dtype) if floating else array)
+
+        return jax.tree.map(put, stack_host(systems))
 
     def _cycle(
         self,

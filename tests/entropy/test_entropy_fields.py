@@ -36,7 +36,7 @@ def test_fields_that_are_not_allowed(make, given, message):
     with pytest.raises(JentmaxError) as raised:
         make(**given)
     assert message in str(raised.value)
-    # The unit or meaning is told too.
+    # The message has the unit or meaning too.
     assert "unknown" in message or "(" in str(raised.value)
 
 

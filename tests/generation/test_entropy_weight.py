@@ -32,7 +32,7 @@ class Lawful:
         assert (previous is None) == (cycle == 0)
         scatter = self.rng.normal(size=len(chains))
         distances = self.mean(np.log(weights)) + self.deviation(np.log(weights)) * scatter
-        status = np.where(weights < self.largest, 0, 1)  # too large a K comes to no numbers at all
+        status = np.where(weights < self.largest, 0, 1)  # too large a K gives no finite numbers
         return types.SimpleNamespace(columns={"status": status, "least_distance": distances})
 
 
