@@ -38,7 +38,7 @@ class Console:
 
     def __enter__(self) -> Self:
         """Show the bar, in a terminal."""
-        if self._rich.is_terminal and not self._quiet:
+        if self._rich.is_interactive and not self._quiet:
             self._bar = Progress(
                 SpinnerColumn(),
                 TextColumn("{task.description}"),
@@ -92,10 +92,11 @@ class Console:
                 figures=figures,
             )
             return
-        new = progress.phase not in self._phases
+        phase = progress.phase.partition(",")[0]  # what follows is how far it is
+        new = phase not in self._phases
         if new or now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
-            self._phases.add(progress.phase)
+            self._phases.add(phase)
             elapsed = now - self._began
             self._print(
                 f"{elapsed:7.1f} s  {progress.phase}: "

@@ -53,9 +53,10 @@ class RunLog:
         figures = self._figures.told(progress, now)
         if progress.note:
             self.tell(progress.note)
-        if progress.phase not in self._phases:
-            self._phases.add(progress.phase)
-            self.tell(progress.phase)
+        phase = progress.phase.partition(",")[0]  # what follows is how far it is
+        if phase not in self._phases:
+            self._phases.add(phase)
+            self.tell(phase)
         late = now - self._last_count >= _SECONDS_BETWEEN_COUNTS
         if n_there > self._n_told and (late or n_there == progress.structures):
             self._n_told, self._last_count = n_there, now

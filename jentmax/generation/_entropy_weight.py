@@ -69,6 +69,9 @@ def largest_entropy_weight(
         first = _FIRST_CHAIN + n_used
         n_used += len(logs)
 
+        def told(share: float) -> None:
+            show(f"finding K for {own.formula}, {n_used} structures")
+
         def batch(device: object, number: int) -> list[Structures]:
             rows = slice(number * size, (number + 1) * size)
             chains = first + np.arange(len(logs))[rows]
@@ -76,8 +79,9 @@ def largest_entropy_weight(
             for cycle in range(n_cycles):
                 before = made[-1] if made else None
                 weights = np.exp(logs[rows])
-                made.append(resolved.run(stream, chains, cycle, weights, before, device))  # pyright: ignore[reportArgumentType]
-                show(f"finding K for {own.formula}")
+                made.append(
+                    resolved.run(stream, chains, cycle, weights, before, device, told)  # pyright: ignore[reportArgumentType]
+                )
             return made
 
         batches = in_threads(batch, range(n_batches), devices)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +21,7 @@ from jentmax.generation._resolved import Resolved, Stream
 from jentmax.generation._scale import typical_features
 from jentmax.generation._tuning import chosen_batch_size
 from jentmax.samplers import pinned
-from jentmax.system import atomic_numbers_of
+from jentmax.system import atomic_numbers_of, cell_heights
 
 _FIRST_CHAIN = 2**30
 """Chains of the run that finds the scale are numbered from here."""
@@ -40,6 +41,7 @@ def resolve(
     check_seed(seed)
     features = recipe.potential.descriptor.n_features
     blank = Resolved(recipe, seed, _streams(recipe, 1), np.ones(features), np.zeros(features))
+    _note_images(blank, report)
     size = _batch_size(blank, structures, devices, cache, report)
     resolved = dataclasses.replace(blank, streams=_streams(recipe, size))
     with ThreadPoolExecutor(2) as threads:
@@ -60,6 +62,21 @@ def check_seed(seed: int) -> None:
         raise JentmaxError(
             f"seed = {seed!r} is not allowed; give a whole number from 0 to {2**32 - 1}"
         )
+
+
+def _note_images(blank: Resolved, report: Report) -> None:
+    """Say that small cells make a run slower: a little denser may be many times slower."""
+    for number, stream in enumerate(blank.streams):
+        finder = blank.potential(number).finder
+        count = math.prod(images + 1 for images in getattr(finder, "images", ()))
+        if finder is not None and count > 1:
+            heights = cell_heights(np.moveaxis(blank.recipe.start.extremes(number).cell, -1, 0))
+            report(
+                "starting",
+                f"cells      of {stream.formula} are as thin as {heights.min():.3g} Å, less than "
+                f"twice the cutoff of {finder.cutoff:g} Å: {count} images of each pair are looked "
+                "at, which takes as many times longer; more atoms or a lower density need one",
+            )
 
 
 def _streams(recipe: RecipeFields, batch_size: int) -> tuple[Stream, ...]:
@@ -107,7 +124,13 @@ def _scaled(resolved: Resolved, report: Report, compiling: list[Future[Any]]) ->
         key = jax.random.wrap_key_data(jnp.asarray(words), impl="threefry2x32")
         systems = resolved.side_by_side(starts)
         potential = recipe.potential.for_cells(recipe.start.extremes(0))
-        shift, scale = typical_features(potential, systems, key, recipe.scale)
+        shift, scale = typical_features(
+            potential,
+            systems,
+            key,
+            recipe.scale,
+            lambda share: report(f"compiling and fitting the scale, {100 * share:.0f} %", ""),
+        )
     for program in compiling:
         program.result()
     return dataclasses.replace(resolved, scale=scale, shift=shift)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -50,15 +51,20 @@ def fit_scale(
 
 
 def typical_features(
-    potential: Potential, systems: System, key: Any, fit: FitScale
+    potential: Potential,
+    systems: System,
+    key: Any,
+    fit: FitScale,
+    callback: Callable[[float], None] = lambda share: None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each feature over a run at K = 0, shape (n_features,).
 
-    Snapshots come from the second half of the run, when the starts are forgotten.
+    Snapshots come from the second half of the run, when the starts are forgotten. The callback
+    gets the share of the run that is done.
     """
     potential.check(systems)
     try:
-        values, finite = _features(potential, systems, key, fit)
+        values, finite = _features(potential, systems, key, fit, callback)
     except JaxRuntimeError as error:
         if not is_out_of_memory(error):
             raise
@@ -84,7 +90,11 @@ def typical_features(
 
 
 def _features(
-    potential: Potential, systems: System, key: Any, fit: FitScale
+    potential: Potential,
+    systems: System,
+    key: Any,
+    fit: FitScale,
+    callback: Callable[[float], None],
 ) -> tuple[np.ndarray, bool]:
     """Features of all atoms of all snapshots, shape (..., n_features); whether all is finite."""
     sampler = Langevin(
@@ -101,14 +111,17 @@ def _features(
         cycle = Cycle(known, sampler)
         dtype = jnp.asarray(systems.positions).dtype
         state = cycle.start(keys, systems, jnp.zeros(len(systems), dtype))
-        stops = np.linspace(fit.steps / 2, fit.steps, fit.snapshots + 1).astype(int).tolist()
+        half = np.linspace(0, fit.steps / 2, fit.snapshots + 1).astype(int)[:-1]
+        stops = np.linspace(fit.steps / 2, fit.steps, fit.snapshots + 1).astype(int)
         features, step = [], 0
-        for stop in stops:
+        for stop in [*half.tolist(), *stops.tolist()]:
             if stop > step:
                 state, _ = cycle.advance(keys, state, step, stop, fit.steps)
             step = stop
-            _, terms = cycle.ends(state)
-            features.append(np.asarray(terms.features, float))
+            if stop >= stops[0]:
+                _, terms = cycle.ends(state)
+                features.append(np.asarray(terms.features, float))
+            callback(step / fit.steps)
         # Features of atoms whose positions are not finite may be: nobody is their neighbour.
         positions = np.asarray(state.system.positions)
     values = np.moveaxis(np.concatenate(features[1:], axis=-1), 1, -1)

@@ -14,14 +14,15 @@ from jentmax.neighbors._environments import Environments, Finder, combine, inver
 
 
 class AllPairs(Finder):
-    """Every atom's nearest image, and its images up to ``images`` periods from that one.
+    """Every atom's nearest image and the ``images`` next ones along each lattice vector.
 
-    No images are needed where the cell's heights are at least twice the cutoff: then this is the
-    minimum-image convention.
+    No further images are needed if the cell's heights are at least twice the cutoff: then this is
+    the minimum-image convention. One is enough down to the cutoff itself: an atom has at most two
+    images within a span of two heights, its nearest one and the next one on the other side.
 
     Attributes:
         cutoff: in Å.
-        images: periods to go along each lattice vector.
+        images: how many to look at along each lattice vector, beyond the nearest one.
     """
 
     cutoff: float = eqx.field(static=True)
@@ -30,7 +31,7 @@ class AllPairs(Finder):
     @property
     def least_heights(self) -> tuple[float, float, float]:
         """Heights, in Å, down to which so many images hold every neighbour."""
-        x, y, z = (self.cutoff / (periods + 0.5) for periods in self.images)
+        x, y, z = (2 * self.cutoff / (images + 1) for images in self.images)
         return x, y, z
 
     def build(
@@ -75,17 +76,22 @@ class AllPairs(Finder):
         n_atoms, _, *replicas = positions.shape
         points = jnp.swapaxes(positions, 0, 1)
         pairs = points[:, :, None] - points[:, None]  # neighbours before atoms, see `masked`
-        periods = jnp.round(combine(inverse(cell), jax.lax.stop_gradient(pairs)))
+        fractional = combine(inverse(cell), jax.lax.stop_gradient(pairs))
+        periods = jnp.round(fractional)
         pairs = pairs - combine(cell, periods)
         others = ~np.eye(n_atoms, dtype=bool)
         if self.images != (0, 0, 0):
-            shifts = np.array(list(itertools.product(*(range(-r, r + 1) for r in self.images))))
+            both, odd = self._periods()
             offsets = combine(
-                cell, jnp.asarray(shifts.T, positions.dtype).reshape(3, -1, *[1] * len(replicas))
+                cell, jnp.asarray(both, pairs.dtype).reshape(3, -1, *[1] * len(replicas))
             )
             pairs = pairs[:, None] + offsets[:, :, None, None]
+            if odd.any():
+                across = jnp.where(fractional > periods, -1, 1).astype(pairs.dtype)
+                steps = jnp.asarray(odd, pairs.dtype).reshape(3, -1, *[1] * (2 + len(replicas)))
+                pairs = pairs + combine(cell, across[:, None] * steps)
             pairs = pairs.reshape(3, -1, n_atoms, *replicas)
-            others = others | np.any(shifts != 0, axis=1)[:, None, None]
+            others = others | np.any((both != 0) | (odd != 0), axis=0)[:, None, None]
         return masked(
             pairs,
             jnp.asarray(others).reshape(-1, n_atoms, *[1] * len(replicas)),
@@ -93,3 +99,17 @@ class AllPairs(Finder):
             numbers,
             jnp.concatenate([numbers] * (pairs.shape[1] // n_atoms))[:, None],
         )
+
+    def _periods(self) -> tuple[np.ndarray, np.ndarray]:
+        """Periods from the nearest image to all that are looked at, shapes (3, n_images).
+
+        Returns:
+            Those along a lattice vector, and those to the side where the nearest image is not.
+        """
+        along = []
+        for images in self.images:
+            reach = images // 2
+            both = [(period, 0) for period in range(-reach, reach + 1)]
+            along.append([*both, (0, reach + 1)] if images % 2 else both)
+        periods = np.array(list(itertools.product(*along))).T
+        return periods[0], periods[1]

@@ -40,11 +40,11 @@ def neighbor_finder(
     """
     cells = np.asarray(cells, float).reshape(-1, 3, 3)
     heights = cell_heights(cells).min(axis=0)
-    # An offset between -1/2 and 1/2 plus this many periods reaches the cutoff.
-    images = np.floor(cutoff / heights + 0.5 - 1e-9).astype(int)
+    # As many images of an atom lie within a span of twice the cutoff, less the nearest one.
+    images = np.maximum(np.ceil(2 * cutoff / heights - 1e-9).astype(int), 1) - 1
     grid = grid_fits(heights, cutoff + SKIN)
     most = ALL_PAIRS_WHERE_A_GRID_FITS if grid else ALL_PAIRS_ELSEWHERE
-    if n_atoms**2 * np.prod(2 * images + 1) <= most:
+    if n_atoms**2 * np.prod(images + 1) <= most:
         return AllPairs(cutoff, (int(images[0]), int(images[1]), int(images[2])))
     density = n_atoms / np.abs(np.linalg.det(cells)).min()
     expected = density * 4 / 3 * math.pi * (cutoff + SKIN) ** 3

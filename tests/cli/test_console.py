@@ -73,6 +73,16 @@ def tell(clock, recipe, discarded=None, quiet=False):
     return console.summary(Path("some.h5"))
 
 
+def test_a_phase_is_told_once_however_far_it_is(clock, capsys, recipe):
+    with Console(recipe, OPTIONS) as console:
+        for percent in range(0, 100, 10):
+            clock.now += 0.6
+            console.report(Progress(f"fitting, {percent} %", 0.0, 16))
+    first, second = capsys.readouterr().out.splitlines()
+    assert "fitting, 0 %" in first
+    assert "fitting, 90 %" in second
+
+
 def test_plain_lines(clock, capsys, recipe):
     line = tell(clock, recipe)
     output, errors = capsys.readouterr()

@@ -40,6 +40,26 @@ def states(monkeypatch):
     return seen
 
 
+def test_the_run_tells_how_far_it_is():
+    told = []
+    tiny_without().resolve(report=lambda phase, note: told.append((phase, note)))
+    shares = [phase.partition(", ")[2] for phase, _ in told if phase.startswith("compiling and")]
+    assert shares == ["", *(f"{percent} %" for percent in range(0, 101, 10))]
+
+
+def test_small_cells_are_told():
+    """A little less than twice the cutoff and a step takes many times longer."""
+
+    def notes(density):
+        told = []
+        tiny(density=density).resolve(report=lambda phase, note: told.append(note))
+        return [note for note in told if note.startswith("cells")]
+
+    assert notes(0.02) == []
+    [note] = notes((0.02, 0.03))
+    assert "6.44 Å, less than twice the cutoff of 3.6 Å: 8 images of each pair" in note
+
+
 def test_a_given_scale_is_used_as_it_is():
     resolved = tiny(scale=[1, 0.2, 3e-5, 40, 5]).resolve()
     assert resolved.scale == pytest.approx([1, 0.2, 3e-5, 40, 5], rel=1e-7)
@@ -50,12 +70,10 @@ def test_the_scale_is_the_deviation_of_the_features(states):
     """Of all atoms of snapshots from the second half, described here by another way."""
     recipe = tiny_without(precision="float64")
     resolved = recipe.resolve()
-    assert [state[:2] for state in states] == [
-        (0, 20), (20, 24), (24, 28), (28, 32), (32, 36), (36, 40)
-    ]  # fmt: skip
+    assert [state[:2] for state in states] == [(k, k + 4) for k in range(0, 40, 4)]
     structures = [
         ase.Atoms("W8", positions, cell=cell, pbc=True)
-        for *_, system, _ in states[1:]
+        for *_, system, _ in states[5:]
         for positions, cell in zip(
             np.moveaxis(system.positions, -1, 0), np.moveaxis(system.cell, -1, 0), strict=True
         )

@@ -59,6 +59,21 @@ def test_random_triclinic_cells(seed):
         assert_same_environments(found, positions, cell, numbers, 3.0)
 
 
+@pytest.mark.parametrize("images", [(0, 1, 2), (3, 0, 1), (2, 4, 5), (1, 1, 1)])
+def test_as_many_images_as_the_heights_need(images):
+    """Down to the heights at which one image more is needed, of atoms in pairs along the cell."""
+    rng = np.random.default_rng(sum(images))
+    cell = np.array([[1.0, 0, 0], [0.4, 1.0, 0], [-0.3, 0.2, 1.0]])
+    cell *= (1.001 * 6 / (np.array(images) + 1) / cell_heights(cell))[:, None]
+    finder = neighbor_finder(3.0, 6, cell)
+    assert finder == AllPairs(3.0, images)
+    first = rng.random((3, 3))
+    # At the middle between two images either may be the nearest.
+    fractional = np.concatenate([first, first + 0.5 + rng.uniform(-1e-3, 1e-3, (3, 3))])
+    positions, numbers = (fractional + rng.integers(-2, 3, (6, 3))) @ cell, np.full(6, 74)
+    assert_same_environments(find(finder, positions, cell, numbers), positions, cell, numbers, 3.0)
+
+
 def test_one_atom_in_a_very_skewed_cell():
     finder = neighbor_finder(5.0, 1, SKEWED)
     assert min(finder.images) >= 2
@@ -143,14 +158,14 @@ def test_neighbours_exactly_at_the_cutoff_do_not_count():
 
 
 def test_the_choice():
-    cells = {height: height * np.eye(3) for height in (9.54, 8.0, 7.9, 4.0, 2.6)}
-    images = {9.54: 0, 8.0: 0, 7.9: 1, 4.0: 1, 2.6: 2}
+    cells = {height: height * np.eye(3) for height in (9.54, 8.0, 7.9, 4.0, 3.9, 2.6)}
+    images = {9.54: 0, 8.0: 0, 7.9: 1, 4.0: 1, 3.9: 2, 2.6: 3}
     for height, cell in cells.items():
         assert neighbor_finder(4.0, 4, cell) == AllPairs(4.0, (images[height],) * 3)
-    assert neighbor_finder(4.0, 39, np.diag([7.0, 9.0, 2.6])) == AllPairs(4.0, (1, 0, 2))
+    assert neighbor_finder(4.0, 39, np.diag([7.0, 9.0, 2.6])) == AllPairs(4.0, (1, 0, 3))
     # Of several cells, what each needs along each vector.
     both = np.stack([np.diag([7.0, 9.0, 9.0]), np.diag([9.0, 9.0, 2.6])])
-    assert neighbor_finder(4.0, 39, both) == AllPairs(4.0, (1, 0, 2))
+    assert neighbor_finder(4.0, 39, both) == AllPairs(4.0, (1, 0, 3))
 
 
 def test_large_systems_keep_a_list():
