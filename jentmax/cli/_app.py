@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 from typer.core import TyperGroup
 
+from jentmax.cli._streams import failure, guard
 from jentmax.dataset import printable
 from jentmax.errors import JentmaxError
 
@@ -21,9 +22,18 @@ class _Commands(TyperGroup):
     """Commands that Ctrl-C ends without more words than needed."""
 
     def invoke(self, ctx: typer.Context) -> object:
-        """Run a command; 130 is the shell's code for what Ctrl-C has ended."""
+        """Run a command; 130 is the shell's code for what Ctrl-C has ended.
+
+        Raises:
+            JentmaxError: a command that does nothing but print cannot.
+        """
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            if ctx.invoked_subcommand in ("info", "config") and (why := failure()):
+                raise JentmaxError(
+                    f"standard output cannot be written: {why}; what was printed is not whole"
+                )
+            return result
         except KeyboardInterrupt:
             sys.stderr.write("interrupted\n")
             # CPython remembers if code in an exec was interrupted, such as dataclasses', and would
@@ -79,6 +89,7 @@ SettingsFile = Annotated[
 
 def main() -> None:
     """Run the command line; input that cannot be used ends with exit code 2."""
+    guard()
     try:
         app(prog_name="jentmax")
     except JentmaxError as error:
@@ -143,7 +154,9 @@ def descriptor_for(
     tungsten's. Call `prepare` before.
     """
     from jentmax.config import descriptor_from
+    from jentmax.devices import start
 
+    start()
     if source is preset is element is None:
         import h5py
 

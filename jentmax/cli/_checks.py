@@ -6,8 +6,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import typer
-
 from jentmax.dataset import Check, check_file, ranges
 from jentmax.errors import JentmaxError
 
@@ -28,7 +26,7 @@ def print_checks(paths: Sequence[str | os.PathLike[str]]) -> None:
         if check.damage:
             troubles.append(_trouble(check))
         else:
-            typer.echo(
+            print(
                 f"{path} is whole: {check.n_structures} structures, {check.status}; "
                 f"{check.n_columns} columns fit their checksums and each other, numbers are "
                 "finite, atomic numbers those of elements"

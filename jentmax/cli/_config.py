@@ -45,7 +45,7 @@ def config_init(
             os.replace(partial, path)
         finally:
             partial.unlink(missing_ok=True)
-    typer.echo(f'{path}: the settings of preset "{preset}"')
+    print(f'{path}: the settings of preset "{preset}"')
 
 
 @config_app.command("check")
@@ -58,9 +58,11 @@ def config_check(
     prepare(no_cache=False)
     given = load_settings(settings, None, overrides or [], element)
     from jentmax.config import recipe_from
+    from jentmax.devices import start
 
+    start()
     recipe_from(given.tree, own_code=True, label=given.label)
-    typer.echo(f"{settings}: good")
+    print(f"{settings}: good")
 
 
 @config_app.command("show")
@@ -77,7 +79,7 @@ def config_show(
 
     given = load_settings(settings, preset, overrides or [], element)
     tree = complete(given.tree, given.label) | {"run": dataclasses.asdict(given.options)}
-    typer.echo(to_toml(tree), nl=False)
+    print(to_toml(tree), end="")
 
 
 @config_app.command("presets")
@@ -86,4 +88,4 @@ def config_presets() -> None:
     from jentmax.config import preset_text, presets
 
     for name in presets():
-        typer.echo(f"{name:20} {preset_text(name).splitlines()[0].lstrip('# ')}")
+        print(f"{name:20} {preset_text(name).splitlines()[0].lstrip('# ')}")

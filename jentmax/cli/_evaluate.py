@@ -160,7 +160,7 @@ def evaluate(
         path = write_evaluation(evaluation, output, overwrite, phases.report)
     if not quiet:
         print_tables(tables(evaluation))
-        typer.echo(f"written to {path}; look at {path / 'report.html'}")
+        print(f"written to {path}; look at {path / 'report.html'}")
 
 
 def _names(paths: Sequence[str], names: Sequence[str] | None) -> tuple[str, ...]:

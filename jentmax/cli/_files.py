@@ -70,13 +70,11 @@ def export(
 
         structures, n_left_out = whole_structures(path)
         run(structures, output, format, overwrite=overwrite)
-        typer.echo(
-            f"{len(structures)} structures written to {output}, {n_left_out} left out as damaged"
-        )
+        print(f"{len(structures)} structures written to {output}, {n_left_out} left out as damaged")
         return
     with Dataset(path) as dataset:
         run(dataset, output, format, overwrite=overwrite)
-        typer.echo(f"{len(dataset)} structures written to {output}")
+        print(f"{len(dataset)} structures written to {output}")
 
 
 @app.command()

@@ -125,7 +125,9 @@ def generate(
         path = Path(options.output)
         refuse_existing(path, overwrite=True)
 
-        # From here on JAX is imported.
+        from jentmax.devices import import_jax, start
+
+        import_jax()
         from jentmax.cli._console import Console
         from jentmax.cli._log import RunLog
         from jentmax.config import recipe_from
@@ -136,6 +138,7 @@ def generate(
         own = process_of(process)
         if own.count > 1:
             use_own_device()
+        start()
         recipe = recipe_from(tree, own_code=True, label=label)
         goes_on = Parts(path).exists() or (path.exists() and not overwrite)
         stopper.begin(path)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.console import Console as RichConsole
 from rich.table import Table
 
+from jentmax.cli._streams import console
 from jentmax.config import to_toml
 from jentmax.dataset import printable
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def print_info(dataset: Dataset) -> None:
     """Print what is in a data set."""
-    console = RichConsole(highlight=False, soft_wrap=True)
+    shown = console()
     counts = np.diff(dataset.pointer)
     spread = f"{counts.min()}" if np.ptp(counts) == 0 else f"{counts.min()} to {counts.max()}"
     symbols = _symbols(dataset)
@@ -35,7 +35,7 @@ def print_info(dataset: Dataset) -> None:
             f"{dataset.share_discarded:.1%} of all"
         )
     for name, value in facts.items():
-        console.print(printable(f"{name:12} {value}"), markup=False)
+        shown.print(printable(f"{name:12} {value}"), markup=False)
     columns = {
         "S (nats)": "entropy",
         "V (eV)": "energy",
@@ -55,8 +55,8 @@ def print_info(dataset: Dataset) -> None:
             density = counts / np.abs(np.linalg.det(dataset.cells))
         table.add_row("density (atoms/Å^3)", *_spread(density))
     if table.rows:
-        console.print(table)
-    console.print(
+        shown.print(table)
+    shown.print(
         "settings\n"
         + "".join(f"    {printable(line)}\n" for line in to_toml(dataset.recipe).splitlines()),
         markup=False,

@@ -25,7 +25,7 @@ class Phases:
 
     def __enter__(self) -> Self:
         """Show the bar, in a terminal."""
-        if self._console.is_terminal and not self._console.quiet:
+        if self._console.is_interactive and not self._console.quiet:
             self._bar = Progress(
                 TextColumn("{task.description}", markup=False),
                 BarColumn(),

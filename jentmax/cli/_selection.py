@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.console import Console as RichConsole
 from rich.table import Table
+
+from jentmax.cli._streams import console
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 def print_selection(selection: Selection, output: str, figure: Path) -> None:
     """Print how well chosen structures cover all candidates."""
-    console = RichConsole(highlight=False, soft_wrap=True)
+    shown = console()
     table = Table(
         "structures",
         "mean",
@@ -34,8 +35,8 @@ def print_selection(selection: Selection, output: str, figure: Path) -> None:
                 f"{selection.maximum[k]:.2f}",
                 f"{selection.random_mean[k]:.3f} +- {selection.random_spread[k]:.3f}",
             )
-    console.print(table)
-    console.print(
+    shown.print(table)
+    shown.print(
         f"{output}: {len(selection.chosen)} of {selection.candidates} structures; "
         f"their coverage: {figure}",
         markup=False,

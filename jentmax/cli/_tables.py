@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
+
+from jentmax.cli._streams import console
 
 if TYPE_CHECKING:
     from jentmax.report import Table
@@ -16,13 +17,13 @@ if TYPE_CHECKING:
 
 def print_tables(tables: Sequence[Table]) -> None:
     """Print tables, each below what its numbers are; what is longer than a screen in part."""
-    console = Console(highlight=False)
+    screen = console(soft_wrap=False)
     for table in tables:
         header, rows = table.display(brief=True)
         if not rows:
             continue
-        console.print(Text(table.name, style="bold"))
-        console.print(Text(table.caption))
+        screen.print(Text(table.name, style="bold"))
+        screen.print(Text(table.caption))
         shown = RichTable(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for number, name in enumerate(header):
             key = number < table.n_keys
@@ -30,6 +31,6 @@ def print_tables(tables: Sequence[Table]) -> None:
             shown.add_column(Text(name), justify=side, no_wrap=key, overflow="fold")
         for row in rows:
             shown.add_row(*map(Text, row))
-        console.print(shown)
+        screen.print(shown)
         if len(rows) < len(table.rows):
-            console.print(f"and {len(table.rows) - len(rows)} more in tables.md\n")
+            screen.print(f"and {len(table.rows) - len(rows)} more in tables.md\n")

@@ -6,6 +6,8 @@ from jentmax.devices._host import n_cores as n_cores
 from jentmax.devices._host import quieten as quieten
 from jentmax.devices._host import use_cache as use_cache
 from jentmax.devices._memory import memory_bytes as memory_bytes
+from jentmax.devices._start import import_jax as import_jax
+from jentmax.devices._start import start as start
 from jentmax.devices._versions import device_kind as device_kind
 from jentmax.devices._versions import device_name as device_name
 from jentmax.devices._versions import versions as versions

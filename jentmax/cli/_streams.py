@@ -1,0 +1,166 @@
+"""Standard output and error that cannot end a run, whatever they are connected to."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import errno
+import io
+import os
+import select
+import shutil
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_NARROWEST = 60
+"""Columns that tables and help take at least; the lines of a narrower terminal wrap."""
+
+_SIGNS = {
+    "Å": "A",
+    "±": "+-",
+    "×": "x",
+    "°": "deg",
+    "²": "^2",
+    "³": "^3",
+    "–": "-",
+    "—": "-",
+    "…": "...",
+    "≤": "<=",
+    "≥": ">=",
+    "→": "->",
+    "•": "*",
+    "“": '"',
+    "”": '"',
+    "‘": "'",
+    "’": "'",
+    "µ": "u",
+    "━": "-",
+    "╸": "-",
+    "╺": "-",
+}
+"""For terminals that have no such letters."""
+
+_HANDLER = "jentmax.shown"
+
+_GONE = {errno.EPIPE, errno.EBADF}
+"""Nobody reads any more, or the descriptor was never open: no fault worth a word."""
+
+
+def guard() -> None:
+    """Make output that is only shown safe; call it before anything is printed or opened.
+
+    Letters that the encoding lacks are replaced. What cannot be written, to a closed pipe or a full
+    disk, is dropped, and `failure` tells of it. Streams that a program has put in place of the
+    process's own stay as they are.
+    """
+    codecs.register_error(_HANDLER, _replaced)
+    width = os.environ.get("TERMINAL_WIDTH", "")  # which typer reads
+    if shutil.get_terminal_size().columns < _NARROWEST:
+        os.environ["TERMINAL_WIDTH"] = str(_NARROWEST)
+    elif not width.isdecimal():
+        os.environ.pop("TERMINAL_WIDTH", None)
+    for number in range(3):
+        _keep_open(number)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, _stream(number, "utf-8"))
+        elif _is_own(stream, number) and os.name == "nt":  # whose terminals are no descriptors
+            stream.reconfigure(errors=_HANDLER)
+        elif _is_own(stream, number):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+            setattr(sys, name, _stream(number, stream.encoding))
+
+
+def failure() -> str | None:
+    """Why standard output could not all be written, in the system's words; None if it was.
+
+    That nobody reads it to its end, as after ``| head``, is no failure.
+    """
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    error = raw.error if isinstance(raw, _Raw) else None
+    if error is None or error.errno in _GONE:
+        return None
+    return os.strerror(error.errno or 0)
+
+
+def console(soft_wrap: bool = True) -> Console:
+    """Prints text and tables, which are whole in a narrow terminal too."""
+    from rich.console import Console
+
+    made = Console(highlight=False, soft_wrap=soft_wrap)
+    made.width = max(made.width, _NARROWEST)
+    return made
+
+
+class _Raw(io.FileIO):
+    """A descriptor whose errors of writing are kept, not raised."""
+
+    error: OSError | None = None
+
+    def write(self, content: Any) -> int:
+        size = memoryview(content).nbytes
+        while self.error is None:
+            try:
+                written = super().write(content)
+            except OSError as error:
+                self.error = error
+                break
+            if written is not None:
+                return written
+            select.select([], [self.fileno()], [])  # somebody has made it non-blocking
+        return size
+
+
+def _stream(number: int, encoding: str) -> io.TextIOWrapper:
+    raw = _Raw(number, "w", closefd=False)
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw),
+        encoding,
+        _HANDLER,
+        line_buffering=raw.isatty() or number == 2,
+        write_through=number == 2,
+    )
+
+
+def _keep_open(number: int) -> None:
+    """Open a closed descriptor, or a file would get its number, and all that is printed there."""
+    try:
+        os.fstat(number)
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        if nowhere == number:
+            os.set_inheritable(number, True)
+        else:
+            os.dup2(nowhere, number)
+            os.close(nowhere)
+
+
+def _is_own(stream: Any, number: int) -> bool:
+    try:
+        return isinstance(stream, io.TextIOWrapper) and stream.fileno() == number
+    except (OSError, ValueError):
+        return False
+
+
+def _replaced(error: UnicodeError) -> tuple[str, int]:
+    """Plain letters for those that cannot be encoded."""
+    assert isinstance(error, UnicodeEncodeError)
+    letters = error.object[error.start : error.end]
+    return "".join(_plain(letter) for letter in letters), error.end
+
+
+def _plain(letter: str) -> str:
+    if letter in _SIGNS:
+        return _SIGNS[letter]
+    if "\udc80" <= letter <= "\udcff":  # a byte of a file's name that is no letter
+        return f"\\x{ord(letter) - 0xDC00:02x}"
+    if "\u2800" <= letter <= "\u28ff":  # a spinner's dots
+        return "*"
+    return "?"
