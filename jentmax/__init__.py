@@ -7,7 +7,6 @@ and changes no setting.
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
     from jentmax.samplers import schedules as schedules
     from jentmax.system import System as System
 
-__version__ = _version("jentmax")
+__version__ = "0.2.0"  # the one place; pyproject.toml reads it here
 
 # No module may have the name of one of these: importing it would put it in their place.
 _HOMES = {

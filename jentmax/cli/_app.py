@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 from typer.core import TyperGroup
 
+from jentmax import __version__
 from jentmax.cli._streams import failure, guard
 from jentmax.dataset import printable
 from jentmax.errors import JentmaxError
@@ -47,17 +48,48 @@ app = typer.Typer(
     name="jentmax",
     help="Training sets for machine-learned interatomic potentials by entropy maximisation.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"jentmax {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Options before the command."""
+
 
 SettingsArgument = Annotated[
     Path | None,
     typer.Argument(help="TOML file of settings, or the name of a preset.", show_default=False),
 ]
+
+
+def _presets(incomplete: str) -> list[str]:
+    from jentmax.config import presets
+
+    return [name for name in presets() if name.startswith(incomplete)]
+
+
 Preset = Annotated[
     str | None,
-    typer.Option(help="Settings to start from, instead of a file.", show_default="tungsten"),
+    typer.Option(
+        help="Settings to start from, instead of a file.",
+        show_default="tungsten",
+        autocompletion=_presets,
+    ),
 ]
 Element = Annotated[
     str | None,

@@ -6,6 +6,8 @@ import platform
 import re
 from importlib.metadata import version
 
+from jentmax import __version__
+
 
 def device_name(n_devices: int) -> str:
     """The devices that compute, in words.
@@ -29,5 +31,5 @@ def device_kind(name: str) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of the packages that compute, and of Python."""
-    packages = ("jentmax", "jax", "jaxlib", "jax-md", "numpy")
-    return {name: version(name) for name in packages} | {"python": platform.python_version()}
+    installed = {name: version(name) for name in ("jax", "jaxlib", "jax-md", "numpy")}
+    return {"jentmax": __version__} | installed | {"python": platform.python_version()}
