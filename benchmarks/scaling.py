@@ -95,7 +95,7 @@ def measured(recipe: jm.Recipe, seconds: float, repeats: int) -> dict:
     _, times = timed(lambda: run(steps), repeats)
     per_structure = float(np.median(times)) / (steps * replicas)
     n_atoms = state.system.n_atoms
-    n_bytes = cycle.memory(keys, state.system, state.entropy_weight)
+    n_bytes = cycle.n_bytes(keys, state.system, state.entropy_weight)
     return {
         "n_atoms": n_atoms,
         "replicas": replicas,

@@ -1,7 +1,6 @@
 """jentmax: training sets for machine-learned interatomic potentials by maximising entropy.
 
-The names below load what they need when they are first used: importing the package imports no JAX
-and changes no setting.
+Names load on first use: importing the package does not import JAX and changes no JAX option.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"  # the one place; pyproject.toml reads it here
 
-# No module may have the name of one of these: importing it would put it in their place.
+# A module must not share a name with these: importing the module would shadow the name.
 _HOMES = {
     "config": ["recipe"],
     "dataset": ["Dataset", "Structures"],

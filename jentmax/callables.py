@@ -1,4 +1,4 @@
-"""Callables of users, written for one structure: mapped over replicas, and tried before use."""
+"""User callables for one structure: tested once, then mapped over replicas."""
 
 from __future__ import annotations
 
@@ -18,52 +18,53 @@ from jentmax.neighbors import Environments
 _N_ATOMS, _N_NEIGHBORS = 12, 7
 
 _ROUNDING = 1e-3
-"""Relative difference of two values that float32 may round differently."""
+"""Largest relative difference that float32 rounding explains."""
 
 
 class OneStructure(eqx.Module):
-    """A callable for one structure, mapped over the replicas of the last axis.
+    """A callable for one structure, mapped over replicas, the last axis.
 
     Attributes:
         function: the callable.
-        cutoff: Å, up to which it sees neighbours; None for callables that see none.
-        n_features: that it gives; 0 if it gives a number.
-        tells_elements: whether it looks at atomic numbers.
+        cutoff: in Å; None if it takes no environments.
+        n_features: number of features it returns; 0 if it returns a scalar.
+        uses_elements: whether it reads atomic numbers.
     """
 
     function: Callable[[Any], Array]
     cutoff: float | None = eqx.field(static=True, default=None)
     n_features: int = eqx.field(static=True, default=0)
-    tells_elements: bool = eqx.field(static=True, default=False)
+    uses_elements: bool = eqx.field(static=True, default=False)
 
     batched: ClassVar[bool] = True
 
     @property
     def elements(self) -> tuple[str, ...]:
-        """The elements that it knows; empty for any."""
+        """Elements that it supports; empty if it supports all."""
         return tuple(getattr(self.function, "elements", ()))
 
     @property
     def labels(self) -> list[tuple[int, ...]]:
-        """The numbers of the features, from 1."""
+        """Numbers of the features, from 1."""
         return [(number,) for number in range(1, self.n_features + 1)]
 
     def __call__(self, given: Any) -> Array:
-        """Environments, or features, of any replicas -> what the callable gives for each."""
-        function, ndim = self.function, given.ndim - 2 if not _sees(given) else given.mask.ndim - 2
+        """The callable's result for the environments or features of every replica."""
+        arrays = given.mask if isinstance(given, Environments) else given
+        function, ndim = self.function, arrays.ndim - 2
         for _ in range(ndim):
             function = jax.vmap(function, in_axes=-1, out_axes=-1)
         return function(given)
 
     def to_plain(self) -> Any:
-        """As the callable is written in files."""
+        """The callable as plain data, for files."""
         from jentmax.fields import to_plain
 
         return to_plain(self.function)
 
 
 class _Hashable:
-    """A callable that has no hash of its own; programs are compiled for this object alone."""
+    """Wraps an unhashable callable; ``jit`` compiles a program for each wrapper."""
 
     def __init__(self, function: Callable[[Any], Array]) -> None:
         self.function = function
@@ -83,7 +84,7 @@ class _Hashable:
 
 
 def _with_hash(given: Any) -> Any:
-    """A callable that ``jit`` can tell from others; for pytrees it compares the leaves."""
+    """The callable, wrapped if ``jit`` cannot hash it; ``jit`` compares pytrees by their leaves."""
     if [leaf is given for leaf in jax.tree.leaves(given)] != [True]:
         return given
     try:
@@ -94,42 +95,42 @@ def _with_hash(given: Any) -> Any:
 
 
 def cutoff_of(component: Any) -> float | None:
-    """Largest distance at which a component sees a neighbour, in Å; None if it does not say."""
+    """Distance up to which a component needs neighbours, in Å; None if it does not say."""
     found: Any = getattr(component, "largest_cutoff", getattr(component, "cutoff", None))
     is_scalar = getattr(found, "shape", None) == () and not _is_traced(found)
     return float(np.asarray(found)) if is_scalar else found
 
 
 def as_descriptor(given: Any, cutoff: float | None) -> Any:
-    """A descriptor: environments -> features.
+    """A descriptor (environments -> features) from a component or a callable.
 
     Args:
         given: a descriptor of the package, or a callable for one structure.
-        cutoff: of plain functions, in Å.
+        cutoff: cutoff for a plain function, in Å.
 
     Raises:
-        JentmaxError: it cannot be called, has no cutoff, or fails its trial.
+        JentmaxError: it is not callable, has no cutoff, or fails its test.
     """
     if _is_ready("descriptor", given):
         return given
     cutoff, name = _cutoff("descriptor", given, cutoff), _name("descriptor", given)
     given = _with_hash(given)
-    found, tells = _tried_on_environments(name, given, cutoff, features=True)
-    return OneStructure(given, cutoff, found.shape[1], tells)
+    features, uses_elements = _test_on_environments(name, given, cutoff, features=True)
+    return OneStructure(given, cutoff, features.shape[1], uses_elements)
 
 
 def as_repulsion(given: Any, cutoff: float | None) -> Any:
-    """A repulsion: environments -> eV; arguments and errors as for `as_descriptor`."""
+    """A repulsion (environments -> eV); arguments and errors as for `as_descriptor`."""
     if _is_ready("repulsion", given):
         return given
     cutoff, name = _cutoff("repulsion", given, cutoff), _name("repulsion", given)
     given = _with_hash(given)
-    _, tells = _tried_on_environments(name, given, cutoff, features=False)
-    return OneStructure(given, cutoff, tells_elements=tells)
+    _, uses_elements = _test_on_environments(name, given, cutoff, features=False)
+    return OneStructure(given, cutoff, uses_elements=uses_elements)
 
 
 def as_entropy(given: Any, n_features: int) -> Any:
-    """An entropy: scaled features -> nats; errors as for `as_descriptor`."""
+    """An entropy (scaled features -> nats); errors as for `as_descriptor`."""
     if _is_ready("entropy", given):
         return given
     name, shape = _name("entropy", given), (_N_ATOMS, n_features)
@@ -143,18 +144,14 @@ def as_entropy(given: Any, n_features: int) -> Any:
         if not what:
             turned = _or_error(called, eqx.filter_jit(given), jnp.asarray(values[::-1]))
             _refuse_different(called, value, turned, "depends on the order of the atoms")
-    _try_with_replicas(name, given, jnp.asarray(features))
+    _test_with_replicas(name, given, jnp.asarray(features))
     return OneStructure(given)
-
-
-def _sees(given: Any) -> bool:
-    return isinstance(given, Environments)
 
 
 def _is_ready(role: str, given: Any) -> bool:
     if not callable(given):
         raise JentmaxError(
-            f"{role} = {given!r} cannot be called; give a function or an object with __call__"
+            f"{role} = {given!r} is not callable; give a function or an object with __call__"
         )
     if isinstance(given, type):
         raise JentmaxError(
@@ -163,13 +160,14 @@ def _is_ready(role: str, given: Any) -> bool:
     batched = bool(getattr(given, "batched", False))
     if batched and (role == "entropy") != (cutoff_of(given) is None):
         raise JentmaxError(
-            f"{_name(role, given)} is another part; the order is descriptor, repulsion, entropy"
+            f"{_name(role, given)} is in the wrong place; give descriptor, repulsion, entropy in "
+            "this order"
         )
     return batched
 
 
 def _is_traced(given: Any) -> bool:
-    """Whether a callable holds numbers that are being traced, so that it cannot be tried."""
+    """Whether a callable holds traced numbers and so cannot be evaluated."""
     return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(given))
 
 
@@ -182,15 +180,15 @@ def _cutoff(role: str, given: Any, cutoff: float | None) -> float:
     found = cutoff if found is None else found
     if isinstance(found, bool) or not isinstance(found, int | float) or not 0 < found < np.inf:
         raise JentmaxError(
-            f"{_name(role, given)} sees neighbours, and its cutoff is {found}; give "
-            "Potential(..., cutoff=) in Å, or give the object an attribute cutoff that is a number "
+            f"{_name(role, given)} takes environments, but its cutoff is {found}; pass "
+            "Potential(..., cutoff=) in Å, or set the object's attribute cutoff to a number "
             "(the order of the parts is descriptor, repulsion, entropy)"
         )
     return float(found)
 
 
 def _environments(cutoff: float, elements: tuple[str, ...]) -> Environments:
-    """Neighbours at all distances up to the cutoff; two entries of each atom are padding."""
+    """Random neighbours at all distances up to the cutoff; each atom has two padding entries."""
     from ase.data import atomic_numbers
 
     rng = np.random.default_rng(0)
@@ -220,9 +218,9 @@ def _reordered(
 
 
 def _padded(environments: Environments, cutoff: float) -> Environments:
-    """The same with two more entries of padding."""
+    """The same environments with two more padding entries."""
 
-    def more(array: Array, value: float) -> Array:
+    def more(array: Array, value: float | bool) -> Array:
         return jnp.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, 2)], constant_values=value)
 
     displacements = more(environments.displacements, 0.0).at[0, :, _N_NEIGHBORS:].set(cutoff)
@@ -234,26 +232,26 @@ def _padded(environments: Environments, cutoff: float) -> Environments:
     )
 
 
-def _tried_on_environments(
+def _test_on_environments(
     name: str, function: Any, cutoff: float, features: bool
 ) -> tuple[Any, bool]:
-    """The value's shape, and whether the function looks at atomic numbers.
+    """The function's value (or its shape), and whether the function reads atomic numbers.
 
     Raises:
-        JentmaxError: it does not do what it should.
+        JentmaxError: the function breaks the contract of a descriptor or a repulsion.
     """
     called = f"{name}, called with environments of {_N_ATOMS} atoms and {_N_NEIGHBORS} neighbours,"
     given = _environments(cutoff, tuple(getattr(function, "elements", ())))
     if _is_traced(function):
         shape = _or_error(called, jax.eval_shape, function, given)
-        return shape, _looks_at_numbers(function, given)
+        return shape, _reads_numbers(function, given)
     shape, expected = ((), "an energy, shape ()")
     if features:
         shape, expected = None, f"features, shape (n_atoms, n_features) = ({_N_ATOMS}, ...)"
     value, slope = _value_and_slope(called, function, given, expected, shape)
     padded = _padded(given, cutoff)
     more, more_slope = _value_and_slope(called, function, padded, expected, shape)
-    padding = "depends on padding, entries whose environments.mask is false; leave them out with "
+    padding = "depends on padding, where environments.mask is false; exclude these entries with "
     padding += "jnp.where(environments.mask, ..., 0)"
     _refuse_different(called, value, more, padding)
     _refuse_different(called, slope, more_slope[:, :, :_N_NEIGHBORS], padding)
@@ -268,12 +266,12 @@ def _tried_on_environments(
         turned,
         "depends on the order of the atoms or of their neighbours",
     )
-    _try_with_replicas(name, function, given)
-    return value, _looks_at_numbers(function, given)
+    _test_with_replicas(name, function, given)
+    return value, _reads_numbers(function, given)
 
 
-def _looks_at_numbers(function: Any, given: Environments) -> bool:
-    """Whether what a function gives is computed from atomic numbers."""
+def _reads_numbers(function: Any, given: Environments) -> bool:
+    """Whether a function's result depends on atomic numbers."""
 
     def of_numbers(numbers: Array, neighbor_numbers: Array) -> Array:
         return function(Environments(given.displacements, given.mask, numbers, neighbor_numbers))
@@ -286,24 +284,24 @@ def _looks_at_numbers(function: Any, given: Environments) -> bool:
 def _value_and_slope(
     called: str, function: Any, given: Any, expected: str, shape: tuple[int, ...] | None
 ) -> tuple[Array, Array]:
-    """Value and gradient of its sum, both finite.
+    """Value, and gradient of the sum of the value; both finite.
 
     Args:
-        called: the beginning of messages.
-        function: to try.
+        called: first words of error messages.
+        function: the callable.
         given: features or environments.
-        expected: the shape in words.
-        shape: of the value; None for features.
+        expected: the expected shape, in words.
+        shape: shape of the value; None for features.
     """
     found = _or_error(called, jax.eval_shape, function, given)
     if not isinstance(found, jax.ShapeDtypeStruct):
-        raise JentmaxError(f"{called} gave {type(found).__name__}; give {expected}")
+        raise JentmaxError(f"{called} returned {type(found).__name__}; return {expected}")
     right = found.shape == shape
     if shape is None:
         right = len(found.shape) == 2 and found.shape[0] == _N_ATOMS and found.shape[1] > 0
     if not right or not jnp.issubdtype(found.dtype, jnp.floating):
         raise JentmaxError(
-            f"{called} gave {found.dtype} of shape {found.shape}; give {expected}, of "
+            f"{called} returned {found.dtype} of shape {found.shape}; return {expected}, of "
             "floating-point type"
         )
 
@@ -311,7 +309,7 @@ def _value_and_slope(
     def both(values: Array) -> tuple[Array, Array]:
         def total(values: Array) -> tuple[Array, Array]:
             here = values
-            if _sees(given):
+            if isinstance(given, Environments):
                 here = eqx.tree_at(lambda e: e.displacements, given, values)
             result = function(here)
             return jnp.sum(result), result
@@ -319,11 +317,13 @@ def _value_and_slope(
         (_, result), slope = jax.value_and_grad(total, has_aux=True)(values)
         return result, slope
 
-    value, slope = _or_error(called, both, given.displacements if _sees(given) else given)
+    start = given.displacements if isinstance(given, Environments) else given
+    value, slope = _or_error(called, both, start)
     for what, array in (("value", value), ("gradient", slope)):
         if not np.all(np.isfinite(np.asarray(array))):
             raise JentmaxError(
-                f"{called} has a {what} that is not finite; keep roots and logarithms away from 0"
+                f"{called} has a {what} that is not finite; keep the arguments of roots and "
+                "logarithms above 0"
             )
     return value, slope
 
@@ -334,8 +334,8 @@ def _refuse_different(called: str, one: Array, other: Array, why: str) -> None:
         raise JentmaxError(f"{called} {why}")
 
 
-def _try_with_replicas(name: str, function: Any, given: Any) -> None:
-    """Raise an error unless several structures work side by side."""
+def _test_with_replicas(name: str, function: Any, given: Any) -> None:
+    """Raise an error if the function does not work under ``jax.vmap``."""
     both = jax.tree.map(lambda array: jnp.stack([array, array], axis=-1), given)
     mapped = jax.vmap(function, in_axes=-1, out_axes=-1)
     _or_error(f"{name}, mapped over structures with jax.vmap,", jax.eval_shape, mapped, both)

@@ -1,4 +1,4 @@
-"""The base of the package's components: equinox modules whose annotated fields are checked."""
+"""The base class of components: equinox modules that check their annotated fields."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from jentmax.fields import REQUIRED, check, fields_of
 
 
 class _Checked(type(eqx.Module)):
-    """Checks what a constructor is called with, in the words that settings files get."""
+    """Checks constructor arguments; errors read the same as those for settings files."""
 
     def __call__(cls, *arguments: Any, **named: Any) -> Any:
         fields = fields_of(cls)  # pyright: ignore[reportArgumentType]  (a class has a hash)
         names = list(fields)
         if len(arguments) > len(names):
             raise JentmaxError(
-                f"{cls.__name__} takes {len(names)} arguments ({', '.join(names)}), "
-                f"{len(arguments)} were given"
+                f"{cls.__name__} takes {len(names)} arguments ({', '.join(names)}), not "
+                f"{len(arguments)}; leave out the extra ones"
             )
         given = dict(zip(names, arguments, strict=False))
         if twice := sorted(given.keys() & named.keys()):
-            raise JentmaxError(f"{cls.__name__}.{twice[0]} is given twice")
-        # Numbers that become arrays do so by default too: other numbers need no other program.
+            raise JentmaxError(f"{cls.__name__}.{twice[0]} is given twice; give it once")
+        # Defaults become arrays too, so that changing a number does not recompile.
         defaults = {
             name: field.default
             for name, field in fields.items()
@@ -40,14 +40,14 @@ class _Checked(type(eqx.Module)):
 
 
 class Component(eqx.Module, metaclass=_Checked):
-    """A part that can be swapped, with annotated fields; see `jentmax.fields`.
+    """A swappable part with annotated fields; see `jentmax.fields`.
 
-    The package's own components take replicas as a last axis (``batched``). Callables of users
-    take one structure, and `jentmax.Potential` maps them over replicas.
+    Components of the package take replicas as the last axis (``batched``). A user's callable takes
+    one structure, and `jentmax.Potential` maps it over replicas.
     """
 
     batched: ClassVar[bool] = True
 
     def __repr__(self) -> str:
-        """The class and its fields, numbers in full."""
+        """The class and its fields, with all numbers written out."""
         return eqx.tree_pformat(self, short_arrays=False)

@@ -1,9 +1,9 @@
-"""The exceptions of the package: bad input, and runs that were asked to end."""
+"""Exceptions: bad input, and runs that someone stopped."""
 
 
 class JentmaxError(ValueError):
-    """Input that cannot be used: the message names the field, its value and what is allowed."""
+    """Bad input; the message names the field, its value, what is allowed and what to do."""
 
 
 class Stopped(Exception):
-    """A run was asked to end before its set is complete: what reports may raise."""
+    """Someone stopped a run before its set was complete; progress callbacks may raise it."""

@@ -1,11 +1,12 @@
 """Annotated fields: one definition of a component's parameters, for Python and for TOML.
 
-A component is a class (or function) whose parameters carry their type, range and meaning:
+A component is a class (or function) whose annotations give each parameter's type, range and
+meaning:
 
     cutoff: Annotated[float, Gt(0), Doc("Å, ...")] = 4.0
 
-`check` reads these annotations. Constructors call it, and so does whatever reads settings files:
-both refuse the same values in the same words. This module imports no JAX.
+`check` validates values against these annotations. Constructors and the settings reader both call
+it, so they reject the same values with the same messages. This module does not import JAX.
 """
 
 from __future__ import annotations
@@ -30,19 +31,19 @@ from typing_extensions import Doc
 from jentmax.errors import JentmaxError
 
 REQUIRED = inspect.Parameter.empty
-"""Default of a field that has none."""
+"""Marks a field without a default."""
 
 
 class Allowed:
-    """What a field may be, in words, and a further test of its value."""
+    """Describes the allowed values of a field, with an optional extra test."""
 
     def __init__(self, text: str, test: Callable[[Any], bool] = lambda value: True) -> None:
-        """Keep both."""
+        """Store the description and the test."""
         self.text, self.test = text, test
 
 
 class AsArray:
-    """Marks numbers that become arrays: compiled programs do not depend on them."""
+    """Marks numbers that become arrays; changing them does not recompile a program."""
 
 
 class Infinite:
@@ -54,7 +55,7 @@ class Field(NamedTuple):
 
     Attributes:
         annotation: type, range and meaning.
-        default: `REQUIRED` if there is none.
+        default: the default value, or `REQUIRED`.
         meaning: unit and meaning in words.
     """
 
@@ -64,19 +65,19 @@ class Field(NamedTuple):
 
     @property
     def allowed(self) -> str:
-        """What its value may be, in words."""
+        """The allowed values, in words."""
         return _allowed(self.annotation)
 
     @property
     def is_array(self) -> bool:
-        """Whether its value becomes an array (`AsArray`)."""
+        """Whether the value becomes an array (`AsArray`)."""
         return any(
             isinstance(mark, AsArray) for mark in getattr(self.annotation, "__metadata__", ())
         )
 
 
 class Frozen(Mapping[str, Any]):
-    """A mapping that never changes, so that it has a hash."""
+    """An immutable, hashable mapping."""
 
     def __init__(self, items: Mapping[str, Any]) -> None:
         """Copy a mapping."""
@@ -87,7 +88,7 @@ class Frozen(Mapping[str, Any]):
         return self._items[key]
 
     def __iter__(self) -> Iterator[str]:
-        """The keys in their order."""
+        """The keys in insertion order."""
         return iter(self._items)
 
     def __len__(self) -> int:
@@ -95,11 +96,11 @@ class Frozen(Mapping[str, Any]):
         return len(self._items)
 
     def __hash__(self) -> int:
-        """Equal mappings have equal hashes."""
+        """Hash of the items; equal mappings have equal hashes."""
         return hash(frozenset(self._items.items()))
 
     def __repr__(self) -> str:
-        """As a dict."""
+        """The same as for a dict."""
         return repr(self._items)
 
 
@@ -146,11 +147,11 @@ def fields_of(target: Callable[..., Any]) -> dict[str, Field]:
     """The parameters of a class or a function, by name.
 
     Args:
-        target: what is called with them; of a function the first parameter, what it computes
-            from, is left out.
+        target: a class or a function. The first parameter of a function is its input and is
+            left out.
 
     Raises:
-        TypeError: its parameters cannot be read.
+        TypeError: Python cannot read the signature.
     """
     is_class = inspect.isclass(target)
     parameters = list(
@@ -172,15 +173,15 @@ def check(owner: str, target: Callable[..., Any], given: Mapping[str, Any]) -> d
     """Check values for the parameters of a component.
 
     Args:
-        owner: what to call the component in messages: its class, or its section of a file.
+        owner: name of the component in messages: its class, or its section of a file.
         target: class or function, as for `fields_of`.
         given: values by name.
 
     Returns:
-        The values that were given, of the types that the parameters have.
+        The given values, converted to the parameters' types.
 
     Raises:
-        JentmaxError: with a line for each problem: the field, its value, what is allowed.
+        JentmaxError: one line per problem, with the field, its value and what is allowed.
     """
     fields = fields_of(target)
     checked, problems = {}, []
@@ -194,19 +195,19 @@ def check(owner: str, target: Callable[..., Any], given: Mapping[str, Any]) -> d
             problems.append(not_allowed(f"{owner}.{name}", value, fields[name]))
     for name, field in fields.items():
         if field.default is REQUIRED and name not in given:
-            problems.append(f"{owner}.{name} is missing; give {field.allowed}{_told(field)}")
+            problems.append(f"{owner}.{name} is missing; give {field.allowed}{_meaning(field)}")
     if problems:
         raise JentmaxError("\n".join(problems))
     return checked
 
 
 def not_allowed(name: str, value: object, field: Field) -> str:
-    """The message for a value that a field may not have."""
-    return f"{name} = {shown(value)} is not allowed; give {field.allowed}{_told(field)}"
+    """The message for a value that a field does not allow."""
+    return f"{name} = {shown(value)} is not allowed; give {field.allowed}{_meaning(field)}"
 
 
 def unknown(name: str, value: object, owner: str, known: Sequence[str]) -> str:
-    """The message for a name that nothing has, with the nearest one that there is."""
+    """The message for an unknown name; it suggests the closest known name."""
     near = difflib.get_close_matches(name.rpartition(".")[2].lower(), known, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     takes = f"{owner} takes {', '.join(known)}" if known else f"{owner} takes no fields"
@@ -214,20 +215,20 @@ def unknown(name: str, value: object, owner: str, known: Sequence[str]) -> str:
 
 
 def shown(value: object) -> str:
-    """A value for a message, in one short line."""
+    """A value as one short line for a message."""
     try:
         text = json.dumps(to_plain(value), ensure_ascii=False)
     except (TypeError, ValueError, OverflowError):
         try:
             text = repr(value)
-        except ValueError:  # Python writes no number of thousands of digits
-            text = "a number of very many digits"
+        except ValueError:  # Python refuses to print integers with thousands of digits
+            text = "a number with thousands of digits"
     text = " ".join(text.split())
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def coerced(value: Any, annotation: Any) -> Any:
-    """A value as its annotation has it; nothing but numbers and sequences is converted.
+    """A value converted to the type of its annotation; only numbers and sequences are converted.
 
     Raises:
         ValueError: the annotation does not allow it.
@@ -251,7 +252,7 @@ def _marked(value: Any, base: Any, *marks: Any) -> Any:
 
 
 def _keeps(value: Any, mark: Any) -> bool:
-    """Whether a value is within a bound; numbers that are being traced are."""
+    """Whether a value is within a bound; traced numbers always pass."""
     try:
         match mark:
             case Gt():
@@ -278,19 +279,19 @@ def _keeps(value: Any, mark: Any) -> bool:
 
 
 def _as_array(value: Any, infinite: bool) -> Any:
-    """Numbers as a numpy array of floats, so that programs depend on no type; not traced ones."""
+    """Numbers as a numpy array of floats, so that all inputs share a program; traced ones as is."""
     if infinite and isinstance(value, str) and value == "inf":
         value = math.inf
     if "Tracer" in type(value).__name__:
         return value
-    is_array = isinstance(value, np.ndarray | np.generic) or hasattr(value, "aval")  # JAX's too
+    is_array = isinstance(value, np.ndarray | np.generic) or hasattr(value, "aval")  # JAX arrays
     if isinstance(value, bool) or not (is_array or isinstance(value, numbers.Real)):
         raise ValueError
     if is_array and np.asarray(value).dtype.kind not in "fiu":
         raise ValueError
     try:
         array = np.asarray(value, float)
-    except OverflowError:  # of a whole number of hundreds of digits
+    except OverflowError:  # an integer with hundreds of digits
         raise ValueError from None
     if np.isnan(array).any() or (np.isinf(array).any() and not infinite):
         raise ValueError
@@ -344,7 +345,7 @@ def _tuple(value: Any, kinds: tuple[Any, ...]) -> tuple[Any, ...]:
 def _simple(value: Any, kind: Any, infinite: bool) -> Any:
     of_jax = getattr(kind, "__name__", "") == "Array"
     if of_jax and value is not None and not isinstance(value, str | bool):
-        return _as_array(value, infinite=True)  # of JAX, in a class of a user's
+        return _as_array(value, infinite=True)  # a JAX array in a user's class
     if kind is float:
         is_number = isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
         if not is_number and getattr(value, "shape", None) != ():
@@ -376,7 +377,7 @@ def _simple(value: Any, kind: Any, infinite: bool) -> Any:
 
 
 def _allowed(annotation: Any) -> str:
-    """What an annotation allows, in words."""
+    """The values that an annotation allows, in words."""
     base, marks = annotation, ()
     while typing.get_origin(base) is Annotated:
         base, *own = typing.get_args(base)
@@ -426,12 +427,12 @@ def _kind(base: Any, is_array: bool) -> str:
     return getattr(base, "__name__", str(base))
 
 
-def _told(field: Field) -> str:
+def _meaning(field: Field) -> str:
     return f" ({field.meaning})" if field.meaning else ""
 
 
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:
-    """Types of the parameters; those whose annotations cannot be read are left out."""
+    """Types of the parameters, without those whose annotations cannot be resolved."""
     sources = [target.__init__, target] if inspect.isclass(target) else [target]
     hints: dict[str, Any] = {}
     for source in sources:
@@ -464,11 +465,11 @@ KINDS = {
     "cosine-up": "jentmax.samplers.schedules:cosine_up",
     "cosine-down": "jentmax.samplers.schedules:cosine_down",
 }
-"""Short names of what the package has, and where each one is."""
+"""Short names of the package's components and schedules, with their locations."""
 
 
 def kind_of(target: Any) -> str:
-    """The short name of a class or function of the package; "module:name" of any other."""
+    """The short name of a class or function of the package, "module:name" for any other."""
     target = target if inspect.isclass(target) or inspect.isroutine(target) else type(target)
     module, name = target.__module__, target.__qualname__
     for kind, place in KINDS.items():
@@ -479,9 +480,9 @@ def kind_of(target: Any) -> str:
 
 
 def to_plain(value: Any) -> Any:
-    """A value as plain data, which JSON and TOML can hold.
+    """A value as plain data for JSON and TOML.
 
-    A component becomes a table of its fields with its ``kind``; a function becomes its name.
+    A component becomes a table of its ``kind`` and its fields; a function becomes its name.
     """
     if isinstance(value, float) and math.isinf(value):
         return "inf" if value > 0 else "-inf"  # JSON has no infinite numbers

@@ -1,4 +1,4 @@
-"""Telling XLA what to compute once."""
+"""Make XLA compute intermediate arrays only once."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from jaxtyping import Array
 
 
 def materialized(arrays: Sequence[Array]) -> list[Array]:
-    """The arrays, each computed once and kept in memory, and so are their cotangents.
+    """The same arrays; XLA computes each of them, and each cotangent, once and stores it.
 
-    XLA fuses cheap operations into everything that uses them, which computes them again in each.
-    It does not do so with concatenations, and the barrier keeps it from looking through this one.
-    The cotangents of its parts are concatenated in turn.
+    XLA fuses cheap operations into every operation that uses them, and so computes them several
+    times. It does not fuse concatenations, and the barrier keeps it from optimising this one away.
+    The backward pass concatenates the cotangents in the same way.
 
     Args:
-        arrays: of shapes that agree but in their first axis.
+        arrays: their shapes may differ in the first axis only.
     """
     together = jax.lax.optimization_barrier(jnp.concatenate(arrays))
     return list(jax.lax.split(together, [len(array) for array in arrays]))

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Real
 
+from jentmax.arrays import AnyArray
 from jentmax.callables import OneStructure, as_descriptor, as_entropy, as_repulsion, cutoff_of
 from jentmax.errors import JentmaxError
 from jentmax.fields import shown
@@ -27,8 +28,8 @@ class Terms(eqx.Module):
         energy: V, in eV.
         repulsion: E_rep, in eV.
         entropy: S, in nats.
-        features: descriptors, not scaled.
-        least_distance: between two atoms, in Å; the potential's cutoff if none are nearer.
+        features: unscaled features.
+        least_distance: between two atoms, in Å; the potential's cutoff if no pair is closer.
     """
 
     energy: Float[Array, "*replicas"]
@@ -39,24 +40,23 @@ class Terms(eqx.Module):
 
 
 class Potential(eqx.Module):
-    """``V = E_rep - K S`` (doi:10.1063/5.0013059, Eq. 1), K being ``entropy_weight``.
+    """``V = E_rep - K S`` (doi:10.1063/5.0013059, Eq. 1); the argument ``entropy_weight`` is K.
 
-    Descriptor, repulsion and entropy are components of the package or any callables for one
-    structure: ``environments -> features (n_atoms, n_features)``, ``environments -> eV`` and
-    ``scaled features -> nats``. Callables are tried once, when the potential is made, and mapped
-    over replicas.
+    Descriptor, repulsion and entropy are components of the package or callables for one structure:
+    ``environments -> features (n_atoms, n_features)``, ``environments -> eV`` and ``scaled features
+    -> nats``. The constructor tests each callable once; the potential maps it over replicas.
 
-    The potential finds neighbours by itself, from its cutoff, the cell and the number of atoms.
-    Inside ``jit`` the size of a cell that is an argument is unknown, so `for_cells` fixes it:
-    compile with ``eqx.filter_jit(potential.for_cells(system).energy)``.
+    The potential chooses how to find neighbours from its cutoff, the cell and the number of atoms.
+    Under ``jit`` the cell is traced, so its size is unknown. `for_cells` makes the choice
+    beforehand: compile ``eqx.filter_jit(potential.for_cells(system).energy)``.
 
     Attributes:
         descriptor: environments -> features.
         repulsion: environments -> energy in eV.
         entropy: scaled features -> entropy in nats.
-        scale: typical value of each feature, by which it is divided; None for 1.
-        cutoff: Å, up to which neighbours are looked for.
-        finder: how neighbours are found, if `for_cells` has fixed it.
+        scale: typical value of each feature, the divisor of that feature; None for 1.
+        cutoff: in Å.
+        finder: the neighbour finder that `for_cells` chose, or None.
 
     >>> import jax, jentmax as jm
     >>> snap = jm.Snap(cutoff=4.0, components=6)
@@ -81,19 +81,19 @@ class Potential(eqx.Module):
         entropy: Callable[[Array], Array],
         *,
         cutoff: float | None = None,
-        scale: ArrayLike | None = None,
+        scale: ArrayLike | Sequence[float] | None = None,
     ) -> None:
-        """Put the parts together.
+        """Combine the three parts.
 
         Args:
             descriptor: environments -> features.
             repulsion: environments -> energy in eV.
             entropy: scaled features -> entropy in nats.
-            cutoff: Å, up to which plain functions of environments see neighbours.
-            scale: typical value of each feature, shape (n_features,); `fit_scale` finds it.
+            cutoff: cutoff for plain functions of environments, in Å.
+            scale: typical value of each feature, shape (n_features,), for example from `fit_scale`.
 
         Raises:
-            JentmaxError: a part cannot be called, has no cutoff, or fails its trial; the message
+            JentmaxError: a part is not callable, has no cutoff, or fails its test; the message
                 names the part.
         """
         if cutoff is not None and not (isinstance(cutoff, int | float) and 0 < cutoff < np.inf):
@@ -106,8 +106,8 @@ class Potential(eqx.Module):
         ]
         if cutoff is not None and not plain:
             raise JentmaxError(
-                f"cutoff = {cutoff:g} is for plain functions of neighbours, and there are none; "
-                "leave it out: the parts have cutoffs of their own"
+                f"cutoff = {cutoff:g} applies to plain functions of environments only; leave it "
+                "out, because the descriptor and the repulsion define their own cutoffs"
             )
         self.cutoff = max(cutoff_of(part) or 0.0 for part in (self.descriptor, self.repulsion))
         self.scale = None
@@ -115,19 +115,19 @@ class Potential(eqx.Module):
             self.scale = _checked_scale(scale, self.descriptor.n_features)
         self.finder = None
 
-    def with_scale(self, scale: ArrayLike) -> Potential:
-        """A copy that divides features by other typical values, shape (n_features,)."""
+    def with_scale(self, scale: ArrayLike | Sequence[float]) -> Potential:
+        """A copy with another scale, shape (n_features,)."""
         return self._changed(scale=_checked_scale(scale, self.descriptor.n_features))
 
     def for_cells(self, systems: System | Sequence[System]) -> Potential:
-        """A copy that knows how to find neighbours in cells that are arguments of ``jit``.
+        """A copy that finds neighbours in traced cells, for use under ``jit``.
 
-        The copy works for every cell whose heights are no smaller than the least ones of these
-        systems. In a smaller cell, or if an atom has far more neighbours than in these systems, V
-        and its gradient are NaN.
+        The copy works for every cell whose heights are at least the smallest heights of these
+        systems. V and its gradient are NaN for a smaller cell, or if an atom has many more
+        neighbours than any atom of these systems.
 
         Args:
-            systems: of one number of atoms; one system, replicas, or a list.
+            systems: one system, replicas, or a list; all with the same number of atoms.
         """
         several = [systems] if isinstance(systems, System) else list(systems)
         for one in several:
@@ -154,20 +154,20 @@ class Potential(eqx.Module):
     def neighbors(
         self,
         positions: Float[ArrayLike, "n_atoms 3 *replicas"],
-        cell: Float[ArrayLike, "3 3 *replicas"],
+        cell: Float[ArrayLike, "3 3 *#replicas"],
     ) -> Neighbors:
-        """Neighbours at positions (Å) in cells (rows, Å), to be updated as the atoms move.
+        """Neighbours at positions (Å) in cells (rows, Å); update them as the atoms move.
 
         Raises:
-            JentmaxError: the cell is traced and `for_cells` was not called, or the cell is smaller
-                than those that it was called with.
+            JentmaxError: the cell is traced and the potential is not from `for_cells`, or the cell
+                is smaller than the cells given to `for_cells`.
         """
         positions, cell = jnp.asarray(positions), jnp.asarray(cell)
         _check_shapes(positions, cell)
         finder = self._finder(positions, cell)
         if _is_traced(positions, cell):
             return Neighbors(finder, finder.build(positions, cell))
-        with jax.ensure_compile_time_eval():  # also inside a program that closes over them
+        with jax.ensure_compile_time_eval():  # for programs that close over the arrays
             neighbors = Neighbors(finder, finder.build(positions, cell))
             while bool(neighbors.overflowed):
                 neighbors = neighbors.grown(positions, cell)
@@ -176,9 +176,9 @@ class Potential(eqx.Module):
     def energy(
         self,
         positions: Float[ArrayLike, "n_atoms 3 *replicas"],
-        cell: Float[ArrayLike, "3 3 *replicas"],
+        cell: Float[ArrayLike, "3 3 *#replicas"],
         numbers: Int[ArrayLike, "n_atoms *replicas"] | None = None,
-        entropy_weight: Float[ArrayLike, "*replicas"] | float = 1.0,
+        entropy_weight: Real[ArrayLike, "*#replicas"] | float = 1.0,
         neighbors: Neighbors | None = None,
     ) -> Float[Array, "*replicas"]:
         """V in eV.
@@ -186,22 +186,22 @@ class Potential(eqx.Module):
         Args:
             positions: in Å.
             cell: lattice vectors as rows, in Å.
-            numbers: atomic numbers; only needed if the parts tell elements apart.
+            numbers: atomic numbers; required if a part depends on the elements.
             entropy_weight: K, in eV.
-            neighbors: from `neighbors`, updated at these positions; found here if absent.
+            neighbors: from `neighbors`, updated at these positions; computed here if absent.
 
         Raises:
-            JentmaxError: as `neighbors`; outside ``jit`` also if neighbours would be missing, or
-                for elements that a part does not know. Inside, V and its gradient are NaN then.
+            JentmaxError: as `neighbors`. Outside ``jit`` also if ``neighbors`` misses a neighbour
+                or a part does not support an element; under ``jit``, V and its gradient are NaN.
         """
         return self.terms(positions, cell, numbers, entropy_weight, neighbors).energy
 
     def terms(
         self,
         positions: Float[ArrayLike, "n_atoms 3 *replicas"],
-        cell: Float[ArrayLike, "3 3 *replicas"],
+        cell: Float[ArrayLike, "3 3 *#replicas"],
         numbers: Int[ArrayLike, "n_atoms *replicas"] | None = None,
-        entropy_weight: Float[ArrayLike, "*replicas"] | float = 1.0,
+        entropy_weight: Real[ArrayLike, "*#replicas"] | float = 1.0,
         neighbors: Neighbors | None = None,
     ) -> Terms:
         """V and its parts; arguments and errors as for `energy`."""
@@ -218,25 +218,25 @@ class Potential(eqx.Module):
         complete = neighbors.complete(positions, cell)
         if not _is_traced(complete) and not bool(jnp.all(complete)):
             raise JentmaxError(
-                "neighbors are not those of these positions and cells: an atom has moved too far, "
-                "the list had no room, or the cell is too small; make them with "
+                "neighbors do not match these positions and cells: an atom has moved too far, the "
+                "list has overflowed, or the cell is too small; make new ones with "
                 "potential.neighbors(positions, cell)"
             )
         environments = neighbors.environments(positions, cell, numbers)
-        # A number from too few neighbours would be wrong. Atoms at positions that are not finite
-        # have no neighbours at all. The sum carries the NaN to the gradient of every atom, those
-        # without neighbours included; else it adds 0.
+        # With missing neighbours, V would be finite but wrong; atoms at NaN positions have no
+        # neighbours at all. Return NaN instead. Multiplying by the sum of all coordinates also
+        # makes the gradient of every atom NaN, including atoms without neighbours.
         total = jnp.sum(positions, axis=(0, 1)) + jnp.sum(cell, axis=(0, 1))
         usable = complete & known & jnp.isfinite(total)
         valid = jnp.where(usable, 1.0, jnp.nan).astype(positions.dtype)
         nothing = jnp.where(usable, 0.0, jnp.nan).astype(positions.dtype) * total
-        features = self.descriptor(self._seen(self.descriptor, environments))
+        features = self.descriptor(self._within_cutoff(self.descriptor, environments))
         scaled = features
         if self.scale is not None:
             scaled = features / self.scale.astype(features.dtype).reshape(
                 -1, *[1] * (features.ndim - 2)
             )
-        repulsion = self.repulsion(self._seen(self.repulsion, environments)) + nothing
+        repulsion = self.repulsion(self._within_cutoff(self.repulsion, environments)) + nothing
         entropy = self.entropy(scaled) + nothing
         weight = _checked_weight(entropy_weight, positions)
         return Terms(
@@ -248,16 +248,16 @@ class Potential(eqx.Module):
         )
 
     def check(self, systems: System) -> None:
-        """Refuse systems that V is not defined for; what is traced is not looked at.
+        """Raise an error for systems without a defined V; traced arrays are not checked.
 
         Raises:
-            JentmaxError: they are not periodic, hold elements that a part does not know, or have
-                smaller cells than `for_cells` was called with.
+            JentmaxError: the systems are not periodic, contain an element that a part does not
+                support, or have smaller cells than those given to `for_cells`.
         """
         if not _is_traced(systems.pbc) and not bool(np.all(np.asarray(systems.pbc))):
             raise JentmaxError(
-                "systems are not periodic in all directions (pbc); V is that of a periodic cell: "
-                "set pbc true, with vacuum in the cell where there is none"
+                "systems are not periodic in all directions (pbc), and V needs a periodic cell; "
+                "set pbc to true, and add vacuum to the cell for directions without a period"
             )
         self._known(systems.numbers, systems.positions)
         if self.finder is not None:
@@ -265,60 +265,67 @@ class Potential(eqx.Module):
 
     @property
     def elements(self) -> tuple[str, ...]:
-        """The elements that all parts know; empty for any."""
-        told = [set(part.elements) for part in (self.descriptor, self.repulsion) if _elements(part)]
-        return tuple(sorted(set.intersection(*told))) if told else ()
+        """Elements that all parts support; empty if every element is supported."""
+        parts = (self.descriptor, self.repulsion)
+        supported = [set(own) for part in parts if (own := getattr(part, "elements", ()))]
+        return tuple(sorted(set.intersection(*supported))) if supported else ()
 
     def _changed(self, **changes: Any) -> Potential:
-        """A copy with other fields; the parts are not tried again."""
+        """A copy with changed fields; it does not test the parts again."""
         copy = object.__new__(type(self))
         for name in ("descriptor", "repulsion", "entropy", "scale", "cutoff", "finder"):
             object.__setattr__(copy, name, changes.get(name, getattr(self, name)))
         return copy
 
-    def _finder(self, positions: Array, cell: Array) -> Finder:
+    def _finder(
+        self,
+        positions: Float[AnyArray, "n_atoms 3 *replicas"],
+        cell: Float[Array, "3 3 *#replicas"],
+    ) -> Finder:
         if self.finder is None:
             if _is_traced(cell):
                 raise JentmaxError(
-                    "cell is traced (by jit, vmap or grad), so that its size is unknown here; call "
+                    "cell is traced (by jit, vmap or grad), so its size is unknown; call "
                     "potential = potential.for_cells(systems) first, with the smallest cells that "
-                    "there will be"
+                    "you will use"
                 )
             return neighbor_finder(self.cutoff, len(positions), _last_first(cell, 2))
         if not _is_traced(cell) and not self._fits(cell):
             raise JentmaxError(
-                "cell is smaller than those that potential.for_cells was called with, whose "
-                f"heights are at least {', '.join(f'{h:.4g}' for h in self.finder.least_heights)} "
-                "Å; call it with this cell too"
+                "cell is smaller than the cells given to potential.for_cells, whose heights are "
+                f"at least {', '.join(f'{h:.4g}' for h in self.finder.least_heights)} Å; call "
+                "for_cells with this cell too"
             )
         return self.finder
 
-    def _fits(self, cell: Array) -> bool:
-        """Whether the finder finds all neighbours in these cells, which are not traced."""
+    def _fits(self, cell: Float[Array, "3 3 *replicas"]) -> bool:
+        """Whether the finder finds all neighbours in these cells; they must not be traced."""
         assert self.finder is not None
-        with jax.ensure_compile_time_eval():  # also inside a program that closes over them
+        with jax.ensure_compile_time_eval():  # for programs that close over the cells
             return bool(jnp.all(self.finder.fits(cell)))
 
-    def _known(self, numbers: Any, positions: Array) -> tuple[Array, Array]:
-        """Atomic numbers, and whether all parts know them."""
+    def _known(
+        self, numbers: Any, positions: Float[AnyArray, "n_atoms 3 *replicas"]
+    ) -> tuple[Int[Array, "n_atoms *replicas"], Bool[Array, "*#replicas"]]:
+        """Atomic numbers, and whether all parts support them."""
         from ase.data import atomic_numbers, chemical_symbols
 
         shape = (len(positions), *positions.shape[2:])
         elements = self.elements
         if numbers is None:
             parts = (self.descriptor, self.repulsion)
-            if len(elements) > 1 or any(getattr(part, "tells_elements", False) for part in parts):
+            if len(elements) > 1 or any(getattr(part, "uses_elements", False) for part in parts):
                 raise JentmaxError(
-                    "numbers are missing: a part of the potential tells elements apart; give "
-                    "atomic numbers, such as system.numbers"
+                    "numbers are missing, and a part of the potential depends on the elements; "
+                    "give atomic numbers, such as system.numbers"
                 )
             number = atomic_numbers[elements[0]] if elements else 0
             return jnp.full(shape, number, jnp.int32), jnp.asarray(True)
         numbers = jnp.asarray(numbers, jnp.int32)
         if numbers.shape[:1] != shape[:1]:
             raise JentmaxError(
-                f"numbers have shape {numbers.shape}; give an atomic number for each of "
-                f"{shape[0]} atoms (K is the keyword entropy_weight)"
+                f"numbers have shape {numbers.shape}; give one atomic number for each of the "
+                f"{shape[0]} atoms (for K use the keyword entropy_weight)"
             )
         numbers = jnp.broadcast_to(
             numbers.reshape(*numbers.shape, *[1] * (len(shape) - numbers.ndim)), shape
@@ -330,28 +337,25 @@ class Potential(eqx.Module):
             foreign = sorted(set(np.unique(np.asarray(numbers))) - set(of_elements))
             if foreign:
                 raise JentmaxError(
-                    f"numbers hold {', '.join(chemical_symbols[n] for n in foreign)}, which the "
-                    f"potential does not know; it knows {', '.join(elements)}"
+                    f"numbers contain {', '.join(chemical_symbols[n] for n in foreign)}, which the "
+                    f"potential does not support; give only {', '.join(elements)}"
                 )
         return numbers, jnp.all(jnp.isin(numbers, of_elements), axis=0)
 
-    def _seen(self, part: Any, environments: Environments) -> Environments:
-        """The environments within the cutoff of a plain function."""
+    def _within_cutoff(self, part: Any, environments: Environments) -> Environments:
+        """The environments, reduced to the cutoff of a plain function."""
         if isinstance(part, OneStructure) and part.cutoff is not None and part.cutoff < self.cutoff:
             return environments.within(part.cutoff)
         return environments
 
 
-def _elements(part: Any) -> bool:
-    return bool(getattr(part, "elements", ()))
-
-
 def _is_traced(*arrays: Any) -> bool:
+    """Whether an array is a tracer of ``jit``, ``vmap`` or ``grad``."""
     return any(isinstance(array, Tracer) for array in arrays)
 
 
-def _last_first(array: Any, ndim: int) -> np.ndarray:
-    """Arrays of replicas with the replicas first, shape (n, ...)."""
+def _last_first(array: Any, ndim: int) -> Float[np.ndarray, "n ..."]:
+    """An array with the replicas moved from the last axis to the first, shape (n, ...)."""
     array = np.asarray(array, float)
     return np.moveaxis(array.reshape(*array.shape[:ndim], -1), -1, 0)
 
@@ -367,17 +371,21 @@ def _most_neighbors(system: System, reach: float) -> int:
 
 
 @eqx.filter_jit
-def _lacks_room(finder: Finder, positions: Array, cell: Array) -> Array:
-    """Whether a list overflows; its grid may be full before any atom has too many neighbours."""
+def _lacks_room(
+    finder: Finder,
+    positions: Float[AnyArray, "n_atoms 3 *replicas"],
+    cell: Float[AnyArray, "3 3 *#replicas"],
+) -> Bool[Array, ""]:
+    """Whether the list overflows; its grid can overflow before any atom's neighbours do."""
     return finder.overflowed(finder.build(jnp.asarray(positions), jnp.asarray(cell)))
 
 
-def _checked_scale(scale: ArrayLike, n_features: int) -> Any:
+def _checked_scale(scale: ArrayLike | Sequence[float], n_features: int) -> Any:
     if isinstance(scale, jax.Array):
         values: Any = scale
     else:
         try:
-            values = np.asarray(scale, float)  # in full, also without x64
+            values = np.asarray(scale, float)  # in float64, even without x64
         except (TypeError, ValueError):
             values = np.empty(0)
     if not _is_traced(values) and (
@@ -390,7 +398,9 @@ def _checked_scale(scale: ArrayLike, n_features: int) -> Any:
     return values
 
 
-def _checked_weight(entropy_weight: Any, positions: Array) -> Array:
+def _checked_weight(
+    entropy_weight: Any, positions: Float[Array, "n_atoms 3 *replicas"]
+) -> Float[Array, "*#replicas"]:
     try:
         weight = jnp.asarray(entropy_weight, positions.dtype)
     except (TypeError, ValueError):
@@ -400,7 +410,7 @@ def _checked_weight(entropy_weight: Any, positions: Array) -> Array:
     if weight.shape not in ((), positions.shape[2:]):
         raise JentmaxError(
             f"entropy_weight has shape {weight.shape} for replicas of shape "
-            f"{positions.shape[2:]}; give one number, or one for each replica"
+            f"{positions.shape[2:]}; give one number, or one per replica"
         )
     return weight
 

@@ -23,14 +23,14 @@ class ClarkeSmith(Component):
     """Clarke-Smith pair repulsion, truncated and shifted to zero.
 
     ``E = sum_i sum_{j != i} E0/(n-m) [m (r0/r)^n - n (r0/r)^m]`` for ``r < cutoff_ratio * r0``,
-    counting both (i, j) and (j, i); doi:10.1063/5.0013059, Eq. 3. With a table of r0 by element,
-    a pair's r0 is the mean of its two.
+    counting both (i, j) and (j, i); doi:10.1063/5.0013059, Eq. 3. If r0 is a table by element,
+    a pair uses the mean of its two values.
     """
 
     r0: Annotated[
         Positive | PositivePerElement,
         Allowed(
-            "a number above 0, or a table of such by element, such as { W = 2.7 }",
+            "a number above 0, or a table of numbers above 0 by element, such as { W = 2.7 }",
             lambda value: value != {},
         ),
         Doc("Å, distance of the minimum"),
@@ -56,12 +56,12 @@ class ClarkeSmith(Component):
 
     @property
     def elements(self) -> tuple[str, ...]:
-        """The elements that it knows; empty for any."""
+        """Elements with a known r0; empty if every element is allowed."""
         return tuple(self.r0) if isinstance(self.r0, Mapping) else ()
 
     @property
     def cutoff(self) -> float:
-        """Largest distance at which two atoms repel each other, in Å."""
+        """Distance beyond which atoms do not interact, in Å."""
         r0 = max(self.r0.values()) if isinstance(self.r0, Mapping) else self.r0
         return r0 * self.cutoff_ratio
 
@@ -83,13 +83,13 @@ class ClarkeSmith(Component):
         shift = self._pair(jnp.asarray(edge, squared.dtype))
         return jnp.sum(self._pair(ratio) - shift, axis=(0, 1))
 
-    def _pair(self, ratio: Array) -> Array:
-        """Energy of a pair from (r/r0)^2; a vanishing distance counts as 1e-3 r0."""
+    def _pair(self, ratio: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """Energy of a pair from (r/r0)^2, in eV; distances below 1e-3 r0 count as 1e-3 r0."""
         inverse = 1 / jnp.maximum(ratio, 1e-6)
         terms = self.m * _power(inverse, self.n / 2) - self.n * _power(inverse, self.m / 2)
         return self.epsilon / (self.n - self.m) * terms
 
 
-def _power(base: Array, exponent: float) -> Array:
-    """A power; a few products if the exponent is whole."""
+def _power(base: Float[Array, "*shape"], exponent: float) -> Float[Array, "*shape"]:
+    """A power; a few products if the exponent is an integer."""
     return base ** (int(exponent) if exponent.is_integer() else exponent)

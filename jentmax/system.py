@@ -1,4 +1,4 @@
-"""Atoms in periodic cells: one structure or many side by side, to and from ASE, at random."""
+"""Atoms in periodic cells: one structure or many replicas; conversion to and from ASE."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from jentmax.arrays import AnyArray
 from jentmax.errors import JentmaxError
 from jentmax.fields import shown
 
@@ -19,65 +20,65 @@ if TYPE_CHECKING:
 
 
 class System(eqx.Module):
-    """Atoms in a cell; many systems side by side have the replicas as a last axis.
+    """Atoms in a cell, or many replicas of the same size; replicas are the last axis.
 
-    ``len(systems)``, ``systems[i]``, ``systems[:10]`` and iteration work over replicas. JAX treats
-    a system as a pytree of arrays.
+    ``len(systems)``, ``systems[i]``, ``systems[:10]`` and iteration work over replicas. A system is
+    a pytree of arrays.
 
     Attributes:
         numbers: atomic numbers.
-        positions: in Å, not necessarily wrapped into the cell.
+        positions: in Å; they may lie outside the cell.
         cell: lattice vectors as rows, in Å.
         pbc: whether the system is periodic along each lattice vector.
         masses: in amu.
     """
 
-    numbers: Int[Array, "n_atoms *replicas"]
-    positions: Float[Array, "n_atoms 3 *replicas"]
-    cell: Float[Array, "3 3 *replicas"]
-    pbc: Bool[Array, "3 *replicas"]
-    masses: Float[Array, "n_atoms *replicas"]
+    numbers: Int[AnyArray, "n_atoms *replicas"]
+    positions: Float[AnyArray, "n_atoms 3 *replicas"]
+    cell: Float[AnyArray, "3 3 *replicas"]
+    pbc: Bool[AnyArray, "3 *replicas"]
+    masses: Float[AnyArray, "n_atoms *replicas"]
 
     @property
     def n_atoms(self) -> int:
-        """Atoms in each structure."""
+        """Number of atoms of each replica."""
         return len(self.positions)
 
     @property
     def replicas(self) -> tuple[int, ...]:
-        """Shape of the replicas: empty for one structure."""
+        """Shape of the replica axes: ``()`` for a single structure."""
         return self.positions.shape[2:]
 
     def __len__(self) -> int:
         """Number of replicas.
 
         Raises:
-            TypeError: this is one structure.
+            TypeError: this is a single structure.
         """
         if not self.replicas:
-            raise TypeError("one structure has no length; its number of atoms is system.n_atoms")
+            raise TypeError("a single structure has no length; use system.n_atoms for its atoms")
         return self.replicas[-1]
 
     def __getitem__(self, which: int | slice | np.ndarray) -> System:
-        """One replica, or some of them.
+        """One replica, or several.
 
         Raises:
-            IndexError: there is no such replica.
+            IndexError: the index is out of range.
         """
         if isinstance(which, int | np.integer) and not -len(self) <= which < len(self):
-            raise IndexError(f"replica {which}: there are {len(self)}")
+            raise IndexError(f"replica {which} is out of range for {len(self)} replicas")
         return jax.tree.map(lambda array: array[..., which], self)
 
     def __iter__(self) -> Iterator[System]:
-        """The replicas, one by one."""
+        """Iterate over the replicas."""
         return (self[k] for k in range(len(self)))
 
     @classmethod
     def stack(cls, systems: Sequence[System]) -> System:
-        """Put systems of the same number of atoms side by side.
+        """Stack single systems with the same number of atoms into replicas.
 
         Raises:
-            JentmaxError: there are none, or their numbers of atoms differ.
+            JentmaxError: the list is empty, or the numbers of atoms differ.
         """
         systems = list(systems)
         if not systems:
@@ -86,23 +87,23 @@ class System(eqx.Module):
         if len(counts) > 1 or any(system.replicas for system in systems):
             raise JentmaxError(
                 f"systems have {', '.join(map(str, counts))} atoms"
-                + (", and some hold replicas already" * any(s.replicas for s in systems))
-                + "; only single systems of one number of atoms can stand side by side"
+                + (", and some already have replicas" * any(s.replicas for s in systems))
+                + "; give single systems with the same number of atoms"
             )
         return jax.tree.map(lambda *arrays: jnp.stack(arrays, axis=-1), *systems)
 
     @classmethod
     def from_ase(cls, atoms: Atoms | Sequence[Atoms], dtype: Any = None) -> System:
-        """A system from ASE atoms, or systems side by side from a list of them.
+        """A system from an ASE ``Atoms`` object, or replicas from a list of them.
 
         Args:
-            atoms: of one number of atoms.
-            dtype: floating-point type; JAX's default if absent. float64 needs x64, which
-                ``jax.enable_x64(True)`` switches on.
+            atoms: one object, or a list whose members have the same number of atoms.
+            dtype: floating-point type; JAX's default if absent. float64 needs x64:
+                ``jax.enable_x64(True)``.
 
         Raises:
-            JentmaxError: the numbers of atoms differ, a number is not finite, a cell is flat, or
-                float64 is asked for without x64.
+            JentmaxError: the numbers of atoms differ, a coordinate is not finite, a cell has no
+                volume, or the dtype is float64 without x64.
         """
         from ase import Atoms
 
@@ -110,14 +111,14 @@ class System(eqx.Module):
         if not isinstance(atoms, Atoms):
             if isinstance(atoms, str) or not all(isinstance(one, Atoms) for one in atoms):
                 raise JentmaxError(
-                    f"atoms = {shown(atoms)} is not allowed; give ASE atoms or a list of them, "
+                    f"atoms = {shown(atoms)} is not allowed; give ASE Atoms or a list of them, "
                     "such as ase.io.read(path, ':')"
                 )
             return cls.stack([cls.from_ase(one, dtype) for one in atoms])
         cell, positions = np.asarray(atoms.cell.array, float), np.asarray(atoms.positions, float)
         for name, values in (("positions", positions), ("cell", cell)):
             if not np.isfinite(values).all():
-                raise JentmaxError(f"atoms.{name} holds numbers that are not finite; correct them")
+                raise JentmaxError(f"atoms.{name} are not all finite; correct them")
         if abs(np.linalg.det(cell)) < 1e-12:
             raise JentmaxError(
                 f"atoms.cell = {cell.tolist()} has no volume; give three independent lattice "
@@ -132,7 +133,7 @@ class System(eqx.Module):
         )
 
     def to_ase(self) -> Atoms | list[Atoms]:
-        """ASE atoms, positions as they are; a list of them if there are replicas."""
+        """ASE ``Atoms`` with unwrapped positions; a list of them for replicas."""
         from ase import Atoms
 
         if self.replicas:
@@ -160,19 +161,19 @@ class System(eqx.Module):
         least_distance: float = 2.0,
         dtype: Any = None,
     ) -> System:
-        """Atoms at random places of an ``a x a x c`` cell, none too near to another.
+        """Random positions in an ``a x a x c`` cell, with a least distance between atoms.
 
         Args:
             key: random key.
-            formula: what is in the cell, such as "W39" or "Ni20Al20".
+            formula: contents of the cell, such as "W39" or "Ni20Al20".
             density: in atoms/Å^3.
             aspect_ratio: c/a.
-            replicas: how many systems stand side by side; None for a single one.
+            replicas: number of replicas; None for a single system.
             least_distance: between two atoms, in Å.
             dtype: floating-point type; JAX's default if absent. float64 needs x64.
 
         Raises:
-            JentmaxError: an argument is not allowed, or the atoms do not fit.
+            JentmaxError: an argument is not allowed, or the cell has no room for the atoms.
 
         >>> import jax
         >>> system = System.random(jax.random.key(0), "W39", density=0.03, aspect_ratio=1.5)
@@ -205,13 +206,13 @@ def host_system(
     dtype: Any,
     masses: dict[str, float] | None = None,
 ) -> System:
-    """A periodic system of numpy arrays, with standard atomic masses where none are given."""
+    """A periodic system of numpy arrays; ``masses`` (amu) overrides the standard atomic masses."""
     from ase.data import atomic_masses, atomic_numbers
 
     table = np.array(atomic_masses)
     for symbol, mass in (masses or {}).items():
         table[atomic_numbers[symbol]] = mass
-    system: Any = System  # numpy's arrays become JAX's on the device
+    system: Any = System  # JAX moves the numpy arrays to the device later
     return system(
         numbers=np.asarray(numbers, np.int32),
         positions=np.asarray(positions, dtype),
@@ -222,15 +223,15 @@ def host_system(
 
 
 def stack_host(systems: Sequence[System]) -> System:
-    """Systems of numpy arrays side by side; nothing is compiled."""
+    """Stack systems of numpy arrays into replicas, without compiling anything."""
     return jax.tree.map(lambda *arrays: np.stack(arrays, axis=-1), *systems)
 
 
 def random_key(key: Any) -> Key[Array, "*shape"]:
-    """A key of the generator that the package always uses, threefry2x32, from any key.
+    """Any JAX key as a key of threefry2x32, the generator that the package uses.
 
     Raises:
-        JentmaxError: it is no key of JAX.
+        JentmaxError: this is not a JAX key.
     """
     dtype = getattr(key, "dtype", None)
     if dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key):
@@ -239,17 +240,17 @@ def random_key(key: Any) -> Key[Array, "*shape"]:
         key = jax.random.key_data(key)[..., -2:]
     elif dtype != np.uint32 or key.shape[-1:] != (2,):
         raise JentmaxError(
-            f"key is {type(key).__name__} {np.shape(key) if dtype is not None else key!r}, no "
-            "random key; give one such as jax.random.key(0)"
+            f"key = {type(key).__name__} {np.shape(key) if dtype is not None else repr(key)} is "
+            "not a random key; give one such as jax.random.key(0)"
         )
     return jax.random.wrap_key_data(jnp.asarray(key), impl="threefry2x32")
 
 
 def atomic_numbers_of(formula: str) -> np.ndarray:
-    """Atomic numbers of a formula's atoms, in its order.
+    """Atomic numbers of the atoms of a formula, in order.
 
     Raises:
-        JentmaxError: it is no formula, or has no atoms.
+        JentmaxError: the formula is invalid or empty.
 
     >>> atomic_numbers_of("Ni2Al").tolist()
     [28, 28, 13]
@@ -260,18 +261,18 @@ def atomic_numbers_of(formula: str) -> np.ndarray:
     try:
         symbols = string2symbols(formula)
         numbers = [atomic_numbers[symbol] for symbol in symbols]
-    except Exception:  # ASE raises whatever it stumbles over
+    except Exception:  # ASE raises errors of many types
         numbers = []
     if not numbers or 0 in numbers:
         raise JentmaxError(
-            f"formula = {formula!r} is not allowed; give the elements and numbers of the atoms in "
-            "the cell, such as W39 or Ni20Al20"
+            f"formula = {formula!r} is not allowed; give the elements in the cell and their "
+            "numbers of atoms, such as W39 or Ni20Al20"
         )
     return np.array(numbers)
 
 
 def tetragonal_cell(n_atoms: int, density: float, aspect_ratio: float) -> np.ndarray:
-    """Cell ``a x a x c`` that holds ``n_atoms`` at a density.
+    """An ``a x a x c`` cell for ``n_atoms`` at a density.
 
     Args:
         n_atoms: atoms in the cell.
@@ -307,22 +308,22 @@ def random_positions(
     least_distance: float,
     tries_per_atom: int = 20_000,
 ) -> np.ndarray:
-    """Random sequential addition: atoms one by one, none nearer to another than a distance.
+    """Random sequential addition: place atoms one by one, none closer than ``least_distance``.
 
-    Periodic images count, an atom's own included.
+    Distances include periodic images, and those of an atom to its own images.
 
     Args:
-        rng: source of randomness.
+        rng: random generator.
         n_atoms: atoms to place.
         cell: lattice vectors as rows, in Å, shape (3, 3).
         least_distance: in Å.
-        tries_per_atom: places tried for an atom before giving up.
+        tries_per_atom: random positions to try for each atom.
 
     Returns:
         Positions in Å, shape (n_atoms, 3).
 
     Raises:
-        JentmaxError: if the atoms do not fit.
+        JentmaxError: the cell has no room for the atoms.
     """
     reach = np.ceil(least_distance / cell_heights(cell)).astype(int)
     images = np.stack(
@@ -331,12 +332,12 @@ def random_positions(
     own = np.linalg.norm(images[np.any(images != 0, axis=1)] @ cell, axis=1)
     if own.size and own.min() < least_distance:
         raise JentmaxError(
-            f"least_distance = {least_distance:g} Å is more than the cell's own period of "
+            f"least_distance = {least_distance:g} Å exceeds the cell's shortest period, "
             f"{own.min():.3g} Å; give a smaller least_distance, a lower density (atoms/Å^3) "
             "or more atoms"
         )
     if np.all(cell_heights(cell) >= 2 * least_distance):
-        images = np.zeros((1, 3))  # the nearest is enough
+        images = np.zeros((1, 3))  # the nearest image suffices
     at_once = 10
     fractional = np.empty((n_atoms, 3))
     for atom in range(n_atoms):
@@ -360,15 +361,15 @@ def random_positions(
 
 
 def _float_type(dtype: Any) -> np.dtype:
-    """A floating-point type, JAX's default if None is given.
+    """The floating-point type, JAX's default for None.
 
     Raises:
-        JentmaxError: float64 without x64.
+        JentmaxError: the type is float64 and x64 is off.
     """
     wanted = np.dtype(jnp.result_type(float) if dtype is None else dtype)
     if wanted == np.float64 and not jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
         raise JentmaxError(
-            "dtype = float64 needs 64-bit numbers in JAX; switch them on with "
+            "dtype = float64 needs 64-bit numbers in JAX; enable them with "
             'jax.config.update("jax_enable_x64", True), or use float32'
         )
     return wanted

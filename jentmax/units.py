@@ -6,4 +6,4 @@ BOLTZMANN = units.kB
 """Boltzmann's constant, in eV/K."""
 
 ACCELERATION = units.fs**2
-"""What turns a force (eV/Å) over a mass (amu) into an acceleration, in Å/fs^2."""
+"""Factor from force over mass, in eV/Å/amu, to acceleration, in Å/fs^2."""

@@ -9,7 +9,12 @@ import tempfile
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before JAX: XLA's log of its cache is long
 
 import jax
+import jaxtyping
 import pytest
+
+# Wrong shapes and types fail: every annotated function of the package checks its arguments and
+# results. It has to come before the package is imported.
+jaxtyping.install_import_hook("jentmax", "annotations.checked")
 
 # Many tests compile the same programs, in several processes: the first one compiles for all.
 # The environment variable is for the processes that this one starts.

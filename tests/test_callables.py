@@ -161,7 +161,9 @@ def test_elements_of_ones_own():
     potential = Potential(Picky(), PAIRS, NEAREST)
     assert potential.elements == ("Al", "Ni")
     system = systems()[0]
-    with pytest.raises(JentmaxError, match="numbers hold W, which the potential does not know"):
+    with pytest.raises(
+        JentmaxError, match="numbers contain W, which the potential does not support"
+    ):
         potential.energy(system.positions, system.cell, system.numbers)
 
 
@@ -240,17 +242,20 @@ class Uncallable:
 @pytest.mark.parametrize(
     ("given", "parts"),
     [
-        (each_atom, ["features of shape (12, 6), gave float64 of shape (12,); give a number"]),
-        (whole, ["gave int64 of shape (); give a number, shape ()"]),
-        (pair, ["gave tuple; give a number, shape ()"]),
+        (
+            each_atom,
+            ["features of shape (12, 6), returned float64 of shape (12,); return a number"],
+        ),
+        (whole, ["returned int64 of shape (); return a number, shape ()"]),
+        (pair, ["returned tuple; return a number, shape ()"]),
         (branch, ["raised TracerBoolConversionError: "]),
         (spread, ["called with equal scaled features of shape (12, 6), has a value that is not"]),
         (slope, ["equal scaled features", "has a gradient that is not finite"]),
         (first, ["depends on the order of the atoms"]),
         (unmappable, ["raised TracerArrayConversionError"]),
-        (Uncallable(), ["cannot be called; give a function or an object with __call__"]),
-        (3, ["entropy = 3 cannot be called"]),
-        (None, ["entropy = None cannot be called"]),
+        (Uncallable(), ["is not callable; give a function or an object with __call__"]),
+        (3, ["entropy = 3 is not callable"]),
+        (None, ["entropy = None is not callable"]),
         (Plain, ["entropy = Plain is a class; give an instance, such as Plain()"]),
         (NearestNeighbor, ["is a class; give an instance, such as NearestNeighbor()"]),
         (lambda: 1.0, ["raised TypeError"]),
@@ -269,13 +274,13 @@ def test_an_entropy_that_cannot_be_used(given, parts):
 @pytest.mark.parametrize(
     ("given", "parts"),
     [
-        (flat, ["gave float64 of shape (12,); give features, shape (n_atoms, n_features)"]),
-        (repulsion, ["gave float64 of shape (); give features"]),
-        (padding_in_value, ["depends on padding, entries whose environments.mask is false"]),
+        (flat, ["returned float64 of shape (12,); return features, shape (n_atoms, n_features)"]),
+        (repulsion, ["returned float64 of shape (); return features"]),
+        (padding_in_value, ["depends on padding, where environments.mask is false"]),
         (padding_in_gradient, ["depends on padding"]),
         (neighbors_order, ["depends on the order of the atoms or of their neighbours"]),
         (atoms_order, ["depends on the order of the atoms or of their neighbours"]),
-        (Uncallable(), ["cannot be called"]),
+        (Uncallable(), ["is not callable"]),
         (WithCutoff, ["descriptor = WithCutoff is a class; give an instance"]),
     ],
 )
@@ -290,8 +295,8 @@ def test_a_descriptor_that_cannot_be_used(given, parts):
 @pytest.mark.parametrize(
     ("given", "parts"),
     [
-        (descriptor, ["gave float64 of shape (12, 5); give an energy, shape ()"]),
-        (flat, ["gave float64 of shape (12,); give an energy, shape ()"]),
+        (descriptor, ["returned float64 of shape (12, 5); return an energy, shape ()"]),
+        (flat, ["returned float64 of shape (12,); return an energy, shape ()"]),
         (lambda e: jnp.sum(e.squared_distances()), ["depends on padding"]),
         (lambda e: 0 * jnp.sum(1 / (e.squared_distances() - 9)), ["not finite"]),
         (lambda e: PAIRS(e) + e.displacements[0, 0, 0], ["depends on the order"]),
@@ -309,11 +314,11 @@ def test_a_repulsion_that_cannot_be_used(given, parts):
 @pytest.mark.parametrize("cutoff", [None, "far", -1.0, True, float("inf")])
 def test_functions_of_neighbours_need_a_cutoff(cutoff):
     message = (
-        r"descriptor = descriptor sees neighbours, and its cutoff is .*Potential\(..., cutoff="
+        r"descriptor = descriptor takes environments, but its cutoff is .*Potential\(..., cutoff="
     )
     with pytest.raises(JentmaxError, match=message):
         as_descriptor(descriptor, cutoff)
-    with pytest.raises(JentmaxError, match="repulsion = repulsion sees neighbours"):
+    with pytest.raises(JentmaxError, match="repulsion = repulsion takes environments"):
         Potential(SNAP, repulsion, NEAREST)
 
 

@@ -463,7 +463,7 @@ def test_twelve_atoms_in_a_cube_of_62():
     nearest = AllPairs(4.0)(jnp.asarray(positions), jnp.asarray(cell), NUMBERS)
     wrong = OWN.entropy(OWN.descriptor(nearest) / OWN.scale[:, None].T)
     assert abs(wrong - found.entropy) > 0.01
-    with pytest.raises(JentmaxError, match="cell is smaller than those"):
+    with pytest.raises(JentmaxError, match="cell is smaller than the cells"):
         using(OWN, AllPairs(4.0)).energy(positions, cell)
 
 
@@ -570,7 +570,9 @@ def test_a_cell_smaller_than_planned(kind):
     assert jnp.isfinite(energy)
     assert jnp.all(jnp.isfinite(gradient))
     assert_no_number(fixed, positions, smaller)
-    with pytest.raises(JentmaxError, match=r"cell is smaller than those that potential\.for_cells"):
+    with pytest.raises(
+        JentmaxError, match=r"cell is smaller than the cells given to potential\.for_cells"
+    ):
         fixed.energy(positions, smaller)
     # Of replicas, only that one has no number.
     both = jnp.stack([positions, positions], -1), jnp.stack([smaller, cell], -1)
@@ -602,7 +604,7 @@ def test_a_list_too_short():
     assert_no_number(using(SMALL, short), positions, cell)
     neighbors = Neighbors(short, short.build(positions, cell))
     assert_no_number(SMALL, positions, cell, neighbors=neighbors)
-    with pytest.raises(JentmaxError, match=r"neighbors are not those .* the list had no room"):
+    with pytest.raises(JentmaxError, match=r"neighbors do not match .* the list has overflowed"):
         SMALL.energy(positions, cell, neighbors=neighbors)
     # Its own list grows outside jit.
     expected = OWN.energy(positions, cell)
@@ -689,7 +691,7 @@ def test_a_scale():
         ({"cell": np.stack([9 * np.eye(3)] * 2, -1)}, r"cell has shape \(3, 3, 2\) for positions"),
         (
             {"numbers": np.full(3, 74)},
-            r"numbers have shape \(3,\); give an atomic number for each of 2 atoms",
+            r"numbers have shape \(3,\); give one atomic number for each of the 2 atoms",
         ),
     ],
 )
@@ -710,7 +712,7 @@ def test_elements_that_it_does_not_know():
     assert potential.elements == ("W",)
     assert_close(potential.energy(positions, cell), potential.energy(positions, cell, NUMBERS), "V")
     foreign = NUMBERS.at[4].set(42)
-    message = "numbers hold Mo, which the potential does not know; it knows W"
+    message = "numbers contain Mo, which the potential does not support; give only W"
     with pytest.raises(JentmaxError, match=message):
         potential.energy(positions, cell, foreign)
     system = contracts.system_of(positions, cell, foreign)
@@ -722,7 +724,8 @@ def test_elements_that_it_does_not_know():
     energy, _ = value_and_gradient(fixed, positions, cell, numbers=NUMBERS)
     assert jnp.isfinite(energy)
     with pytest.raises(
-        JentmaxError, match="numbers are missing: a part of the potential tells elements apart"
+        JentmaxError,
+        match="numbers are missing, and a part of the potential depends on the elements",
     ):
         TWO_ELEMENTS.energy(positions, cell)
     narrow = Snap(4.0, twojmax=2, elements=("Ni", "Al"))

@@ -152,9 +152,9 @@ def test_replicas():
     same = System.stack(listed)
     assert all(map(np.array_equal, jax.tree.leaves(same), jax.tree.leaves(systems)))
     for outside in (5, -6):
-        with pytest.raises(IndexError, match=f"replica {outside}: there are 5"):
+        with pytest.raises(IndexError, match=f"replica {outside} is out of range for 5 replicas"):
             systems[outside]
-    with pytest.raises(TypeError, match=r"one structure has no length; .* system\.n_atoms"):
+    with pytest.raises(TypeError, match=r"a single structure has no length; .* system\.n_atoms"):
         len(systems[0])
 
 
@@ -173,7 +173,7 @@ def test_systems_of_different_sizes_cannot_stand_side_by_side():
     with pytest.raises(JentmaxError, match="systems have 8, 9 atoms"):
         System.from_ase([system.to_ase() for system in systems])
     replicas = System.random(key, "W8", density=0.03, replicas=2)
-    with pytest.raises(JentmaxError, match="some hold replicas already"):
+    with pytest.raises(JentmaxError, match="some already have replicas"):
         System.stack([replicas, replicas])
     with pytest.raises(JentmaxError, match="systems is empty; give at least one"):
         System.stack([])
@@ -217,9 +217,9 @@ def test_random_systems():
         ({"aspect_ratio": -1}, "aspect_ratio = -1 is not allowed"),
         ({"replicas": 0}, "replicas = 0 is not allowed; give at least 1"),
         ({"density": 1.0}, r"least_distance = 2 Å"),
-        ({"key": 0.5}, "key is float 0.5, no random key; give one such as jax.random.key(0)"),
-        ({"key": 7}, "key is int 7, no random key"),
-        ({"key": jnp.zeros(2)}, r"key is .* \(2,\), no random key"),
+        ({"key": 0.5}, "key = float 0.5 is not a random key; give one such as jax.random.key(0)"),
+        ({"key": 7}, "key = int 7 is not a random key"),
+        ({"key": jnp.zeros(2)}, r"key = .* \(2,\) is not a random key"),
     ],
 )
 def test_random_systems_that_cannot_be_made(given, message):
@@ -240,7 +240,7 @@ def test_atoms_that_are_not_finite(which):
         atoms.cell[1, 1] = np.inf
     else:
         atoms.positions[2, 0] = np.nan
-    with pytest.raises(JentmaxError, match=rf"atoms\.{which} holds numbers that are not finite"):
+    with pytest.raises(JentmaxError, match=rf"atoms\.{which} are not all finite"):
         System.from_ase(atoms)
 
 

@@ -1,8 +1,8 @@
-"""Settings files: TOML -> plain tree -> `jentmax.Recipe`, once; the only room that reads TOML.
+"""Settings files: TOML -> plain tree -> `jentmax.Recipe`; the only room that reads TOML.
 
-A file mirrors the recipe: plain keys are fields of `jentmax.Recipe`, tables are its parts. The
-fields of a table are those of the class that its ``kind`` names. Reading a file imports no JAX;
-making or checking a recipe does.
+A file mirrors the recipe: plain keys are fields of `jentmax.Recipe`, and tables are its parts. The
+``kind`` of a table names a class, whose fields are the keys of the table. Reading a file does not
+import JAX; making or checking a recipe does.
 """
 
 from jentmax.config._build import complete as complete

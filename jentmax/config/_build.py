@@ -1,4 +1,4 @@
-"""A plain tree -> a recipe or a descriptor; every problem of the tree in one error."""
+"""Make a recipe or a descriptor from a plain tree; one error lists all problems of the tree."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
     from jentmax.generation import Recipe
 
 RUN = ("structures", "seed", "output", "devices")
-"""Fields of the table [run]."""
+"""Fields of the [run] table."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Checked:
-    """A tree whose parts are right, each by itself.
+    """A tree whose parts are valid on their own; conflicts between parts are not checked yet.
 
     Attributes:
-        values: the recipe's own fields.
-        fields: of the recipe, without its parts.
-        parts: tables by name; None for no quench; a tuple of numbers for a scale that is given.
+        values: values of the recipe's plain fields.
+        fields: definitions of the recipe's plain fields.
+        parts: tables by name; None for no quench, a tuple of numbers for an explicit scale.
     """
 
     values: dict[str, Any]
@@ -53,13 +53,13 @@ def recipe_from(tree: Mapping[str, Any], own_code: bool = False, label: str = "s
     """The recipe of a plain tree.
 
     Args:
-        tree: as `load` or `Recipe.to_plain` give it.
-        own_code: whether it may name classes and functions outside the package. A data set that
-            somebody else has made must not run code.
-        label: what to call the tree in messages.
+        tree: from `load` or `Recipe.to_plain`.
+        own_code: whether the tree may name classes and functions outside the package. Use False
+            for data sets from other people, which must not run code.
+        label: name of the tree in messages.
 
     Raises:
-        JentmaxError: with a line for each field that is wrong, its value and what is allowed.
+        JentmaxError: one line per wrong field, with its value and what is allowed.
     """
     checked = check_tree(tree, lambda field: own_code, label)
     try:
@@ -74,13 +74,13 @@ def descriptor_from(
     own_code: bool = False,
     label: str = "settings",
 ) -> Any:
-    """The descriptor of a plain tree, such as that of a data set: environments -> features.
+    """The descriptor (environments -> features) of a plain tree, such as that of a data set.
 
     Args:
-        tree: with a table "descriptor"; other tables are not looked at.
-        overrides: as for `load`; those of other tables are not looked at.
-        own_code: as for `recipe_from`; a kind that an override names may be outside the package.
-        label: what to call the tree in messages.
+        tree: has a table "descriptor"; this function ignores other tables.
+        overrides: as for `load`; this function ignores those of other tables.
+        own_code: as for `recipe_from`; an override may always name code outside the package.
+        label: name of the tree in messages.
 
     Raises:
         JentmaxError: as `recipe_from`.
@@ -105,10 +105,10 @@ def descriptor_from(
 
 
 def complete(tree: Mapping[str, Any], label: str = "settings") -> dict[str, Any]:
-    """A user's tree with all defaults filled in, as plain data.
+    """A user's tree with all defaults, as plain data.
 
     Raises:
-        JentmaxError: as `recipe_from`; what concerns several tables is not looked at.
+        JentmaxError: as `recipe_from`, except for conflicts between tables.
     """
     return plain_of(check_tree(tree, lambda field: True, label))
 
@@ -124,19 +124,19 @@ def plain_of(checked: Checked) -> dict[str, Any]:
 
 
 def problems_of(tree: Mapping[str, Any]) -> list[str]:
-    """A line for each problem of a user's tree."""
+    """One line for each problem of a user's tree."""
     return _check(tree, lambda field: True)[1]
 
 
 def refuse(label: str, problems: Sequence[str]) -> NoReturn:
-    """Raise one error for all problems."""
+    """Raise one error with all problems."""
     lines = list(dict.fromkeys(problems))
     count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
     raise JentmaxError("\n  ".join([f"{label}: {count} in the settings", *lines])) from None
 
 
 def check_tree(tree: Mapping[str, Any], trust: Trust, label: str) -> Checked:
-    """Check a tree, table by table.
+    """Check every table of a tree.
 
     Raises:
         JentmaxError: as `recipe_from`.
@@ -148,7 +148,7 @@ def check_tree(tree: Mapping[str, Any], trust: Trust, label: str) -> Checked:
 
 
 def recipe_fields() -> dict[str, Field]:
-    """The recipe's own fields: the plain keys at the top of a file."""
+    """The recipe's plain fields: the keys at the top of a file."""
     recipe = load_code("jentmax.generation:Recipe", "recipe")
     parts = {*DEFAULT_KINDS, *FIXED, "potential"}
     return {name: field for name, field in fields_of(recipe).items() if name not in parts}
@@ -204,13 +204,13 @@ def _scale(tree: Mapping[str, Any], trust: Trust, problems: Problems) -> Any:
     except ValueError:
         problems.append(
             f"scale = {shown(given)} is not allowed; give a list of numbers above 0, one for each "
-            "feature, or a table [scale] that says how they are found"
+            "feature, or a table [scale] with the parameters of its fit"
         )
     return None
 
 
 def _quench(tree: Mapping[str, Any], trust: Trust, problems: Problems) -> Part | None:
-    """None if its steps are 0 or it is false."""
+    """The quench; None if it is false or has 0 steps."""
     given = tree.get("quench", {})
     if given is None or given is False:
         return None
@@ -223,7 +223,7 @@ def _quench(tree: Mapping[str, Any], trust: Trust, problems: Problems) -> Part |
 
 
 def places_of(tree: Mapping[str, Any]) -> Places:
-    """What tells which other places of a tree have a field."""
+    """A function that finds the places of a tree with a field; `checked_part` explains its use."""
 
     def places(table: str, key: str, similar: bool) -> list[str]:
         known = {"": recipe_fields(), "run": RUN}
@@ -255,7 +255,7 @@ def _recipe(checked: Checked) -> Recipe:
     roles = ("descriptor", "repulsion", "entropy")
     given = isinstance(parts["scale"], tuple)
     try:
-        # With 64-bit numbers a scale keeps all of its digits.
+        # With x64, the scale keeps all digits.
         with jax.enable_x64(True) if given else contextlib.nullcontext():
             potential = Potential(
                 *(parts[role].made for role in roles), scale=parts["scale"] if given else None
@@ -276,13 +276,13 @@ def _recipe(checked: Checked) -> Recipe:
 
 
 def _of_kind(message: str, role: str, part: Part) -> str:
-    """A message about a callable that names the kind, as files do."""
+    """The message with ``role.kind = "..."``, as in a file, instead of the callable's name."""
     kind = part.plain["kind"]
     return re.sub(rf"^{role} = \S+?(?=[ ,:])", lambda _: f'{role}.kind = "{kind}"', message)
 
 
 def _placed(line: str, checked: Checked) -> str:
-    """A recipe's own message with the table's name in front of a part's field."""
+    """A message of `Recipe`, with the table's name before the field of a part."""
     first = line.partition(" ")[0].removeprefix("Recipe.")
     line = line.removeprefix("Recipe.")
     if first in checked.fields:

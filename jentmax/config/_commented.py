@@ -1,4 +1,4 @@
-"""A settings file with every field and its meaning, for users to change."""
+"""Write a settings file with every field and its meaning, as a template for users."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _NOTED = re.compile(r"(\w+) = [^#]*?  # (.*)")
 
 
 def commented(preset: str) -> str:
-    """A preset as TOML: all fields, each below what it means and what it may be.
+    """A preset as TOML with all fields, each below its meaning and its allowed values.
 
-    The preset's own remarks, such as what is chosen, follow the values.
+    Comments of the preset, such as the source of a value, follow the values.
 
     Args:
         preset: its name.
@@ -52,8 +52,8 @@ def commented(preset: str) -> str:
 
 
 _MORE = {
-    "quench.steps": "0 leaves the descent out",
-    "scale": "a list of numbers at the top of the file, scale = [...], gives the scale itself",
+    "quench.steps": "0 skips the descent",
+    "scale": "to set the scale, give a list of numbers at the top of the file, scale = [...]",
 }
 
 
@@ -87,7 +87,7 @@ def _kinds(role: str, own: str) -> str:
 
 
 def _comment(parts: list[str]) -> str:
-    """Lines that do not break within braces."""
+    """Comment lines, without line breaks inside braces and brackets."""
     text = "; ".join(filter(None, parts))
     whole = re.sub(r"{.*?}|\[.*?\]", lambda found: found[0].replace(" ", "\0"), text)
     lines = textwrap.wrap(whole, _WIDTH - 2, break_long_words=False, break_on_hyphens=False)
@@ -100,7 +100,7 @@ def _line(key: str, value: Any, name: str, notes: dict[str, str]) -> str:
 
 
 def _notes(text: str) -> dict[str, str]:
-    """The remarks behind the values of a preset, by dotted name."""
+    """The comments after the values of a preset, by dotted name."""
     table, found = "", {}
     for line in text.splitlines():
         if section := _SECTION.fullmatch(line):

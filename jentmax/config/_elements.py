@@ -1,4 +1,4 @@
-"""Settings for one element -> the same settings for another."""
+"""Scale settings for one element to another element."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from jentmax.config._tables import Part
 from jentmax.errors import JentmaxError
 from jentmax.fields import Field, shown
 
-# ASE lists selenium and tellurium as hcp; they are chains, with bonds a third shorter.
+# ASE lists selenium and tellurium as hcp; in fact they form chains with bonds a third shorter.
 _NOT_AS_LISTED = ("Se", "Te")
 
 
 def nearest_neighbor_distance(symbol: str) -> float:
-    """Distance of nearest neighbours in an element's reference structure, in Å.
+    """Nearest-neighbour distance in an element's reference structure, in Å.
 
-    Lattice constants are those of ``ase.data.reference_states``.
+    The lattice constants are from ``ase.data.reference_states``.
 
     Args:
-        symbol: of an element whose reference is bcc, fcc, hcp, sc, diamond or a diatomic molecule.
+        symbol: an element whose reference is bcc, fcc, hcp, sc, diamond or a diatomic molecule.
 
     Raises:
-        JentmaxError: for any other.
+        JentmaxError: the element has another reference structure, or none.
 
     >>> round(nearest_neighbor_distance("W"), 3)
     2.737
@@ -45,7 +45,7 @@ def nearest_neighbor_distance(symbol: str) -> float:
         nearest = difflib.get_close_matches(symbol.capitalize(), known, n=1)
         hint = f"did you mean {nearest[0]}? " if nearest and symbol not in states else ""
         raise JentmaxError(
-            f'element "{symbol}" has no known nearest-neighbour distance to scale by; '
+            f'element "{symbol}" has no known nearest-neighbour distance for scaling; '
             f"{hint}give one of {', '.join(known)}, or set the lengths yourself"
         )
     return distance
@@ -72,21 +72,21 @@ def _distance(state: dict[str, Any]) -> float | None:
 def scale_to_element(
     tree: Mapping[str, Any], symbol: str, label: str = "settings"
 ) -> dict[str, Any]:
-    """A tree for another element, with the same dynamics in reduced units; all fields filled in.
+    """A complete tree for another element, with the same dynamics in reduced units.
 
-    The unit of each field, the first word of its meaning, tells how it is scaled: lengths by the
-    ratio of the nearest-neighbour distances (densities and the force cap accordingly), times by
-    that ratio and by the square root of the ratio of the masses. Energies and temperatures stay.
-    The new mass is the standard one.
+    The unit of a field, the first word of its meaning, determines its factor. Lengths scale with
+    the ratio of the nearest-neighbour distances (densities and the force cap accordingly), times
+    with that ratio and the square root of the mass ratio. Energies and temperatures do not change.
+    The new mass is the standard atomic mass.
 
     Args:
-        tree: of a user, for one element.
-        symbol: of the new element.
-        label: what to call the tree in messages.
+        tree: a user's tree for one element.
+        symbol: the new element.
+        label: name of the tree in messages.
 
     Raises:
-        JentmaxError: the tree has problems, several elements or a user's own descriptor or
-            repulsion, or an element has no reference structure.
+        JentmaxError: the tree has problems, has several elements, or uses a user's descriptor or
+            repulsion; or an element has no reference structure.
     """
     checked = check_tree(tree, lambda field: True, label)
     plain = plain_of(checked)
@@ -94,8 +94,8 @@ def scale_to_element(
     for name in ("descriptor", "repulsion"):
         if is_own(kind := plain[name]["kind"]):
             raise JentmaxError(
-                f'{name}.kind = "{kind}" has lengths that are not known, and cannot be scaled to '
-                f"{symbol}; name the kind with --set, which comes after scaling"
+                f'{name}.kind = "{kind}" cannot be scaled to {symbol}, because its lengths are '
+                "unknown; set the kind with --set, which applies after scaling"
             )
     length = nearest_neighbor_distance(symbol) / nearest_neighbor_distance(old)
     time = length * math.sqrt(_mass(symbol) / plain["start"]["masses"].get(old, _mass(old)))
@@ -123,12 +123,12 @@ def scale_to_element(
 
 
 def scaled_output(run: Mapping[str, Any], tree: Mapping[str, Any], symbol: str) -> dict[str, Any]:
-    """The table [run], in which a preset's own output has the new element's name.
+    """The [run] table; a preset's default output file gets the name of the new element.
 
     Args:
         run: the table.
-        tree: before it was scaled.
-        symbol: of the new element.
+        tree: the tree before scaling.
+        symbol: the new element.
     """
     from ase.data import atomic_names, atomic_numbers
 
@@ -141,7 +141,7 @@ def scaled_output(run: Mapping[str, Any], tree: Mapping[str, Any], symbol: str) 
 
 
 def _element_of(start: Mapping[str, Any], symbol: str) -> str:
-    """The one element of the formulas."""
+    """The element of the formulas, which must have only one."""
     from ase.formula import Formula
 
     formulas = start.get("formula", [])
@@ -150,7 +150,7 @@ def _element_of(start: Mapping[str, Any], symbol: str) -> str:
     if len(found) != 1:
         raise JentmaxError(
             f"start.formula = {shown(start.get('formula'))} cannot be scaled to {symbol}; give "
-            "formulas of one element, or set the lengths yourself"
+            "formulas with a single element, or set the lengths yourself"
         )
     return found[0]
 
@@ -170,7 +170,7 @@ def _mass(symbol: str) -> float:
 def _scaled(
     table: Mapping[str, Any], fields: Mapping[str, Field], factors: Mapping[str, float]
 ) -> dict[str, Any]:
-    """A table whose numbers are scaled by their units."""
+    """A table with its numbers scaled according to their units."""
     return {
         key: _times(value, factors[unit])
         if key in fields and (unit := re.split("[,; ]", fields[key].meaning)[0]) in factors
@@ -180,7 +180,7 @@ def _scaled(
 
 
 def _times(value: Any, factor: float) -> Any:
-    """Numbers, also those in lists and tables, times a factor."""
+    """A number, or all numbers in lists and tables, times a factor."""
     if isinstance(value, Mapping):
         return {key: _times(entry, factor) for key, entry in value.items()}
     if isinstance(value, list | tuple):
@@ -189,7 +189,7 @@ def _times(value: Any, factor: float) -> Any:
 
 
 def _renamed(value: Any, old: str, new: str) -> Any:
-    """Tables and lists by element, for the new element."""
+    """A table or list by element, with the old element renamed."""
     if isinstance(value, Mapping):
         return {new if key == old else key: entry for key, entry in value.items()}
     return [new] if value == [old] else value

@@ -1,4 +1,4 @@
-"""A preset or a TOML file, with overrides -> a plain tree and the options of a run."""
+"""Load a preset or a TOML file, with overrides, as a plain tree and run options."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from jentmax.generation import Recipe
 
 _PRESET = "tungsten"
-"""Where a file does not give a value, this preset's holds."""
+"""This preset supplies the values that a file does not give."""
 
 
 @dataclasses.dataclass(frozen=True)
 class RunOptions:
-    """The table [run]: what only the command line needs."""
+    """The [run] table: options of the command line."""
 
     structures: Annotated[Count, Doc("structures to make")] = 64
     seed: Annotated[
@@ -36,7 +36,7 @@ class RunOptions:
         Ge(0),
         Le(2**32 - 1),
         Allowed("a whole number from 0 to 4294967295"),
-        Doc("of all randomness"),
+        Doc("random seed"),
     ] = 0
     output: Annotated[str, MinLen(1), Allowed("text in quotes"), Doc("HDF5 file to write")] = (
         "tungsten.h5"
@@ -55,12 +55,12 @@ def recipe(
 
     Args:
         source: name of a preset or path of a TOML file; the preset "tungsten" if absent.
-        overrides: ``key=value`` or ``table.key=value`` each, the value in TOML; text may go
-            without quotes. They come last: they are not scaled to ``element``.
-        element: symbol of the element to scale lengths, times and the mass to.
+        overrides: items of the form ``key=value`` or ``table.key=value`` with a TOML value; quotes
+            around text are optional. They apply last, after scaling to ``element``.
+        element: symbol of an element; scales lengths, times and the mass to it.
 
     Raises:
-        JentmaxError: with a line for each field that is wrong, its value and what is allowed.
+        JentmaxError: one line per wrong field, with its value and what is allowed.
 
     >>> recipe("tungsten-unbiased", ["steps=1000", "sampler.timestep=0.5"]).steps
     1000
@@ -72,11 +72,11 @@ def recipe(
 def load(
     source: str | Path | None = None, overrides: Sequence[str] = (), element: str | None = None
 ) -> tuple[dict[str, Any], RunOptions]:
-    """The plain tree of a recipe, and the options of a run; arguments and errors as `recipe`.
+    """The plain tree of a recipe, and the run options; arguments and errors as for `recipe`.
 
-    The tree is what the file and the preset say; `recipe_from` checks it, and the classes'
-    defaults complete it. This function imports no JAX, unless there is an element to scale to or
-    an error to explain.
+    The tree holds the values of the file and the preset; `recipe_from` checks it and adds the
+    defaults of the classes. This function imports JAX only to scale to an element or to explain an
+    error.
     """
     label = label_of(source)
     tree = _tree(source, label)
@@ -98,7 +98,7 @@ def load(
 
 
 def label_of(source: str | Path | None) -> str:
-    """What to call a source in messages."""
+    """The name of a source in messages."""
     source = _PRESET if source is None else source
     is_preset = isinstance(source, str) and source in presets()
     return f'preset "{source}"' if is_preset else str(source)
@@ -112,7 +112,7 @@ def _tree(source: str | Path | None, label: str) -> dict[str, Any]:
 
 
 def _merged(base: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """A file's values over the preset's; another kind discards the preset's table."""
+    """The preset's values updated with the file's; a different kind discards the preset's table."""
     merged = dict(base)
     for name, value in given.items():
         table = base.get(name)
@@ -125,7 +125,7 @@ def _merged(base: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _options(run: Any, tree: Mapping[str, Any]) -> tuple[RunOptions | None, list[str]]:
-    """The options, or what is wrong with them."""
+    """The options, or None and the problems."""
     if not isinstance(run, Mapping):
         return None, [f"run = {shown(run)} is not allowed; give a table [run] with its fields"]
     values, problems = checked_values(
@@ -140,14 +140,14 @@ def _read(source: str | Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise JentmaxError(
-            f'settings "{source}": neither a preset nor a file; {preset_hint(path.stem)}, '
-            "or the path of a TOML file"
+            f'settings "{source}" is not a preset or a file; {preset_hint(path.stem)}, or the path '
+            "of a TOML file"
         ) from None
     except UnicodeDecodeError as error:
         raise JentmaxError(
-            f'settings "{source}": not UTF-8 text ({error}); give a TOML file'
+            f'settings "{source}" is not UTF-8 text ({error}); give a TOML file'
         ) from None
     except OSError as error:
         raise JentmaxError(
-            f'settings "{source}": cannot be read ({error.strerror}); give a TOML file that can'
+            f'settings "{source}" cannot be read ({error.strerror}); give a readable TOML file'
         ) from None

@@ -1,4 +1,4 @@
-"""``module:name`` -> a class or function, of the package or of a user."""
+"""Load classes and functions, of the package or of a user, by ``module:name``."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ def is_code(name: object) -> bool:
 
 
 def is_own(name: object) -> bool:
-    """Whether a name asks for code outside the package's known parts."""
+    """Whether a name refers to code other than the package's kinds."""
     return isinstance(name, str) and ":" in name and name not in KINDS.values()
 
 
 def load_code(name: str, field: str) -> Any:
-    """The class or function that a name stands for.
+    """The class or function with a name.
 
-    The module is looked for in the current folder, then on Python's path.
+    This function searches for the module in the current folder, then on Python's path.
 
     Args:
         name: ``module:name``.
-        field: which names it, for messages.
+        field: the field that contains the name, for messages.
 
     Raises:
-        JentmaxError: there is no such module or name, or the module cannot be imported.
+        JentmaxError: there is no such module or name, or importing the module fails.
     """
     path, _, attribute = name.partition(":")
     called = f'{field} = "{name}"'
@@ -49,8 +49,8 @@ def load_code(name: str, field: str) -> Any:
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and f"{path}.".startswith(f"{error.name}."):
             raise JentmaxError(
-                f"{called}: there is no module {error.name}; give one of the current folder, "
-                f"{os.getcwd()}, or of a folder on PYTHONPATH"
+                f"{called}: there is no module {error.name}; give a module in the current folder, "
+                f"{os.getcwd()}, or in a folder on PYTHONPATH"
             ) from None
         raise JentmaxError(
             f"{called}: importing {path} raised {type(error).__name__}: {error}; correct the module"
@@ -68,16 +68,16 @@ def load_code(name: str, field: str) -> Any:
         hint = f"did you mean {near[0]}? " if near else ""
         raise JentmaxError(
             f"{called}: {module.__file__} has no class or function {attribute}; {hint}"
-            f"give one of {', '.join(own) or 'those of another module'}"
+            f"give {'one of ' + ', '.join(own) if own else 'another module'}"
         )
     return target
 
 
 class Made:
-    """An instance of a user's class that has a hash, and that files can hold with its fields."""
+    """A hashable wrapper of an instance of a user's class; `to_plain` returns its fields."""
 
     def __init__(self, instance: Any, plain: Mapping[str, Any]) -> None:
-        """Keep both."""
+        """Store the instance and its plain form."""
         self._instance, self._plain = instance, dict(plain)
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
@@ -85,7 +85,7 @@ class Made:
         return self._instance(*arguments, **named)
 
     def __getattr__(self, name: str) -> Any:
-        """Whatever else the instance has, such as a cutoff."""
+        """Other attributes of the instance, such as a cutoff."""
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(self._instance, name)
@@ -96,7 +96,7 @@ class Made:
 
 
 def with_fields(function: Callable[..., Any], values: Mapping[str, Any]) -> Callable[..., Any]:
-    """A function with the values of all its parameters but the first."""
+    """The function with fixed values for all parameters except the first."""
     if not values:
         return function
     filled: Any = functools.partial(function, **values)
@@ -108,7 +108,7 @@ def with_fields(function: Callable[..., Any], values: Mapping[str, Any]) -> Call
 
 @contextlib.contextmanager
 def _current_folder() -> Iterator[None]:
-    """Let modules of the current folder be imported, as Python does for scripts there."""
+    """Make modules of the current folder importable, as for a script in that folder."""
     folder = os.getcwd()
     sys.path.insert(0, folder)
     importlib.invalidate_caches()

@@ -1,4 +1,4 @@
-"""``table.key=value``: changes that a user gives beside a file."""
+"""Overrides of the form ``table.key=value``, which a user gives in addition to a file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jentmax.errors import JentmaxError
 
 
 def split(overrides: Sequence[str]) -> list[tuple[list[str], Any]]:
-    """Overrides as paths and values; new kinds come first, because they discard other fields."""
+    """Overrides as paths and values, kinds first, because a new kind discards other fields."""
     return sorted(map(_override, overrides), key=lambda change: change[0][1:] != ["kind"])
 
 
@@ -20,13 +20,13 @@ def put(tree: dict[str, Any], path: Sequence[str], value: Any) -> None:
     *tables, key = path
     table = tree
     for depth, name in enumerate(tables, start=1):
-        if table.get(name) in (None, False):  # such as no quench
+        if table.get(name) in (None, False):  # for example quench = false
             table[name] = {}
         table = table[name]
         if not isinstance(table, dict):
             place = ".".join(tables[:depth])
             raise JentmaxError(
-                f'override "{".".join(path)}": {place} is no table; '
+                f'override "{".".join(path)}": {place} is not a table; '
                 f"give {place}={{ {key} = ... }} instead"
             )
     if key == "kind" and table.get("kind", DEFAULT_KINDS.get(path[0], value)) != value:
@@ -53,5 +53,5 @@ def _override(text: str) -> tuple[list[str], Any]:
                 'text, or a list such as [0.03, 0.06] or ["W39"]'
             ) from None
         return path, written
-    # More keys than this one came from line breaks in the value.
+    # Several keys mean that the value contains line breaks; treat it as text.
     return path, document["value"] if len(document) == 1 else written

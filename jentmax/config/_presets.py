@@ -1,4 +1,4 @@
-"""The presets: commented settings files that come with the package."""
+"""The presets: commented settings files in the package."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def preset_text(name: str) -> str:
     """A preset as commented TOML: each field with its meaning, unit and source.
 
     Raises:
-        JentmaxError: if there is no such preset.
+        JentmaxError: there is no such preset.
     """
     if name not in presets():
         raise JentmaxError(f'preset "{name}" is unknown; {preset_hint(name)}')
@@ -31,7 +31,7 @@ def preset_text(name: str) -> str:
 
 
 def preset_hint(name: str) -> str:
-    """What to give instead of a name that no preset has."""
+    """The advice for an unknown preset name."""
     nearest = difflib.get_close_matches(name.lower(), presets(), n=1)
     hint = f'did you mean "{nearest[0]}"? ' if nearest else ""
     return f"{hint}give one of {', '.join(presets())}"

@@ -1,4 +1,4 @@
-"""The tables of a settings file, the kinds of each, and checks of one table."""
+"""The tables of a settings file, their kinds, and the checks of a single table."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ DEFAULT_KINDS = {
     "entropy": "nearest-neighbor",
     "sampler": "langevin",
 }
-"""The tables that come in kinds, and the kind of a table that names none."""
+"""The tables that have kinds, with their default kinds."""
 
 FIXED = {"scale": "jentmax.generation:FitScale", "quench": "jentmax.generation:Quench"}
-"""The tables of one kind, and their classes."""
+"""The tables without kinds, with their classes."""
 
 _ROOMS = {
     "start": "jentmax.generation:",
@@ -44,20 +44,21 @@ _ROOMS = {
     "sampler": "jentmax.samplers:",
     "schedule": "jentmax.samplers.schedules:",
 }
-"""Where the package's kinds of a table, and its schedules, are."""
+"""The rooms that contain the kinds of each table, and the schedules."""
 
 _METHODS = {"start": ("draw", "extremes"), "sampler": ("init", "step")}
-"""What an instance must have; those of other tables are called."""
+"""Methods that an instance must have; instances for other tables must be callable."""
 
 Places = Callable[[str, str, bool], list[str]]
-"""Other places that have a field, by the table's name and the field's; or one of a similar name."""
+"""(table, field, similar) -> dotted names of the field in other tables, or, if ``similar``, of the
+field with the closest name."""
 
 Trust = Callable[[str], bool]
-"""Whether the field of a dotted name may name code outside the package."""
+"""Dotted name of a field -> whether the field may name code outside the package."""
 
 
 def kinds_of(role: str) -> list[str]:
-    """The package's kinds of a table, or of a "schedule".
+    """The package's kinds for a table or for "schedule".
 
     >>> kinds_of("descriptor")
     ['snap']
@@ -67,14 +68,14 @@ def kinds_of(role: str) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """A table that has been checked.
+    """A checked table.
 
     Attributes:
         target: class or function.
-        fields: of the target.
-        values: that were given, of the types that the fields have.
+        fields: fields of the target.
+        values: the given values, converted to the fields' types.
         made: the instance, or the function with its values.
-        plain: kind and all fields as plain data, defaults filled in.
+        plain: kind and all fields as plain data, including defaults.
     """
 
     target: Any
@@ -85,24 +86,24 @@ class Part:
 
 
 class Problems(list[str]):
-    """Lines, one for each problem."""
+    """A list with one line for each problem."""
 
     def note(self, error: JentmaxError) -> None:
-        """Add an error's lines."""
+        """Add the lines of an error."""
         self.extend(str(error).splitlines())
 
 
 def checked_part(name: str, table: Any, trust: Trust, elsewhere: Places) -> Part:
-    """Check a table and make what it describes.
+    """Check a table and make its object.
 
     Args:
-        name: of the table.
+        name: name of the table.
         table: its fields.
-        trust: which fields may name code outside the package.
-        elsewhere: tells which other places have a field.
+        trust: says which fields may name code outside the package.
+        elsewhere: finds fields in other tables, for hints.
 
     Raises:
-        JentmaxError: with a line for each problem.
+        JentmaxError: one line for each problem.
     """
     if not isinstance(table, Mapping):
         raise JentmaxError(
@@ -128,7 +129,7 @@ def checked_values(
     trust: Trust,
     elsewhere: Places,
 ) -> tuple[dict[str, Any], Problems]:
-    """The values of a table's fields, of the types that these have, and what is wrong with them."""
+    """The values of a table, converted to the fields' types, and the problems."""
     values, problems = {}, Problems()
     for key, value in given.items():
         if key not in fields:
@@ -145,7 +146,7 @@ def checked_values(
 
 
 def value_of(name: str, value: Any, field: Field) -> Any:
-    """A value of the type that a field has; the words for None become None.
+    """A value converted to a field's type; the TOML spelling of None becomes None.
 
     Raises:
         JentmaxError: the field does not allow it.
@@ -163,7 +164,7 @@ def value_of(name: str, value: Any, field: Field) -> Any:
 
 
 def missing(name: str, field: Field) -> str:
-    """The message for a field that has to be given."""
+    """The message for a missing required field."""
     meaning = f" ({field.meaning})" if field.meaning else ""
     return f"{name} is missing; give {field.allowed}{meaning}"
 
@@ -175,13 +176,13 @@ def unknown(
     fields: Mapping[str, Field],
     elsewhere: Places,
 ) -> str:
-    """The message for a name that nothing has, with the nearest names that there are.
+    """The message for an unknown name; it suggests the closest known names.
 
     Args:
-        name: dotted.
+        name: dotted name.
         value: its value.
-        place: what to call the table.
-        fields: that the table has.
+        place: name of the table in the message.
+        fields: fields of the table.
         elsewhere: as for `checked_part`.
     """
     table, _, key = name.rpartition(".")
@@ -199,7 +200,7 @@ def unknown(
 
 
 def _near(key: str, fields: Mapping[str, Field]) -> list[str]:
-    """The field that another program calls so, or that has a similar name."""
+    """The field with this name in another program, or with a similar name."""
     same = [name for name, field in fields.items() if f"({key})" in field.meaning]
     return same or difflib.get_close_matches(key.lower(), fields, n=1)
 
@@ -213,19 +214,19 @@ def readable_fields(field: str, kind: Any, target: Any) -> dict[str, Field]:
     """The parameters of a class or function.
 
     Raises:
-        JentmaxError: they cannot be read.
+        JentmaxError: Python cannot read its signature.
     """
     try:
         return fields_of(target)
     except (TypeError, ValueError):
         raise JentmaxError(
-            f'{field} = "{kind}": its parameters cannot be read; give a function or class written '
-            "in Python"
+            f'{field} = "{kind}" has no readable signature; give a function or class written in '
+            "Python"
         ) from None
 
 
 def _target(field: str, kind: Any, role: str, trust: Trust) -> Any:
-    """The class or function of a kind or a schedule's name."""
+    """The class or function for a kind or for the name of a schedule."""
     kinds = kinds_of(role)
     if isinstance(kind, str) and kind in kinds:
         return load_code(KINDS[kind], field)
@@ -237,8 +238,8 @@ def _target(field: str, kind: Any, role: str, trust: Trust) -> Any:
         )
     if is_own(kind) and not trust(field):
         raise JentmaxError(
-            f'{field} = "{kind}" is code outside jentmax, which is not run because a file says so; '
-            f"if you have it and trust it, name it yourself: --set {field}={kind}"
+            f'{field} = "{kind}" is code outside jentmax, and files must not run such code; if you '
+            f"trust it, name it yourself: --set {field}={kind}"
         )
     return load_code(kind, field)
 
@@ -250,14 +251,14 @@ def _value(name: str, value: Any, field: Field, trust: Trust) -> Any:
 
 
 def is_function(annotation: Any) -> bool:
-    """Whether a field takes a function, which files name."""
+    """Whether a field takes a function; files give its name."""
     while typing.get_origin(annotation) is Annotated:
         annotation = typing.get_args(annotation)[0]
     return typing.get_origin(annotation) is collections.abc.Callable
 
 
 def _schedule(name: str, value: str | Mapping[str, Any], trust: Trust) -> Any:
-    """A function by its name, or by a table of its name as kind and its further parameters."""
+    """A function, from its name or from a table with its name as kind and its parameters."""
     if isinstance(value, str):
         return _target(name, value, "schedule", trust)
     given = dict(value)
@@ -287,12 +288,12 @@ def _part(
         raise JentmaxError("\n".join(lines)) from None
     except Exception as error:
         raise JentmaxError(
-            f'{name}.kind = "{kind}": making it raised {type(error).__name__}: {error}; correct '
-            f"the class, or its fields in [{name}]"
+            f'{name}.kind = "{kind}": its constructor raised {type(error).__name__}: {error}; '
+            f"correct the class, or its fields in [{name}]"
         ) from error
     _refuse_unusable(name, kind, made)
     plain = to_plain(made)
-    if not isinstance(plain, dict):  # an instance of a plain class does not show its fields
+    if not isinstance(plain, dict):  # an instance of an ordinary class has no plain form
         plain = to_plain(defaults | values)
     plain = {"kind": kind} | plain | {"kind": kind}
     if name in FIXED:
@@ -306,12 +307,12 @@ def _refuse_unusable(name: str, kind: Any, made: Any) -> None:
     lacking = [method for method in _METHODS.get(name, ()) if not hasattr(made, method)]
     if lacking:
         raise JentmaxError(
-            f'{name}.kind = "{kind}": its instances have no {" and no ".join(lacking)}; give the '
-            "class what it lacks"
+            f'{name}.kind = "{kind}": its instances have no {" and no ".join(lacking)}; add '
+            f"{'it' if len(lacking) == 1 else 'them'} to the class"
         )
     if name not in _METHODS and name not in FIXED and not callable(made):
         raise JentmaxError(
-            f'{name}.kind = "{kind}": its instances cannot be called; give the class a __call__'
+            f'{name}.kind = "{kind}": its instances are not callable; add __call__ to the class'
         )
 
 
@@ -322,7 +323,7 @@ def _is_module(made: Any) -> bool:
 
 
 def _placed(line: str, table: str, target: Any, fields: Mapping[str, Field]) -> str:
-    """A class's own message with the table's name in front of the field's."""
+    """A message of the class, with the table's name before the field."""
     first = line.partition(" ")[0]
     own = first.removeprefix(f"{target.__name__}.")
     if own != first or own in fields:

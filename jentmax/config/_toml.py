@@ -1,4 +1,4 @@
-"""Plain values <-> TOML text (the standard library reads TOML but does not write it)."""
+"""Read and write TOML (the standard library only reads it)."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from jentmax.errors import JentmaxError
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 _ORDER = ("start", "descriptor", "repulsion", "entropy", "sampler", "scale", "quench", "run")
-"""Of the tables; JSON, which files of data hold, may have sorted them."""
+"""Order of the tables; the JSON in data files may have sorted them."""
 
 NONE = {"components": "all", "batch_size": "auto", "devices": "all", "quench": False}
-"""How files write None, which TOML does not have; None in other fields is left out."""
+"""TOML spellings of None, by field; other fields are left out if they are None."""
 
 
 def parsed(text: str, label: str) -> dict[str, Any]:
     """TOML as plain data.
 
     Args:
-        text: the TOML.
-        label: what to call it in messages.
+        text: the TOML text.
+        label: name of the text in messages.
 
     Raises:
-        JentmaxError: it is not TOML.
+        JentmaxError: the text is not TOML.
     """
     try:
         return tomllib.loads(text)
-    except ValueError as error:  # TOML's own is one; very long numbers raise another
+    except ValueError as error:  # TOMLDecodeError, or a plain ValueError for very long numbers
         raise JentmaxError(f"{label}: not TOML: {error}; correct the file there") from None
     except RecursionError:
         raise JentmaxError(
-            f"{label}: tables or lists nested too deep; correct the file there"
+            f"{label}: tables or lists are nested too deeply; correct the file there"
         ) from None
 
 
 def to_toml(tree: Mapping[str, Any]) -> str:
-    """A plain tree as TOML: keys first, then a section for each table, which begins with its kind.
+    """A plain tree as TOML: plain keys first, then one section per table, starting with its kind.
 
     >>> print(to_toml({"sampler": {"timestep": 1.0}, "steps": 5, "batch_size": None}), end="")
     steps = 5
@@ -66,7 +66,7 @@ def _lines(fields: Mapping[str, Any]) -> str:
 
 
 def toml_line(key: str, value: Any) -> str:
-    """``key = value``; nothing for None, unless files have a word for it."""
+    """``key = value``; an empty string for None, unless `NONE` has a spelling for it."""
     value = _without_none(key, value)
     return "" if value is None else f"{_key(key)} = {toml_value(value)}"
 
@@ -74,7 +74,7 @@ def toml_line(key: str, value: Any) -> str:
 def _without_none(key: str, value: Any) -> Any:
     if value is None:
         return NONE.get(key)
-    # Plain trees, which JSON holds, have infinity as text.
+    # Plain trees write infinity as text, because JSON has no infinity.
     return float(value) if value in ("inf", "-inf") and key != "output" else value
 
 
@@ -83,10 +83,10 @@ def toml_value(value: object) -> str:
 
     Args:
         value: text, a boolean, a number, a list or tuple, or a mapping (written inline, without
-            None); of any other type, such as a date, what `str` makes of it.
+            None values). `str` converts other types, such as dates.
 
     Returns:
-        One line of TOML; floats read back to the same bits.
+        One line of TOML; reading it returns floats with the same bits.
 
     >>> toml_value({"W": [1.0, float("inf")], "name": 'a "b"'})
     '{ W = [1.0, inf], name = "a \\\\"b\\\\"" }'
@@ -94,7 +94,7 @@ def toml_value(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        # JSON's escapes are TOML's, but JSON leaves the control character DEL as it is.
+        # TOML has the same escapes as JSON, but JSON does not escape the control character DEL.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, Mapping):
         entries = ", ".join(
@@ -107,7 +107,7 @@ def toml_value(value: object) -> str:
         return f"[{', '.join(map(toml_value, value))}]"
     try:
         return repr(value) if isinstance(value, float) else str(value)
-    except ValueError:  # Python writes no number of thousands of digits
+    except ValueError:  # Python refuses to print integers with thousands of digits
         return hex(value) if isinstance(value, int) else repr(type(value))
 
 

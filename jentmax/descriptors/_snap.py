@@ -1,18 +1,19 @@
 """The SNAP bispectrum, with LAMMPS's conventions.
 
-A neighbour at distance r becomes a unit vector v = (cos t, sin t x/r, sin t y/r, sin t z/r) in four
-dimensions. The neighbours' density on that sphere, resolved by spin j/2, is
+A neighbour at distance r maps to the unit vector v = (cos t, sin t x/r, sin t y/r, sin t z/r) in
+four dimensions. The density of the neighbours on the unit sphere, resolved by spin j/2, is
 
     f_j(g) = sum_k w_k U_j(g . v_k)      (U_j the Chebyshev polynomials of the second kind),
 
 because U_j is the character of SU(2). The usual sum over products of Clebsch-Gordan coefficients
-is then a plain average over the sphere,
+then becomes an average over the sphere,
 
     B_{j1 j2 j} = (j + 1) < f_{j1} f_{j2} f_j >,
 
-because that average of three rotation matrices is what Clebsch-Gordan coefficients are. Being a
-polynomial, it is exact with a few points g: 32 for the first six components. The f_j at the points
-come by one matrix product from the neighbours' moments, the sums of the monomials of v.
+because Clebsch-Gordan coefficients give the average of a product of three rotation matrices. The
+integrand is a polynomial, so a quadrature with a few points g is exact: 32 points for the first six
+components. One matrix product turns the neighbours' moments, the sums of the monomials of v, into
+the values of f_j at these points.
 
 Bartók, Payne, Kondor, Csányi, doi:10.1103/PhysRevLett.104.136403; Thompson, Swiler, Trott, Foiles,
 Tucker, doi:10.1016/j.jcp.2014.12.018; the element-wise form: Cusentino, Wood, Thompson,
@@ -31,7 +32,7 @@ import jax.numpy as jnp
 import numpy as np
 from annotated_types import Ge, Gt, Le
 from ase.data import atomic_numbers, chemical_symbols
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 from numpy.polynomial import Chebyshev, Polynomial
 from typing_extensions import Doc
 
@@ -67,11 +68,11 @@ def bispectrum_indices(twojmax: int) -> list[tuple[int, int, int]]:
 
 
 class Snap(Component):
-    """SNAP bispectrum components, equal to LAMMPS's ``compute sna/atom``.
+    """SNAP bispectrum components, equal to those of LAMMPS's ``compute sna/atom``.
 
     Radii are dimensionless: the cutoff of a pair is ``cutoff`` times the sum of its two radii.
-    With ``chemflag`` there are n_elements^3 times the components, for elements (a, b, c) of
-    j1, j2, j in this order, c fastest.
+    ``chemflag`` multiplies the number of components by n_elements^3: one set for each triple of
+    elements (a, b, c) of (j1, j2, j), with c varying fastest.
 
     >>> Snap(cutoff=4.0, components=6).n_features
     6
@@ -86,12 +87,12 @@ class Snap(Component):
     components: Annotated[
         Count | None,
         Allowed('a whole number of at least 1, or "all" (None in Python)'),
-        Doc("how many components, from the first on"),
+        Doc("number of components to keep, from the first on"),
     ] = eqx.field(static=True, default=None)
-    rfac0: Annotated[
-        float, Gt(0), Le(1), Doc("share of the angle pi that distances up to the cutoff span")
-    ] = eqx.field(static=True, default=0.99363)
-    rmin0: Annotated[NotNegative, Doc("Å, distance that maps to the angle 0")] = eqx.field(
+    rfac0: Annotated[float, Gt(0), Le(1), Doc("angle at the cutoff, as a fraction of pi")] = (
+        eqx.field(static=True, default=0.99363)
+    )
+    rmin0: Annotated[NotNegative, Doc("Å, distance for the angle 0")] = eqx.field(
         static=True, default=0.0
     )
     switching: Annotated[bool, Doc("fade neighbours out towards the cutoff")] = eqx.field(
@@ -113,45 +114,45 @@ class Snap(Component):
         static=True, default=False
     )
     elements: Annotated[
-        Elements, Doc("all that there may be, in the order of their densities; for chemflag")
+        Elements, Doc("all elements, in the order of their densities; for chemflag")
     ] = eqx.field(static=True, default=())
     bnormflag: Annotated[bool, Doc("divide each component by 2j + 1")] = eqx.field(
         static=True, default=False
     )
-    wselfallflag: Annotated[bool, Doc("with chemflag: self weight in all elements' densities")] = (
+    wselfallflag: Annotated[bool, Doc("with chemflag: add the self weight to all densities")] = (
         eqx.field(static=True, default=False)
     )
 
     def __check_init__(self) -> None:
-        """Refuse fields that do not go together."""
+        """Raise an error for fields that contradict each other."""
         if self.chemflag and not self.elements:
             raise JentmaxError(
-                "Snap.elements is empty with chemflag; give the elements in the order of their "
-                'densities, such as ["Ni", "Al"]'
+                "Snap.elements is empty, but chemflag needs it; give the elements in the order of "
+                'their densities, such as ["Ni", "Al"]'
             )
         least = self.cutoff * (self._least_radius + self._least_radius)
         if self.rmin0 >= least:
             raise JentmaxError(
-                f"Snap.rmin0 = {self.rmin0:g} Å is not below the least pair cutoff, {least:g} Å; "
-                "give a smaller rmin0 or a larger cutoff"
+                f"Snap.rmin0 = {self.rmin0:g} Å is not below the smallest pair cutoff, {least:g} "
+                "Å; give a smaller rmin0 or a larger cutoff"
             )
         available = len(bispectrum_indices(self.twojmax)) * self._n_densities**3
         if self.components is not None and self.components > available:
             triples = " and every triple of elements" if self.chemflag else ""
             raise JentmaxError(
-                f"Snap.components = {self.components} is more than the {available} that "
-                f"twojmax = {self.twojmax}{triples} has; give 1 to {available}, or a larger twojmax"
+                f"Snap.components = {self.components} exceeds the {available} components of "
+                f"twojmax = {self.twojmax}{triples}; give 1 to {available}, or a larger twojmax"
             )
 
     @property
     def largest_cutoff(self) -> float:
-        """Distance beyond which no pair of atoms sees each other, in Å."""
+        """Largest cutoff of any pair of elements, in Å."""
         others = [] if self.elements and set(self.elements) <= set(self.radii) else [0.5]
         return self.cutoff * 2 * max([*self.radii.values(), *others])
 
     @property
-    def tells_elements(self) -> bool:
-        """Whether features depend on the atoms' elements."""
+    def uses_elements(self) -> bool:
+        """Whether features depend on the elements of the atoms."""
         same = set(self.weights.values()) <= {1.0} and set(self.radii.values()) <= {0.5}
         return self.chemflag or not same
 
@@ -165,7 +166,7 @@ class Snap(Component):
 
     @property
     def labels(self) -> list[tuple[int, ...]]:
-        """Of each feature (j1, j2, j), after its three elements' places if ``chemflag`` is set."""
+        """(j1, j2, j) of each feature, with ``chemflag`` after the indices of three elements."""
         labels = [
             ((*elements, *spins) if self.chemflag else spins)
             for elements in itertools.product(range(self._n_densities), repeat=3)
@@ -202,14 +203,18 @@ class Snap(Component):
         return jnp.swapaxes(together.reshape(-1, *environments.numbers.shape), 0, 1)
 
     def _densities(
-        self, environments: Environments, elements: Array, spins: list[int], grid: int
-    ) -> dict[tuple[int, int], Float[Array, "n_points n_atoms_and_replicas"]]:
-        """f_j at the points for every (element, j), or (0, j) if the elements share one."""
+        self,
+        environments: Environments,
+        elements: Int[Array, " n_atoms_replicas"],
+        spins: list[int],
+        grid: int,
+    ) -> dict[tuple[int, int], Float[Array, "n_points n_atoms_replicas"]]:
+        """f_j at the quadrature points by (element, j); element is 0 without ``chemflag``."""
         weights, vectors, neighbors = self._on_sphere(environments)
         densities = {}
         for place in range(self._n_densities):
             counted = jnp.where(neighbors == place, weights, 0) if self.chemflag else weights
-            # The central atom stands at v = (1, 0, 0, 0): it is in the first moment alone.
+            # The central atom is at v = (1, 0, 0, 0), so it contributes to the first moment only.
             central = jnp.broadcast_to(
                 jnp.asarray(self._central_atom(elements, place), weights.dtype), elements.shape
             )
@@ -220,8 +225,8 @@ class Snap(Component):
                 densities[place, j] = densities_at(of_degree[degree], j, degree, grid)
         return densities
 
-    def _places(self, numbers: Array) -> Array:
-        """Place of each atom's element in ``elements``; -1 for others."""
+    def _places(self, numbers: Int[Array, "*shape"]) -> Int[Array, "*shape"]:
+        """Index in ``elements`` of each atom's element; -1 for other elements."""
         if not self.chemflag:
             return numbers
         table = np.full(len(chemical_symbols), -1, np.int32)
@@ -229,31 +234,43 @@ class Snap(Component):
             table[atomic_numbers[symbol]] = place
         return jnp.asarray(table)[numbers]
 
-    def _table(self, values: Mapping[str, float], default: float) -> np.ndarray:
+    def _table(
+        self, values: Mapping[str, float], default: float
+    ) -> Float[np.ndarray, " n_elements"]:
         """Values by atomic number."""
         table = np.full(len(chemical_symbols), default)
         for symbol, value in values.items():
             table[atomic_numbers[symbol]] = value
         return table
 
-    def _central_atom(self, elements: Array, place: int) -> Array | float:
-        """Weight of the central atoms in the density of an element."""
+    def _central_atom(
+        self, elements: Int[Array, " n_atoms_replicas"], place: int
+    ) -> Float[Array, " n_atoms_replicas"] | float:
+        """Weight of each central atom in the density of an element."""
         if not self.chemflag or self.wselfallflag:
             return self.self_weight
         return jnp.where(elements == place, self.self_weight, 0.0)
 
-    def _isolated_atom(self, elements: Array, a: int, b: int, c: int) -> Array | float:
-        """Component of an atom without neighbours, over j + 1."""
+    def _isolated_atom(
+        self, elements: Int[Array, " n_atoms_replicas"], a: int, b: int, c: int
+    ) -> Float[Array, " n_atoms_replicas"] | float:
+        """Component of an isolated atom, divided by j + 1."""
         present = 1.0
         if self.chemflag and not self.wselfallflag:
             present = (elements == a) & (elements == b) & (elements == c)
         return self.self_weight**3 * present
 
-    def _on_sphere(self, environments: Environments) -> tuple[Array, list[Array], Array]:
+    def _on_sphere(
+        self, environments: Environments
+    ) -> tuple[
+        Float[Array, "n_neighbors n_atoms_replicas"],
+        list[Float[Array, "n_neighbors n_atoms_replicas"]],
+        Int[Array, "n_neighbors n_atoms_replicas"],
+    ]:
         """Weights, coordinates of the unit 4-vectors, and elements of the neighbours.
 
-        All have shape (n_neighbors, n_atoms * n_replicas): a compiler vectorises over long last
-        axes, and sums over neighbours add up whole rows.
+        In the shape (n_neighbors, n_atoms * n_replicas), XLA vectorises over the long last axis,
+        and a sum over neighbours adds whole rows.
         """
 
         def rows(array: Array) -> Array:
@@ -287,11 +304,19 @@ class Snap(Component):
         neighbors = self._places(numbers)
         return weights[0], [coordinate[0] for coordinate in vectors], neighbors
 
-    def _polynomials(self, squared: Array, cutoffs: Array) -> tuple[Array, Array, Array]:
-        """cos t, sin t / r and the fading, as the polynomials of r^2 which they nearly are.
+    def _polynomials(
+        self,
+        squared: Float[Array, "n_neighbors n_atoms_replicas"],
+        cutoffs: Float[Array, "*#pairs"],
+    ) -> tuple[
+        Float[Array, "n_neighbors n_atoms_replicas"],
+        Float[Array, "n_neighbors n_atoms_replicas"],
+        Float[Array, "n_neighbors n_atoms_replicas"],
+    ]:
+        """cos t, sin t / r and the switching function, as polynomials of r^2.
 
-        Accurate to the last digits, and without a square root or a division their gradient is
-        finite at r = 0.
+        They are accurate to rounding. Without a square root or a division, the gradient is finite
+        at r = 0.
         """
         angle = self.rfac0 * np.pi
         degree = 7 if squared.dtype == jnp.float32 else 10
@@ -310,12 +335,20 @@ class Snap(Component):
             evaluate(lambda x: (1 + np.cos(np.pi * x)) / 2),
         )
 
-    def _trigonometry(self, squared: Array, cutoffs: Array) -> tuple[Array, Array, Array]:
-        """cos t, sin t / r and the fading where the angle 0 lies at rmin0 > 0."""
+    def _trigonometry(
+        self,
+        squared: Float[Array, "n_neighbors n_atoms_replicas"],
+        cutoffs: Float[Array, "*#pairs"],
+    ) -> tuple[
+        Float[Array, "n_neighbors n_atoms_replicas"],
+        Float[Array, "n_neighbors n_atoms_replicas"],
+        Float[Array, "n_neighbors n_atoms_replicas"],
+    ]:
+        """cos t, sin t / r and the switching function, for rmin0 > 0."""
         distance = jnp.sqrt(jnp.maximum(squared, 1e-20))
-        share = (distance - self.rmin0) / (cutoffs - self.rmin0)
-        angle = self.rfac0 * np.pi * share
-        # Below rmin0 LAMMPS's vector is the opposite one.
-        side = jnp.where(share < 0, -1.0, 1.0).astype(squared.dtype)
-        fade = (1 + jnp.cos(np.pi * jnp.clip(share, 0, 1))) / 2
+        reduced = (distance - self.rmin0) / (cutoffs - self.rmin0)
+        angle = self.rfac0 * np.pi * reduced
+        # Below rmin0, LAMMPS uses the opposite vector.
+        side = jnp.where(reduced < 0, -1.0, 1.0).astype(squared.dtype)
+        fade = (1 + jnp.cos(np.pi * jnp.clip(reduced, 0, 1))) / 2
         return side * jnp.cos(angle), side * jnp.sin(angle) / distance, fade

@@ -1,4 +1,4 @@
-"""Polynomials and averages on the unit sphere in four dimensions."""
+"""Polynomials and their averages on the unit sphere in four dimensions."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from math import comb
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from jentmax.materialize import materialized
 
 _FEW_POINTS = 100
-"""Up to which one matrix product is cheaper than three."""
+"""Largest number of quadrature points for which one matrix product is cheaper than three."""
 
 
-def chebyshev(degree: int, cosine: np.ndarray) -> np.ndarray:
+def chebyshev(degree: int, cosine: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     """Chebyshev polynomial of the second kind: the character of SU(2) of spin degree/2."""
     previous, current = np.zeros_like(cosine), np.ones_like(cosine)
     for _ in range(degree):
@@ -26,17 +26,19 @@ def chebyshev(degree: int, cosine: np.ndarray) -> np.ndarray:
     return current
 
 
-def quadrature(degree: int) -> tuple[np.ndarray, np.ndarray]:
-    """Points and weights that average even polynomials up to ``degree`` exactly.
+def quadrature(
+    degree: int,
+) -> tuple[Float[np.ndarray, "n_points 4"], Float[np.ndarray, " n_points"]]:
+    """Points and weights of a quadrature, exact for even polynomials up to ``degree``.
 
-    In Hopf coordinates, the product of two evenly spaced angles and a Gauss-Legendre rule, whose
-    nodes vary fastest.
+    The quadrature is a product rule in Hopf coordinates: two evenly spaced angles, and a
+    Gauss-Legendre rule whose nodes vary fastest.
 
     Args:
         degree: of the polynomials in the four coordinates.
 
     Returns:
-        Unit vectors, shape (n_points, 4), and weights, shape (n_points,), with sum 1.
+        Unit vectors, and weights with sum 1.
     """
     n_angles = degree // 2 + 1
     nodes, weights = np.polynomial.legendre.leggauss(degree // 4 + 1)
@@ -52,24 +54,23 @@ def quadrature(degree: int) -> tuple[np.ndarray, np.ndarray]:
     return points, np.tile(weights / 2, n_angles**2) / n_angles**2
 
 
-def densities_at(moments: Array, spin: int, degree: int, grid: int) -> Array:
+def densities_at(
+    moments: Float[Array, "n_monomials n"], spin: int, degree: int, grid: int
+) -> Float[Array, "n_points n"]:
     """``sum_k w_k U_spin(g . v_k)`` at the points g of a quadrature.
 
     Args:
-        moments: of ``degree``, from `moments`, shape (comb(degree + 3, 3), n).
+        moments: of ``degree``, from `moments`; n_monomials = comb(degree + 3, 3).
         spin: degree of the character U.
-        degree: of the moments; of the spin's parity, no less than it.
+        degree: degree of the moments; at least ``spin`` and of the same parity.
         grid: degree of the quadrature.
-
-    Returns:
-        Shape (n_points, n).
     """
     points, _ = quadrature(grid)
     matrix = character_matrix(spin, degree, points)
     if len(points) <= _FEW_POINTS:
         return jnp.asarray(matrix, moments.dtype) @ moments
-    # In both angles it is a trigonometric polynomial, whose amplitudes depend on the nodes through
-    # two numbers each: d_mm' and d_m-m' of Wigner. A tenth of the products at spin 8.
+    # The density is a trigonometric polynomial in both angles. Each amplitude depends on the node
+    # through two numbers, Wigner's d_mm' and d_m-m'. At spin 8 this takes a tenth of the products.
     n_angles = grid // 2 + 1
     angles = 2 * np.pi * np.arange(n_angles) / n_angles
     frequencies = np.arange(spin % 2, spin + 1, 2) / 2
@@ -95,22 +96,25 @@ def densities_at(moments: Array, spin: int, degree: int, grid: int) -> Array:
 
 
 def moments(
-    weights: Array, vectors: Sequence[Array], degree: int, first: Array | float = 0.0
-) -> tuple[Array, Array]:
-    """Sums over neighbours of all weighted monomials of two consecutive degrees.
+    weights: Float[Array, "n_neighbors *shape"],
+    vectors: Sequence[Float[Array, "n_neighbors *shape"]],
+    degree: int,
+    first: Float[Array, "*#shape"] | float = 0.0,
+) -> tuple[Float[Array, "n_lower *shape"], Float[Array, "n_upper *shape"]]:
+    """Weighted sums over neighbours of all monomials of two consecutive degrees.
 
     Args:
-        weights: what to multiply the monomials by, shape (n_neighbors, ...).
-        vectors: the four coordinates, each of the weights' shape.
+        weights: weight of each neighbour.
+        vectors: the four coordinates.
         degree: at least 1.
-        first: what to add to the powers of the first coordinate, shape (...).
+        first: added to the sums of powers of the first coordinate.
 
     Returns:
-        Sums of the monomials of ``degree - 1`` and of ``degree``, in lexicographic order, shapes
-        (comb(degree + 2, 3), ...) and (comb(degree + 3, 3), ...).
+        Sums of the monomials of ``degree - 1`` and of ``degree``, in lexicographic order:
+        n_lower = comb(degree + 2, 3), n_upper = comb(degree + 3, 3).
     """
-    # Group a has the monomials whose first coordinate is a; the product of coordinate a with the
-    # groups from a on is the next degree's group a.
+    # Group a holds the monomials whose first coordinate is a. Coordinate a times the groups from a
+    # on gives group a of the next degree.
     groups = [jnp.zeros((0, *weights.shape), weights.dtype)] * 3 + [weights[None]]
     for _ in range(degree - 1):
         groups = materialized([vectors[a] * jnp.concatenate(groups[a:]) for a in range(4)])
@@ -128,16 +132,17 @@ def moments(
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
-def triple_averages(values: Array, triples: Sequence[tuple[int, int, int]], grid: int) -> Array:
+def triple_averages(
+    values: Float[Array, "n_functions n_points n"],
+    triples: Sequence[tuple[int, int, int]],
+    grid: int,
+) -> Float[Array, "n_triples n"]:
     """Averages over the sphere of products of three functions.
 
     Args:
-        values: of the functions at the quadrature's points, shape (n_functions, n_points, n).
-        triples: which functions to multiply.
+        values: values of the functions at the quadrature points.
+        triples: the functions to multiply.
         grid: degree of the quadrature.
-
-    Returns:
-        Shape (n_triples, n).
     """
     points, weights = quadrature(grid)
     at_once = max(k for k in range(1, 9) if len(points) % k == 0)
@@ -159,9 +164,9 @@ def triple_averages(values: Array, triples: Sequence[tuple[int, int, int]], grid
 def _(
     triples: Sequence[tuple[int, int, int]], grid: int, primals: tuple, tangents: tuple
 ) -> tuple[Array, Array]:
-    """The tangent in a form whose transpose is one expression for each function."""
+    """The tangent, in a form whose transpose is one expression per function."""
 
-    def plain(values: Array) -> Array:
+    def plain(values: Float[Array, "n_functions n_points n"]) -> Float[Array, "n_triples n"]:
         _, weights = quadrature(grid)
         weights = jnp.asarray(weights[:, None], values.dtype)
         f = [function[0] for function in jnp.split(values, len(values))]
@@ -171,19 +176,21 @@ def _(
     return triple_averages(*primals, triples, grid), tangent
 
 
-def character_matrix(degree: int, total: int, points: np.ndarray) -> np.ndarray:
+def character_matrix(
+    degree: int, total: int, points: Float[np.ndarray, "n_points 4"]
+) -> Float[np.ndarray, "n_points n_monomials"]:
     """Matrix from monomials of unit vectors v to the characters ``chebyshev(degree, g . v)``.
 
-    ``U_d(g.v) = sum_k (-1)^k C(d-k, k) (2 g.v)^(d-2k)``, each term multiplied by the power of
-    ``|v|^2 = 1`` that brings it to the degree ``total``.
+    ``U_d(g.v) = sum_k (-1)^k C(d-k, k) (2 g.v)^(d-2k)``; a power of ``|v|^2 = 1`` raises each term
+    to the degree ``total``.
 
     Args:
-        degree: of the character.
-        total: degree of the monomials; of the same parity, no less than ``degree``.
-        points: the unit vectors g, shape (n_points, 4).
+        degree: degree of the character.
+        total: degree of the monomials; at least ``degree`` and of the same parity.
+        points: the unit vectors g.
 
     Returns:
-        Shape (n_points, comb(total + 3, 3)), columns in the order of `moments`.
+        Matrix whose n_monomials = comb(total + 3, 3) columns have the order of `moments`.
     """
     columns = {}
     for exponents in itertools.product(range(total, -1, -1), repeat=4):
@@ -202,7 +209,7 @@ def character_matrix(degree: int, total: int, points: np.ndarray) -> np.ndarray:
 
 
 def _exponents(total: int) -> list[tuple[int, ...]]:
-    """All ways to share ``total`` among four exponents."""
+    """All tuples of four exponents with the sum ``total``."""
     return [
         (a, b, c, total - a - b - c)
         for a in range(total + 1)

@@ -1,4 +1,4 @@
-"""Entropy of the Gaussian distribution with the environments' covariance."""
+"""Entropy of a Gaussian distribution with the covariance of the environments."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from jentmax.fields import Positive
 
 
 class Gaussian(Component):
-    """``H = 1/2 ln det( 2 pi e (C + ridge I) )``, C being the features' covariance (over n).
+    """``H = 1/2 ln det( 2 pi e (C + ridge I) )``, with the covariance C of the features (over n).
 
-    The differential entropy of a normal distribution with that covariance, the largest that any
-    distribution with it has. Maximising it is D-optimality: it fills the volume that a linear
-    model needs, and does not see whether environments repeat within it. Multiplying all features
-    by a adds ``d ln a`` in d = n_features dimensions, to Eq. 2 of doi:10.1063/5.0013059 it adds
-    ``ln a``; K is to be smaller accordingly. `jentmax.evaluate` shows ``ln det(C + ridge I)``.
+    H is the differential entropy of a normal distribution, the maximum over all distributions with
+    this covariance. Maximising it is D-optimality: it enlarges the volume that a linear model
+    needs, but ignores repeated environments within that volume. Multiplying all features by a adds
+    ``d ln a`` in d = n_features dimensions, but only ``ln a`` to Eq. 2 of doi:10.1063/5.0013059, so
+    choose a K smaller by a factor of about d. `jentmax.evaluate` shows ``ln det(C + ridge I)``.
     """
 
     ridge: Annotated[
@@ -44,10 +44,10 @@ class Gaussian(Component):
 def _log_determinant(
     matrix: Float[Array, "n n *replicas"], least: float
 ) -> Float[Array, "*replicas"]:
-    """Of symmetric matrices whose eigenvalues are at least ``least``, by elimination.
+    """ln det of symmetric matrices whose eigenvalues are at least ``least``, by elimination.
 
-    Without a solver, replicas stay the last axis, and derivatives of any order are exact. Pivots
-    are at least ``least`` but for rounding, so that it takes no exchange of rows.
+    Unlike a LAPACK solver, this keeps replicas as the last axis and has exact derivatives of any
+    order. All pivots are at least ``least`` up to rounding, so no row exchange is necessary.
     """
     total = jnp.zeros(matrix.shape[2:], matrix.dtype)
     while len(matrix):

@@ -19,26 +19,26 @@ from jentmax.fields import Count, Positive
 
 
 class KthNearestNeighbor(Component):
-    """``H = psi(n) - psi(k) + ln V_d + (d/n) sum_j ln r_k(j)``, Kozachenko and Leonenko's.
+    """``H = psi(n) - psi(k) + ln V_d + (d/n) sum_j ln r_k(j)``, the Kozachenko-Leonenko estimator.
 
-    ``r_k(j)`` is the Euclidean distance of environment j to its k-th nearest other one, ``V_d =
-    pi^(d/2) / Gamma(d/2 + 1)`` the volume of the unit ball in the d = n_features dimensions, psi
-    the digamma function. An estimate of the differential entropy without bias for large n:
+    ``r_k(j)`` is the Euclidean distance from environment j to its k-th nearest neighbour, ``V_d =
+    pi^(d/2) / Gamma(d/2 + 1)`` is the volume of the unit ball in d = n_features dimensions, and psi
+    is the digamma function. H is an asymptotically unbiased estimate of the differential entropy:
     Kozachenko and Leonenko, Probl. Inf. Transm. 23, 95 (1987); for any k, Kraskov, Stögbauer and
     Grassberger, doi:10.1103/PhysRevE.69.066138, Eq. 20.
 
-    With k = 1 it is `NearestNeighbor`, the paper's Eq. 2, up to a factor and a constant: Eq. 2 is
-    ``S = ln n + (1/n) sum_j ln r_1(j)``, so that ``H = d (S - ln n) + psi(n) - psi(1) + ln V_d``
-    exactly. Forces are d times as strong: K = 1000 eV with Eq. 2 and six features is K = 167 eV
-    here.
+    With k = 1, H equals `NearestNeighbor` (Eq. 2 of doi:10.1063/5.0013059) up to a factor and a
+    constant: ``S = ln n + (1/n) sum_j ln r_1(j)`` gives
+    ``H = d (S - ln n) + psi(n) - psi(1) + ln V_d`` exactly. Forces are d times as strong: K = 167
+    eV here corresponds to K = 1000 eV with Eq. 2 and six features.
 
     Distances below ``floor`` count as ``floor`` and exert no force.
 
     Raises:
-        ValueError: when called with no more than k environments.
+        ValueError: the number of environments is at most k.
     """
 
-    k: Annotated[Count, Doc("which neighbour, below the number of atoms")] = eqx.field(
+    k: Annotated[Count, Doc("which neighbour; less than the number of atoms")] = eqx.field(
         static=True, default=4
     )
     floor: Annotated[
@@ -51,9 +51,11 @@ class KthNearestNeighbor(Component):
         """Entropy in nats."""
         n_atoms, n_features = features.shape[:2]
         if not 1 <= self.k < n_atoms:
-            raise ValueError(f"k = {self.k} of {n_atoms} environments; give 1 to {n_atoms - 1}")
+            raise ValueError(
+                f"k = {self.k} is too large for {n_atoms} environments; give 1 to {n_atoms - 1}"
+            )
         nearest = _kth_nearest(jax.lax.stop_gradient(features), self.k)
-        # Through the neighbour's index, as in NearestNeighbor.
+        # Differentiate through the index of the neighbour, as in NearestNeighbor.
         neighbors = jnp.take_along_axis(features, nearest[:, None], axis=0)
         distances = jnp.sum((features - neighbors) ** 2, axis=1)
         logarithms = jnp.log(jnp.maximum(distances, self.floor**2)) / 2
@@ -66,18 +68,20 @@ class KthNearestNeighbor(Component):
 def _kth_nearest(
     features: Float[Array, "n_atoms n_features *replicas"], k: int
 ) -> Int[Array, "n_atoms *replicas"]:
-    """Index of the k-th nearest other row: k times the nearest of those that are left.
+    """Index of the k-th nearest other row, found by removing the nearest row k - 1 times.
 
-    For the few k that are of use this is faster than sorting; memory grows as n_atoms^2.
+    This is faster than sorting for small k. Memory grows as n_atoms^2.
     """
     n_atoms = len(features)
     index = jnp.arange(n_atoms, dtype=jnp.int32).reshape(1, -1, *[1] * (features.ndim - 2))
     squared = squared_distances(features)
     squared = jnp.where(is_itself(features), jnp.inf, squared)
 
-    def farther(_: Array, squared: Array) -> Array:
+    def without_nearest(
+        _: Int[Array, ""] | int, squared: Float[Array, "n_atoms n_atoms *replicas"]
+    ) -> Float[Array, "n_atoms n_atoms *replicas"]:
         nearest = first_least(squared, index, axis=1)[1]
         return jnp.where(index == nearest[:, None], jnp.inf, squared)
 
-    squared = jax.lax.fori_loop(1, k, farther, squared)
+    squared = jax.lax.fori_loop(1, k, without_nearest, squared)
     return first_least(squared, index, axis=1)[1]

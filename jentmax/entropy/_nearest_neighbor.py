@@ -16,18 +16,18 @@ from jentmax.entropy._first_least import first_least
 from jentmax.fields import Positive
 
 _GROUP = 8
-"""Rows whose least distance is one expression."""
+"""Rows per group; the minimum over a group is one expression."""
 
 _BLOCK = 8
-"""Groups looked at together."""
+"""Groups per block."""
 
 
 class NearestNeighbor(Component):
     """``S = (1/n) sum_j ln( n min_{l != j} |q_j - q_l| )``; doi:10.1063/5.0013059, Eq. 2.
 
-    Distances below ``floor`` count as ``floor`` and exert no force, so that equal environments (a
-    perfect crystal) have a finite entropy and a finite, vanishing gradient. No gradient with
-    respect to a feature exceeds ``2 / (n floor)`` per pair.
+    Distances below ``floor`` count as ``floor`` and exert no force, so equal environments (a
+    perfect crystal) have a finite entropy and zero gradient. The gradient with respect to a feature
+    is at most ``2 / (n floor)`` per pair.
     """
 
     floor: Annotated[
@@ -39,8 +39,8 @@ class NearestNeighbor(Component):
     ) -> Float[Array, "*replicas"]:
         """Entropy in nats."""
         nearest = _nearest(jax.lax.stop_gradient(features))
-        # The gradient goes through the neighbour's index: that of a minimum looks for the entries
-        # that equal it, and finds none where the compiler rounds the two differently.
+        # Differentiate through the index of the neighbour. The gradient of jnp.min compares all
+        # entries with the minimum, and finds no match if XLA rounds the two differently.
         neighbors = jnp.take_along_axis(features, nearest[:, None], axis=0)
         distances = jnp.sum((features - neighbors) ** 2, axis=1)
         logarithms = jnp.log(jnp.maximum(distances, self.floor**2)) / 2
@@ -50,10 +50,11 @@ class NearestNeighbor(Component):
 def _nearest(
     features: Float[Array, "n_atoms n_features *replicas"],
 ) -> Int[Array, "n_atoms *replicas"]:
-    """Index of the nearest other row; of those that are equally near within rounding, the first.
+    """Index of the nearest other row, the first one if several are equally near within rounding.
 
-    Looks first for the group of rows that holds it, whose least distance is one expression and
-    loads each feature once. Goes through the groups in blocks: memory is linear in n_atoms.
+    The search first finds the group of rows with the nearest one: the minimum over a group is one
+    expression that loads each feature once. It processes groups in blocks, so memory is linear in
+    n_atoms.
     """
     n_atoms, n_features, *replicas = features.shape
     ones = [1] * len(replicas)
@@ -67,11 +68,14 @@ def _nearest(
     groups = padded.reshape(-1, _GROUP, n_features, *replicas)
     atoms = jnp.arange(n_atoms, dtype=jnp.int32).reshape(-1, *ones)
 
-    def look(found: tuple[Array, Array], first: Array) -> tuple[tuple[Array, Array], None]:
+    def search_block(
+        found: tuple[Float[Array, "n_atoms *replicas"], Int[Array, "n_atoms *replicas"]],
+        first: Int[Array, ""],
+    ) -> tuple[tuple[Float[Array, "n_atoms *replicas"], Int[Array, "n_atoms *replicas"]], None]:
         some = jax.lax.dynamic_slice_in_dim(groups, first, block)
         index = (first + jnp.arange(block, dtype=jnp.int32)).reshape(-1, 1, *ones)
 
-        def squared(member: int) -> Array:
+        def squared(member: int) -> Float[Array, "block n_atoms *replicas"]:
             pairs = ((some[:, member, None, k], features[None, :, k]) for k in range(n_features))
             itself = index * _GROUP + member == atoms
             return jnp.where(itself, jnp.inf, sum((one - other) ** 2 for one, other in pairs))
@@ -83,7 +87,7 @@ def _nearest(
 
     start = jnp.full((n_atoms, *replicas), jnp.inf, features.dtype)
     begin = (start, jnp.zeros(start.shape, jnp.int32))
-    (_, group), _ = jax.lax.scan(look, begin, jnp.arange(n_blocks, dtype=jnp.int32) * block)
+    (_, group), _ = jax.lax.scan(search_block, begin, jnp.arange(n_blocks, dtype=jnp.int32) * block)
 
     index = group[:, None] * _GROUP + jnp.arange(_GROUP, dtype=jnp.int32).reshape(-1, *ones)
     flat = jnp.minimum(index, n_atoms - 1).reshape(n_atoms * _GROUP, 1, *replicas)

@@ -1,4 +1,4 @@
-"""Distances between all environments of a structure."""
+"""Distances between all pairs of environments of a structure."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from jaxtyping import Array, Bool, Float
 def squared_distances(
     features: Float[Array, "n_atoms n_features *replicas"],
 ) -> Float[Array, "n_atoms n_atoms *replicas"]:
-    """Squared distances of every two environments, from differences.
+    """Squared distances between all pairs of environments.
 
-    One expression, feature by feature: nothing larger than the result is kept in memory, and small
-    distances between large features lose no digits as they do in ``|x|^2 - 2 xy + |y|^2``.
+    The sum over features is one expression of differences. It needs no array larger than the
+    result, and has no cancellation error as ``|x|^2 - 2 xy + |y|^2`` has.
     """
     pairs = (features[:, None, k] - features[None, :, k] for k in range(features.shape[1]))
     return sum((pair**2 for pair in pairs), jnp.zeros((), features.dtype))
@@ -20,7 +20,7 @@ def squared_distances(
 
 def is_itself(
     features: Float[Array, "n_atoms n_features *replicas"],
-) -> Bool[Array, "n_atoms n_atoms ..."]:
-    """Whether a pair is an environment and itself; broadcasts against all pairs of all replicas."""
+) -> Bool[Array, "n_atoms n_atoms *#replicas"]:
+    """The diagonal of all pairs, in a shape that broadcasts over replicas."""
     n_atoms = len(features)
     return jnp.eye(n_atoms, dtype=bool).reshape(n_atoms, n_atoms, *[1] * (features.ndim - 2))

@@ -1,4 +1,4 @@
-"""Entropy from a smooth minimum of the distances in descriptor space."""
+"""Entropy from a smooth minimum of distances in descriptor space."""
 
 from __future__ import annotations
 
@@ -18,23 +18,22 @@ from jentmax.fields import Positive
 class SoftNearestNeighbor(Component):
     """``S = (1/n) sum_j ln( n r_j )`` with ``r_j = ( sum_{l != j} |q_j - q_l|^(-1/w) )^(-w)``.
 
-    `NearestNeighbor`, doi:10.1063/5.0013059, Eq. 2, with a smooth minimum in place of the least
-    distance. Its force does not jump where another environment becomes the nearest: each of those
-    nearby pushes with its share ``(r_j / |q_j - q_l|)^(1/w)``, and the shares sum to 1. The width w
-    is one of ratios of distances: of two environments, one that is farther by a factor e^w has the
-    smaller share by a factor e. ``S`` lies below Eq. 2's by at most ``w ln(n - 1)``, grows by
-    ``ln a`` where all features are multiplied by a, as Eq. 2 does, and tends to it as w tends
-    to 0. K compares with Eq. 2's.
+    This is `NearestNeighbor` (doi:10.1063/5.0013059, Eq. 2) with a smooth minimum. The force does
+    not jump when another environment becomes the nearest: every neighbour l pushes with the weight
+    ``(r_j / |q_j - q_l|)^(1/w)``, and the weights sum to 1. The width w is in units of ln distance:
+    an environment farther away by a factor e^w has a weight smaller by a factor e. S is below Eq. 2
+    by at most ``w ln(n - 1)`` and converges to it as w goes to 0. Multiplying all features by a
+    adds ``ln a``, as in Eq. 2, so the same K is suitable.
 
-    A distance r counts as ``sqrt(r^2 + floor^2)``, so that equal environments have a finite
-    entropy and the force is smooth there too.
+    A distance r counts as ``sqrt(r^2 + floor^2)``, so equal environments have a finite entropy and
+    a smooth force.
     """
 
     width: Annotated[Positive, Doc("of the smooth minimum, in ln distance")] = eqx.field(
         static=True, default=0.1
     )
     floor: Annotated[
-        Positive, Doc("distance that equal environments count as, in units of the scaled features")
+        Positive, Doc("distance of equal environments, in units of the scaled features")
     ] = eqx.field(static=True, default=1e-4)
 
     def __call__(

@@ -1,7 +1,7 @@
 """Neighbours: positions and a cell -> the environments of the atoms.
 
-`neighbor_finder` chooses how neighbours are found from the cells' sizes and the number of atoms;
-all ways give the same environments.
+`neighbor_finder` chooses a finder from the cell size and the number of atoms; all finders give the
+same environments.
 """
 
 from jentmax.neighbors._all_pairs import AllPairs as AllPairs

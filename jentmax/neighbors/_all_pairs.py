@@ -1,4 +1,4 @@
-"""Neighbours among all pairs of atoms and, in small cells, their periodic images."""
+"""Neighbours from all pairs of atoms and, in small cells, their periodic images."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from jentmax.neighbors._environments import Environments, Finder, combine, inver
 
 
 class AllPairs(Finder):
-    """Every atom's nearest image and the ``images`` next ones along each lattice vector.
+    """The nearest image of every atom, and the ``images`` next ones along each lattice vector.
 
-    No further images are needed if the cell's heights are at least twice the cutoff: then this is
-    the minimum-image convention. One is enough down to the cutoff itself: an atom has at most two
-    images within a span of two heights, its nearest one and the next one on the other side.
+    For cell heights of at least twice the cutoff, ``images`` is 0: the minimum-image convention.
+    For heights down to the cutoff it is 1, because at most two images of an atom lie within two
+    heights: the nearest image and the next one on the other side.
 
     Attributes:
         cutoff: in Å.
-        images: how many to look at along each lattice vector, beyond the nearest one.
+        images: number of images along each lattice vector, in addition to the nearest one.
     """
 
     cutoff: float = eqx.field(static=True)
@@ -30,52 +30,52 @@ class AllPairs(Finder):
 
     @property
     def least_heights(self) -> tuple[float, float, float]:
-        """Heights, in Å, down to which so many images hold every neighbour."""
+        """Smallest cell heights, in Å, for which these images include every neighbour."""
         x, y, z = (2 * self.cutoff / (images + 1) for images in self.images)
         return x, y, z
 
     def build(
         self,
         positions: Float[Array, "n_atoms 3 *replicas"],
-        cell: Float[Array, "3 3 *replicas"],
+        cell: Float[Array, "3 3 *#replicas"],
     ) -> None:
-        """Nothing: there is no list."""
+        """None, because this finder keeps no list."""
         return None
 
     def updated(
         self,
         table: None,
         positions: Float[Array, "n_atoms 3 *replicas"],
-        cell: Float[Array, "3 3 *replicas"],
+        cell: Float[Array, "3 3 *#replicas"],
     ) -> None:
-        """Nothing: there is no list."""
+        """None, because this finder keeps no list."""
         return None
 
     def complete(
         self, table: None, positions: Float[Array, "n_atoms 3 *replicas"]
     ) -> Bool[Array, "*replicas"]:
-        """Always."""
+        """True for every replica."""
         return jnp.ones(positions.shape[2:], bool)
 
     def overflowed(self, table: None) -> Bool[Array, ""]:
-        """Never."""
+        """False."""
         return jnp.asarray(False)
 
     def grown(self) -> AllPairs:
-        """Itself."""
+        """The same finder."""
         return self
 
     def __call__(
         self,
         positions: Float[Array, "n_atoms 3 *replicas"],
-        cell: Float[Array, "3 3 *replicas"],
+        cell: Float[Array, "3 3 *#replicas"],
         numbers: Int[Array, "n_atoms *replicas"],
         table: None = None,
     ) -> Environments:
         """The environments at these positions (Å); ``n_neighbors`` is n_atoms times the images."""
         n_atoms, _, *replicas = positions.shape
         points = jnp.swapaxes(positions, 0, 1)
-        pairs = points[:, :, None] - points[:, None]  # neighbours before atoms, see `masked`
+        pairs = points[:, :, None] - points[:, None]  # neighbours before atoms; see `masked`
         fractional = combine(inverse(cell), jax.lax.stop_gradient(pairs))
         periods = jnp.round(fractional)
         pairs = pairs - combine(cell, periods)
@@ -100,11 +100,11 @@ class AllPairs(Finder):
             jnp.concatenate([numbers] * (pairs.shape[1] // n_atoms))[:, None],
         )
 
-    def _periods(self) -> tuple[np.ndarray, np.ndarray]:
-        """Periods from the nearest image to all that are looked at, shapes (3, n_images).
+    def _periods(self) -> tuple[Int[np.ndarray, "3 n_images"], Int[np.ndarray, "3 n_images"]]:
+        """Periods from the nearest image of an atom to all its images.
 
         Returns:
-            Those along a lattice vector, and those to the side where the nearest image is not.
+            Periods along the lattice vectors, and periods towards the other side of the atom.
         """
         along = []
         for images in self.images:

@@ -1,15 +1,16 @@
-"""Neighbours of stored structures, found on the host by vesin."""
+"""Neighbours of stored structures, found on the host with vesin."""
 
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
 from jentmax.errors import JentmaxError
 from jentmax.neighbors._environments import Environments
 
 
 class HostSearch:
-    """Finds all pairs within a cutoff, of one structure after another.
+    """Finds all pairs within a cutoff, one structure at a time.
 
     Attributes:
         cutoff: in Å.
@@ -18,17 +19,22 @@ class HostSearch:
     cutoff: float
 
     def __init__(self, cutoff: float) -> None:
-        """Prepares a search with this cutoff (Å)."""
-        # Deferred: only data sets need it.
+        """Prepare a search with this cutoff (Å)."""
+        # Imported here because only data sets need it.
         import vesin
 
         self.cutoff = cutoff
-        # Starting threads would take longer than most structures do.
+        # Starting threads takes longer than searching most structures.
         self._search = vesin.NeighborList(cutoff=cutoff, full_list=True, sorted=True, n_threads=1)
 
     def __call__(
-        self, positions: np.ndarray, cell: np.ndarray, periodic: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        self,
+        positions: Float[np.ndarray, "n_atoms 3"],
+        cell: Float[np.ndarray, "3 3"],
+        periodic: Bool[np.ndarray, "3"],
+    ) -> tuple[
+        Int[np.ndarray, " n_atoms"], Int[np.ndarray, " n_pairs"], Float[np.ndarray, "n_pairs 3"]
+    ]:
         """The neighbours of every atom, periodic images included.
 
         Args:
@@ -37,30 +43,29 @@ class HostSearch:
             periodic: along each lattice vector, shape (3,).
 
         Returns:
-            Number of neighbours of each atom, shape (n_atoms,), and, the first atom's neighbours
-            first, the neighbours' indices, shape (n_pairs,), and the displacements to them in Å,
-            shape (n_pairs, 3).
+            Number of neighbours of each atom, shape (n_atoms,); indices of the neighbours, sorted
+            by atom, shape (n_pairs,); displacements to them in Å, shape (n_pairs, 3).
         """
         pairs, displacements = self._search.compute(
             points=np.asarray(positions, np.float64),
             box=np.asarray(cell, np.float64),
             periodic=periodic,
             quantities="PD",
-            copy=False,  # the next search overwrites it
+            copy=False,  # the next search overwrites the result
         )
         centers, neighbors = pairs.T.astype(np.intp)
         return np.bincount(centers, minlength=len(positions)), neighbors, displacements.copy()
 
 
 def host_environments(
-    positions: np.ndarray,
-    cell: np.ndarray,
-    numbers: np.ndarray,
+    positions: Float[np.ndarray, "n_atoms 3"],
+    cell: Float[np.ndarray, "3 3"],
+    numbers: Int[np.ndarray, " n_atoms"],
     cutoff: float,
     periodic: bool | tuple[bool, bool, bool] = True,
     capacity: int | None = None,
 ) -> Environments:
-    """The environments of one structure of any size and cell.
+    """The environments of one structure, of any size and cell.
 
     Args:
         positions: in Å, shape (n_atoms, 3).
@@ -68,13 +73,13 @@ def host_environments(
         numbers: atomic number of each atom, shape (n_atoms,).
         cutoff: in Å.
         periodic: along each lattice vector.
-        capacity: neighbours to make room for; by default as many as an atom has at most.
+        capacity: room for neighbours of each atom; by default the largest number of neighbours.
 
     Returns:
         Environments of numpy arrays in float64.
 
     Raises:
-        JentmaxError: if an atom has more neighbours than ``capacity``.
+        JentmaxError: an atom has more neighbours than ``capacity``.
     """
     counts, neighbors, displacements = HostSearch(cutoff)(
         positions, cell, np.broadcast_to(periodic, 3)
@@ -83,7 +88,8 @@ def host_environments(
     capacity = max(most, 1) if capacity is None else capacity
     if most > capacity:
         raise JentmaxError(
-            f"capacity: {capacity} is too small for the {most} neighbours of an atom"
+            f"capacity = {capacity} is less than the {most} neighbours of an atom; give at least "
+            f"{most}"
         )
     numbers = np.asarray(numbers, np.int32)
     environments = many_environments(
@@ -104,24 +110,24 @@ def host_environments(
 
 
 def many_environments(
-    starts: np.ndarray,
-    counts: np.ndarray,
-    displacements: np.ndarray,
-    numbers: np.ndarray,
-    neighbor_numbers: np.ndarray,
+    starts: Int[np.ndarray, " n_atoms"],
+    counts: Int[np.ndarray, " n_atoms"],
+    displacements: Float[np.ndarray, "n_pairs 3"],
+    numbers: Int[np.ndarray, " n_atoms"],
+    neighbor_numbers: Int[np.ndarray, " n_pairs"],
     cutoff: float,
     capacity: int,
 ) -> Environments:
-    """The environments of many atoms of any structures: each is a replica of one atom.
+    """The environments of atoms from any structures; each atom becomes a replica of one atom.
 
     Args:
-        starts: where each atom's neighbours begin in ``displacements``, shape (n_atoms,).
-        counts: number of neighbours of each atom, at most ``capacity``, shape (n_atoms,).
-        displacements: to the neighbours, in Å, shape (n_pairs, 3).
-        numbers: atomic number of each atom, shape (n_atoms,).
-        neighbor_numbers: atomic number of each neighbour, shape (n_pairs,).
-        cutoff: in Å; the padding lies there.
-        capacity: neighbours to make room for.
+        starts: index in ``displacements`` of each atom's first neighbour.
+        counts: number of neighbours of each atom, at most ``capacity``.
+        displacements: to the neighbours, in Å.
+        numbers: atomic number of each atom.
+        neighbor_numbers: atomic number of each neighbour.
+        cutoff: in Å; the distance of padding.
+        capacity: room for neighbours of each atom.
 
     Returns:
         Environments of numpy arrays in float64, with n_atoms replicas.

@@ -1,4 +1,4 @@
-"""Neighbours of large systems from jax-md's neighbour list."""
+"""Neighbours of large systems, from jax-md's neighbour list."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from jentmax.materialize import materialized
 from jentmax.neighbors._environments import Environments, Finder, combine, inverse, masked
 
 SKIN = 0.5
-"""Å beyond the cutoff that a list reaches."""
+"""Distance by which the reach of a list exceeds the cutoff, in Å."""
 
 
 class NeighborTable(eqx.Module):
-    """Candidates for neighbours of every atom, padded with ``n_atoms``.
+    """Candidate neighbours of every atom.
 
     Attributes:
-        indices: of the neighbours.
-        shifts: periods to add to each neighbour's position.
+        indices: of the candidates; ``n_atoms`` marks padding.
+        shifts: periods to add to each candidate's position.
         reference: positions at which the table was built, in Å.
-        overflow: whether there was no room for some neighbour.
+        overflow: whether the table had no room for a candidate.
     """
 
     indices: Int[Array, "capacity n_atoms *replicas"]
@@ -36,15 +36,15 @@ class NeighborTable(eqx.Module):
 
 
 class NeighborList(Finder):
-    """A list of the pairs within cutoff + skin, built by jax-md and kept until an atom moves.
+    """A list of the pairs within cutoff + skin, which jax-md builds.
 
     All replicas share one capacity.
 
     Attributes:
         cutoff: in Å.
-        skin: in Å; the list is built again once an atom has moved by half of it.
-        capacity: neighbours that each atom has room for.
-        heights: least heights of the cells, in Å.
+        skin: in Å; the list is rebuilt when an atom has moved by half of it.
+        capacity: room for neighbours of each atom.
+        heights: smallest heights of the cells, in Å.
     """
 
     cutoff: float = eqx.field(static=True)
@@ -60,20 +60,20 @@ class NeighborList(Finder):
         capacity: int,
         skin: float = SKIN,
     ):
-        """Prepares lists for cells of at least these heights (Å)."""
+        """Prepare lists for cells with at least these heights (Å)."""
         self.cutoff, self.skin, self.capacity = cutoff, skin, capacity
         self.heights = heights
         self._search = _search_for(heights, cutoff + skin, capacity)
 
     @property
     def least_heights(self) -> tuple[float, float, float]:
-        """Heights, in Å, that a cell must have."""
+        """Smallest valid cell heights, in Å."""
         return self.heights
 
     def build(
         self,
         positions: Float[Array, "n_atoms 3 *replicas"],
-        cell: Float[Array, "3 3 *replicas"],
+        cell: Float[Array, "3 3 *#replicas"],
     ) -> NeighborTable:
         """The tables at these positions (Å) and cells (rows, Å)."""
         if positions.ndim == 3:
@@ -82,7 +82,7 @@ class NeighborList(Finder):
         periods = jnp.floor(combine(inverse(cell), positions.T))
         wrapped = positions - combine(cell, periods).T
         indices, shifts, overflow = self._search(wrapped, cell)
-        # jax-md searched among wrapped positions; these shifts hold for the positions as they are.
+        # jax-md's shifts belong to wrapped positions; convert them to the unwrapped positions.
         indices, shifts = indices.T, shifts.T.astype(positions.dtype)
         own, other = periods[:, None], periods[:, indices % len(positions)]
         return NeighborTable(
@@ -96,13 +96,13 @@ class NeighborList(Finder):
         self,
         table: NeighborTable,
         positions: Float[Array, "n_atoms 3 *replicas"],
-        cell: Float[Array, "3 3 *replicas"],
+        cell: Float[Array, "3 3 *#replicas"],
     ) -> NeighborTable:
-        """The tables, built again for the replicas in which an atom has moved half the skin.
+        """The tables, rebuilt for the replicas in which an atom has moved by half the skin.
 
-        One decision covers all replicas: under `jax.vmap` a decision for each would become a
-        selection between both outcomes at every step. Replicas that need no new table keep the old
-        one, so that no replica depends on the others, not even if their numbers are not finite.
+        One ``cond`` covers all replicas, because `jax.vmap` would turn a ``cond`` per replica into
+        a select that rebuilds at every step. Replicas with an up-to-date table keep it, so no
+        replica depends on another, even if the other one has become NaN.
         """
         outdated = self._outdated(table, positions)
 
@@ -116,36 +116,38 @@ class NeighborList(Finder):
     def complete(
         self, table: NeighborTable, positions: Float[Array, "n_atoms 3 *replicas"]
     ) -> Bool[Array, "*replicas"]:
-        """Whether there was room for every neighbour, and no atom has moved half the skin since."""
+        """Whether the table had room for every neighbour and no atom has moved half the skin."""
         return ~table.overflow & ~self._outdated(table, jax.lax.stop_gradient(positions))
 
-    def _outdated(self, table: NeighborTable, positions: Array) -> Bool[Array, "*replicas"]:
+    def _outdated(
+        self, table: NeighborTable, positions: Float[Array, "n_atoms 3 *replicas"]
+    ) -> Bool[Array, "*replicas"]:
         moved = jnp.max(jnp.sum((positions - table.reference) ** 2, axis=1), axis=0)
         return moved > (self.skin / 2) ** 2
 
     def overflowed(self, table: NeighborTable) -> Bool[Array, ""]:
-        """Whether there was no room for some neighbour."""
+        """Whether the table of any replica had no room for a neighbour."""
         return jnp.any(table.overflow)
 
     def grown(self) -> NeighborList:
-        """The same list with half as much room again."""
+        """The same list with 1.5 times the room."""
         return NeighborList(self.cutoff, self.heights, math.ceil(1.5 * self.capacity), self.skin)
 
     def __call__(
         self,
         positions: Float[Array, "n_atoms 3 *replicas"],
-        cell: Float[Array, "3 3 *replicas"],
+        cell: Float[Array, "3 3 *#replicas"],
         numbers: Int[Array, "n_atoms *replicas"],
         table: NeighborTable,
     ) -> Environments:
-        """The environments at these positions (Å) from tables built or updated there."""
+        """The environments at these positions (Å), from tables that are up to date there."""
         n_atoms, _, *replicas = positions.shape
         n_replicas = math.prod(replicas)
         points = jnp.swapaxes(positions, 0, 1)
-        # As one large system of all replicas' atoms, in which a plain gather finds the neighbours.
+        # Treat all replicas as one large system, so that a plain gather finds the neighbours.
         replica = jnp.arange(n_replicas).reshape(replicas)
         indices = table.indices % n_atoms * n_replicas + replica
-        # Materialised, or each use would gather again.
+        # Without this, XLA repeats the gather for every use.
         others = materialized([along[indices][None] for along in points.reshape(3, -1)])
         pairs = jnp.concatenate(others) - points[:, None] + combine(cell, table.shifts)
         kinds = numbers.reshape(-1)[indices]
@@ -154,8 +156,8 @@ class NeighborList(Finder):
 
 @functools.cache
 def _search_for(heights: tuple[float, float, float], reach: float, capacity: int) -> Callable:
-    """The same search for the same arguments: a program compiled for one list serves the next."""
-    # Deferred, since importing jax-md takes seconds that only large systems should pay.
+    """The search; equal arguments return the same function, so compiled programs are reused."""
+    # Import jax-md only for large systems, because it takes seconds.
     from jentmax.neighbors._search import search_grid, search_images
 
     least = np.asarray(heights)
@@ -163,6 +165,6 @@ def _search_for(heights: tuple[float, float, float], reach: float, capacity: int
     return search(least, reach, capacity)
 
 
-def grid_fits(heights: np.ndarray, reach: float) -> bool:
-    """Whether cells of these heights (Å) have room for three grid cells of the reach (Å)."""
+def grid_fits(heights: Float[np.ndarray, "3"], reach: float) -> bool:
+    """Whether cells of these heights (Å) have room for three grid cells of this reach (Å)."""
     return bool(np.min(heights) > 3.01 * reach)

@@ -1,9 +1,9 @@
-"""jax-md's searches for neighbours, behind one signature.
+"""jax-md's neighbour searches, behind one signature.
 
-Each function here gives ``search(positions, cell) -> indices, shifts, overflow`` for one structure
-whose positions lie within its cell: neighbours of every atom padded with n_atoms, shape
-(n_atoms, capacity), the periods to add to each, shape (n_atoms, capacity, 3), and whether there was
-no room for some.
+Each function returns ``search(positions, cell) -> indices, shifts, overflow`` for one structure
+whose positions lie within its cell. ``indices`` are the neighbours of every atom, padded with
+n_atoms, shape (n_atoms, capacity); ``shifts`` the periods to add to each neighbour, shape
+(n_atoms, capacity, 3); ``overflow`` says whether there was no room for a neighbour.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from jax_md import custom_partition, partition
-from jaxtyping import Array
+from jaxtyping import Array, Bool, Float, Int
 
 Search = Callable[[Array, Array], tuple[Array, Array, Array]]
 
 
-def search_images(heights: np.ndarray, reach: float, capacity: int) -> Search:
-    """Among all pairs of atoms and their images: for cells of any size, at the cost of all pairs.
+def search_images(heights: Float[np.ndarray, "3"], reach: float, capacity: int) -> Search:
+    """A search among all pairs of atoms and their images, for cells of any size.
 
     jax-md's `partition.neighbor_list` silently misses neighbours in cells smaller than twice the
     cutoff; its `neighbor_list_multi_image` does not.
 
     Args:
-        heights: least heights of the cells, in Å, shape (3,).
+        heights: smallest heights of the cells, in Å.
         reach: largest distance of a neighbour, in Å.
-        capacity: neighbours that each atom has room for.
+        capacity: room for neighbours of each atom.
     """
     # jax-md's own decorator hides the fields of its classes from type checkers.
     table_type: Any = custom_partition.NeighborListMultiImage
@@ -40,11 +40,13 @@ def search_images(heights: np.ndarray, reach: float, capacity: int) -> Search:
         fractional_coordinates=False,
         format=partition.NeighborListFormat.Dense,
     )
-    # A little more: a height that is rounded in float32 must not need one image more.
+    # The margin keeps float32 rounding of a height from requiring one more image.
     periods = np.ceil(reach / heights + 1e-4).astype(int)
     shifts = np.array(list(itertools.product(*(range(-r, r + 1) for r in periods))))
 
-    def search(positions: Array, cell: Array) -> tuple[Array, Array, Array]:
+    def search(
+        positions: Float[Array, "n_atoms 3"], cell: Float[Array, "3 3"]
+    ) -> tuple[Int[Array, "n_atoms capacity"], Int[Array, "n_atoms capacity 3"], Bool[Array, ""]]:
         n_atoms = len(positions)
         blank = table_type(
             idx=jnp.full((n_atoms, capacity), n_atoms),
@@ -63,24 +65,24 @@ def search_images(heights: np.ndarray, reach: float, capacity: int) -> Search:
     return search
 
 
-def search_grid(heights: np.ndarray, reach: float, capacity: int) -> Search:
-    """Among the atoms of adjacent grid cells: for cells of at least three times the reach.
+def search_grid(heights: Float[np.ndarray, "3"], reach: float, capacity: int) -> Search:
+    """A search in adjacent grid cells, for cells with heights of at least three times the reach.
 
     Arguments as for `search_images`.
     """
-    share = float(reach / np.min(heights) * (1 + 1e-6))  # of a period that a grid cell takes
+    grid_size = float(reach / np.min(heights) * (1 + 1e-6))  # in fractional coordinates
 
     def apart(one: Array, other: Array, cell: Array | None = None, **_: Any) -> Array:
         """Displacement in Å between fractional positions."""
         difference = one - other
         cell = jnp.diag(jnp.asarray(heights)) if cell is None else cell
         x, y, z = difference - jnp.round(difference)
-        return x * cell[0] + y * cell[1] + z * cell[2]  # far faster than millions of tiny products
+        return x * cell[0] + y * cell[1] + z * cell[2]  # far faster than a batched matrix product
 
     table_type: Any = partition.NeighborList
     error_type: Any = partition.PartitionError
     cell_list: Any = partition.cell_list
-    grid = cell_list(1.0, share)
+    grid = cell_list(1.0, grid_size)
     functions: Any = partition.neighbor_list(
         apart,
         jnp.diag(jnp.asarray(heights)),
@@ -89,18 +91,20 @@ def search_grid(heights: np.ndarray, reach: float, capacity: int) -> Search:
         format=partition.NeighborListFormat.Dense,
     )
 
-    def search(positions: Array, cell: Array) -> tuple[Array, Array, Array]:
+    def search(
+        positions: Float[Array, "n_atoms 3"], cell: Float[Array, "3 3"]
+    ) -> tuple[Int[Array, "n_atoms capacity"], Int[Array, "n_atoms capacity 3"], Bool[Array, ""]]:
         n_atoms = len(positions)
         fractional = positions @ jnp.linalg.inv(cell)
         blank = table_type(
             idx=jnp.full((n_atoms, capacity), n_atoms),
             reference_position=fractional,
             error=error_type(jnp.zeros((), jnp.uint8)),
-            # A grid cell has a quarter of the volume of an atom's neighbourhood, or somewhat more.
+            # A grid cell has at least a quarter of the volume of an atom's neighbourhood.
             cell_list_capacity=-(-capacity // 2),
             max_occupancy=capacity,
             format=partition.NeighborListFormat.Dense,
-            cell_size=share,
+            cell_size=grid_size,
             cell_list_fn=grid,
             update_fn=functions.update,
         )

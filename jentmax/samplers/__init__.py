@@ -1,8 +1,8 @@
-"""Samplers: one cycle of one structure, or of many replicas side by side.
+"""Samplers: one cycle for one structure or many replicas.
 
-Each has ``init(potential, key, systems, entropy_weight) -> state`` and ``step(potential, key,
-state, progress) -> (state, info)``, with ``progress`` from 0 to 1 over the cycle. `run` takes
-many steps in one compiled loop.
+A sampler has ``init(potential, key, systems, entropy_weight) -> state`` and ``step(potential, key,
+state, progress) -> (state, info)``; ``progress`` goes from 0 to 1 over the cycle. `run` takes many
+steps in one compiled loop.
 """
 
 from jentmax.samplers._basin_hopping import BasinHopping as BasinHopping
@@ -19,6 +19,6 @@ from jentmax.samplers._state import Info as Info
 from jentmax.samplers._state import Sampler as Sampler
 from jentmax.samplers._state import State as State
 from jentmax.samplers._state import fold_in as fold_in
+from jentmax.samplers._state import guard_overflow as guard_overflow
 from jentmax.samplers._state import normal as normal
 from jentmax.samplers._state import replica_keys as replica_keys
-from jentmax.samplers._state import taken as taken

@@ -1,4 +1,4 @@
-"""Descent to a minimum of V by any optimiser of optax."""
+"""Descent to a minimum of V with any optax optimiser."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 from annotated_types import Ge, Gt
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Key, Real
 from typing_extensions import Doc
 
 from jentmax.errors import JentmaxError
@@ -25,52 +25,52 @@ from jentmax.samplers._state import (
     Info,
     Sampler,
     State,
-    begun,
     forces_and_terms,
-    moved,
+    guard_overflow,
+    info_of,
     normal,
+    prepare,
     replica_keys,
-    taken,
-    told,
+    with_positions,
 )
 from jentmax.samplers.schedules import Schedule, factor
 from jentmax.system import System
 
 _SHORT_MEMORY = Frozen({"b1": 0.5, "b2": 0.9})
-"""For Adam: V's slopes change within a few steps, where a nearest neighbour switches."""
+"""For Adam: the slope of V changes within a few steps when a nearest neighbour switches."""
 
 
 @functools.cache
 def named_optimizer(
     name: str, options: tuple[tuple[str, float], ...] = ()
 ) -> optax.GradientTransformation:
-    """An optimiser of optax with a learning rate of 1; the same one whenever it is asked for.
+    """An optax optimiser with a learning rate of 1; equal arguments return the same object.
 
     Args:
-        name: in optax.
-        options: its other parameters and their values.
+        name: its name in optax.
+        options: names and values of its other parameters.
 
     Raises:
-        JentmaxError: if there is no such optimiser, it has no such parameters, or it wants more
-            than forces and positions.
+        JentmaxError: optax has no such optimiser, the optimiser has no such parameter, or it needs
+            more than forces and positions.
     """
     field, known = f'optimizer = "{name}"', _optimizers()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise JentmaxError(
-            f"{field} is no optimiser of optax; {hint}give one of {', '.join(known)}"
+            f"{field} is not an optax optimiser; {hint}give one of {', '.join(known)}"
         )
     make: Any = getattr(optax, name)
     try:
         optimizer = make(1.0, **dict(options))
         place = jax.ShapeDtypeStruct((2, 3), jnp.float32)
-        memory = jax.eval_shape(optimizer.init, place)
-        jax.eval_shape(optimizer.update, place, memory, place)
-    except Exception as error:  # whatever optax makes of them
+        state = jax.eval_shape(optimizer.init, place)
+        jax.eval_shape(optimizer.update, place, state, place)
+    except Exception as error:  # optax raises errors of many types
         raise JentmaxError(
-            f"{field} with options = {dict(options)} cannot be used: {error}; "
-            f"it takes {', '.join(_parameters(make))}"
+            f"{field} with options = {dict(options)} fails: {error}; give options among "
+            f"{', '.join(_parameters(make))}"
         ) from None
     return optimizer
 
@@ -80,7 +80,7 @@ def _optimizers() -> list[str]:
 
 
 def _parameters(make: Any) -> list[str]:
-    """Names of a function's parameters; none if it is no function."""
+    """Names of the parameters of a function; an empty list for anything else."""
     return list(inspect.signature(make).parameters) if inspect.isfunction(make) else []
 
 
@@ -92,50 +92,50 @@ class DescentState(State):
     """State of `Descent`.
 
     Attributes:
-        optimizer: state of the optimiser, for each replica.
+        optimizer: state of the optimiser of each replica.
     """
 
     optimizer: Any
 
 
 class Descent(Sampler):
-    """Descent from wherever the atoms are, by steps whose length follows a schedule.
+    """Descent from the current positions, with a scheduled step length.
 
-    V has ridges in its valleys (the nearest neighbour in descriptor space switches there), on
-    which line searches and momentum methods that trust the energy's smoothness stall. Steps of
-    optimisers such as Adam depend on the forces' history and not on their size, and shrink with
-    the schedule. From random starts long first steps, or noise that fades away, carry the atoms
-    over the ridges.
+    V has ridges in its valleys, where the nearest neighbour in descriptor space switches. Line
+    searches and momentum methods assume a smooth energy and stall there. The steps of Adam and
+    similar optimisers do not depend on the size of the forces, and they shrink with the schedule.
+    From random starts, long initial steps or decaying noise carry the atoms over the ridges.
 
-    An optimiser of optax is named, with its options beside the learning rate, or given with a
-    learning rate of 1. Numbers are data: runs that differ in them share one compiled program.
+    ``optimizer`` is the name of an optax optimiser, with its ``options`` apart from the learning
+    rate, or a gradient transformation with a learning rate of 1. The numerical parameters are
+    arrays, so changing their values does not recompile.
     """
 
     optimizer: Annotated[
         Any,
         Allowed(
-            "the name of an optimiser in optax, or one of its gradient transformations",
+            "the name of an optax optimiser, or an optax gradient transformation",
             _is_optimizer,
         ),
-        Doc("its name in optax"),
+        Doc("name in optax"),
     ] = eqx.field(static=True, default="adam")
     options: Annotated[
         Mapping[str, bool | int | float] | None,
         Allowed("a table of numbers, such as { b1 = 0.5, b2 = 0.9 }"),
-        Doc("of the optimiser, beside its learning rate; adam's default is b1 = 0.5, b2 = 0.9"),
+        Doc("of the optimiser, without its learning rate; default for adam: b1 = 0.5, b2 = 0.9"),
     ] = eqx.field(static=True, default=None)
     step_length: Annotated[
-        ArrayLike, AsArray(), Gt(0), Doc("Å, what the optimiser's steps are multiplied by")
+        ArrayLike, AsArray(), Gt(0), Doc("Å, factor for the optimiser's steps")
     ] = 0.2
     step_schedule: Annotated[Schedule, Doc("step length over a cycle")] = schedules.cosine_down
     entropy_schedule: Annotated[Schedule, Doc("K over a cycle")] = schedules.constant
     noise: Annotated[
-        ArrayLike, AsArray(), Ge(0), Doc("Å, random displacement of a coordinate in each step")
+        ArrayLike, AsArray(), Ge(0), Doc("Å, random shift of each coordinate in every step")
     ] = 0.0
     noise_schedule: Annotated[Schedule, Doc("noise over a cycle")] = schedules.cosine_down
 
     def __check_init__(self) -> None:
-        """Refuse what optax does not have."""
+        """Raise an error for an optimiser that optax does not have."""
         _ = self.transformation
 
     @property
@@ -144,7 +144,7 @@ class Descent(Sampler):
         if not isinstance(self.optimizer, str):
             if self.options:
                 raise JentmaxError(
-                    "options belong to an optimiser that is given by its name; leave them out"
+                    "options are for an optimiser given by name; leave them out, or give the name"
                 )
             return self.optimizer
         options = self.options
@@ -157,11 +157,11 @@ class Descent(Sampler):
         potential: Potential,
         key: Key[Array, "*replicas"],
         systems: System,
-        entropy_weight: Float[ArrayLike, "*replicas"],
+        entropy_weight: Real[ArrayLike, "*#replicas"] | float,
     ) -> DescentState:
-        """The state at the start of the descent; the key is not used."""
-        systems, weight, neighbors = begun(potential, systems, entropy_weight)
-        return DescentState(systems, weight, neighbors, self.started(systems.positions))
+        """The state at the start of the descent; the key is unused."""
+        systems, weight, neighbors = prepare(potential, systems, entropy_weight)
+        return DescentState(systems, weight, neighbors, self.init_optimizer(systems.positions))
 
     def step(
         self,
@@ -170,24 +170,26 @@ class Descent(Sampler):
         state: DescentState,
         progress: Float[Array, ""],
     ) -> tuple[DescentState, Info]:
-        """One displacement by the optimiser, and a random one."""
+        """One step of the optimiser, plus a random displacement."""
         system = state.system
         progress = jnp.asarray(progress, system.positions.dtype)
         neighbors = state.neighbors.updated(system.positions, system.cell)
         weight = state.entropy_weight * factor(self.entropy_schedule, progress)
         forces, terms = forces_and_terms(potential, system, weight, neighbors)
         key = replica_keys(key, system.replicas)
-        positions, optimizer = self.displaced(
+        positions, optimizer = self.displace(
             key, system.positions, state.optimizer, forces, progress
         )
-        after = DescentState(moved(system, positions), state.entropy_weight, neighbors, optimizer)
-        return taken(state, after), told(terms, jnp.zeros_like(terms.energy), neighbors)
+        after = DescentState(
+            with_positions(system, positions), state.entropy_weight, neighbors, optimizer
+        )
+        return guard_overflow(state, after), info_of(terms, jnp.zeros_like(terms.energy), neighbors)
 
-    def started(self, positions: Float[Array, "n_atoms 3 *replicas"]) -> Any:
-        """The optimiser's state at the start."""
+    def init_optimizer(self, positions: Float[Array, "n_atoms 3 *replicas"]) -> Any:
+        """The initial state of the optimiser."""
         return _for_each_replica(self.transformation.init, positions)(positions)
 
-    def displaced(
+    def displace(
         self,
         key: Key[Array, "*replicas"],
         positions: Float[Array, "n_atoms 3 *replicas"],
@@ -195,12 +197,12 @@ class Descent(Sampler):
         forces: Float[Array, "n_atoms 3 *replicas"],
         progress: Float[Array, ""],
     ) -> tuple[Float[Array, "n_atoms 3 *replicas"], Any]:
-        """Positions (Å) and the optimiser's state after a step with these forces (eV/Å)."""
+        """Positions (Å) and optimiser state after one step with these forces (eV/Å)."""
         update = _for_each_replica(self.transformation.update, positions)
         direction, optimizer = update(-forces, optimizer, positions)
         length, noise = (
-            jnp.asarray(scale, positions.dtype) * factor(schedule, progress)
-            for scale, schedule in (
+            jnp.asarray(most, positions.dtype) * factor(schedule, progress)
+            for most, schedule in (
                 (self.step_length, self.step_schedule),
                 (self.noise, self.noise_schedule),
             )
@@ -210,7 +212,7 @@ class Descent(Sampler):
 
 
 def _for_each_replica(function: Any, positions: Array) -> Any:
-    """An optimiser's function for replicas as the last axis, none of which sees the others."""
+    """A function of an optimiser, mapped over replicas, the last axes."""
     for _ in range(positions.ndim - 2):
         function = jax.vmap(function, in_axes=-1, out_axes=-1)
     return function

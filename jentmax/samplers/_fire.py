@@ -1,4 +1,4 @@
-"""Descent by fast inertial relaxation."""
+"""Descent with the fast inertial relaxation engine (FIRE)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 import jax.numpy as jnp
 from annotated_types import Gt
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key, Real
 from typing_extensions import Doc
 
 from jentmax.fields import AsArray
@@ -16,26 +16,26 @@ from jentmax.samplers._state import (
     Info,
     Sampler,
     State,
-    begun,
     forces_and_terms,
-    moved,
-    taken,
-    told,
+    guard_overflow,
+    info_of,
+    prepare,
+    with_positions,
 )
 from jentmax.system import System
 
-# Of the publication.
+# Parameters of the publication.
 _PATIENCE, _FASTER, _SLOWER, _MIXING, _LESS_MIXING = 5, 1.1, 0.5, 0.1, 0.99
 
 
 class FireState(State):
-    """State of `Fire`; masses are 1, so that times are in Å/sqrt(eV).
+    """State of `Fire`. All masses are 1, so times are in Å/sqrt(eV).
 
     Attributes:
         velocities: in sqrt(eV).
-        timestep: of each replica.
-        mixing: share of the velocities that turns towards the forces.
-        downhill: steps since the last one uphill.
+        timestep: time step of each replica.
+        mixing: fraction of the velocities that turns towards the forces.
+        downhill: number of steps since the last uphill step.
     """
 
     velocities: Float[Array, "n_atoms 3 *replicas"]
@@ -45,25 +45,25 @@ class FireState(State):
 
 
 class Fire(Sampler):
-    """FIRE (Bitzek et al., doi:10.1103/PhysRevLett.97.170201), each replica at its own pace.
+    """FIRE (Bitzek et al., doi:10.1103/PhysRevLett.97.170201), with a time step per replica.
 
-    It serves as a comparison: where forces jump, it goes uphill at every ridge, stops and starts
-    again. Masses are 1.
+    Included for comparison: V has ridges where forces jump, and FIRE stops and restarts at each of
+    them. All masses are 1.
     """
 
-    timestep: Annotated[ArrayLike, AsArray(), Gt(0), Doc("Å/sqrt(eV), the first")] = 0.02
+    timestep: Annotated[ArrayLike, AsArray(), Gt(0), Doc("Å/sqrt(eV), the initial value")] = 0.02
     largest_timestep: Annotated[ArrayLike, AsArray(), Gt(0), Doc("Å/sqrt(eV)")] = 0.2
-    largest_step: Annotated[ArrayLike, AsArray(), Gt(0), Doc("Å, of an atom in a step")] = 0.2
+    largest_step: Annotated[ArrayLike, AsArray(), Gt(0), Doc("Å, for an atom in one step")] = 0.2
 
     def init(
         self,
         potential: Potential,
         key: Key[Array, "*replicas"],
         systems: System,
-        entropy_weight: Float[ArrayLike, "*replicas"],
+        entropy_weight: Real[ArrayLike, "*#replicas"] | float,
     ) -> FireState:
-        """The state at the start of the descent, at rest; the key is not used."""
-        systems, weight, neighbors = begun(potential, systems, entropy_weight)
+        """The state at the start of the descent, with zero velocities; the key is unused."""
+        systems, weight, neighbors = prepare(potential, systems, entropy_weight)
         positions = jnp.asarray(systems.positions)
         each = jnp.ones(weight.shape, positions.dtype)
         return FireState(
@@ -83,7 +83,7 @@ class Fire(Sampler):
         state: FireState,
         progress: Float[Array, ""],
     ) -> tuple[FireState, Info]:
-        """Turn the velocities towards the forces, or stop where they point uphill; then move."""
+        """Turn the velocities towards the forces, or zero them if they point uphill; then move."""
         system, positions, dtype = state.system, state.system.positions, state.velocities.dtype
         neighbors = state.neighbors.updated(positions, system.cell)
         forces, terms = forces_and_terms(potential, system, state.entropy_weight, neighbors)
@@ -101,7 +101,7 @@ class Fire(Sampler):
         farthest = jnp.sqrt(jnp.maximum(jnp.max(jnp.sum(move**2, axis=1), axis=0), 1e-12))
         shorter = jnp.minimum(1, jnp.asarray(self.largest_step, dtype) / farthest)
         after = FireState(
-            moved(system, positions + shorter * move),
+            with_positions(system, positions + shorter * move),
             state.entropy_weight,
             neighbors,
             velocities,
@@ -109,9 +109,9 @@ class Fire(Sampler):
             jnp.where(ahead, less, _MIXING).astype(dtype),
             downhill,
         )
-        return taken(state, after), told(terms, jnp.zeros_like(terms.energy), neighbors)
+        return guard_overflow(state, after), info_of(terms, jnp.zeros_like(terms.energy), neighbors)
 
 
-def _length(vectors: Float[Array, "n_atoms 3 *replicas"]) -> Array:
-    """Of all coordinates of a replica; never 0."""
+def _length(vectors: Float[Array, "n_atoms 3 *replicas"]) -> Float[Array, "*replicas"]:
+    """Euclidean norm over all coordinates of each replica, at least 1e-6."""
     return jnp.sqrt(jnp.maximum(jnp.sum(vectors**2, axis=(0, 1)), 1e-12))

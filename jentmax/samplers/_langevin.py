@@ -1,4 +1,4 @@
-"""Annealing by Langevin dynamics."""
+"""Annealing with Langevin dynamics."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 import jax.numpy as jnp
 from annotated_types import Ge, Gt
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Key, Real
 from typing_extensions import Doc
 
 from jentmax.fields import AsArray, Infinite
@@ -17,13 +17,13 @@ from jentmax.samplers._state import (
     Info,
     Sampler,
     State,
-    begun,
     forces_and_terms,
-    moved,
+    guard_overflow,
+    info_of,
     normal,
+    prepare,
     replica_keys,
-    taken,
-    told,
+    with_positions,
 )
 from jentmax.samplers.schedules import Schedule, factor
 from jentmax.system import System
@@ -41,27 +41,27 @@ class LangevinState(State):
 
 
 class Langevin(Sampler):
-    """Langevin dynamics while T and K follow schedules; doi:10.1063/5.0013059, Sec. II.
+    """Langevin dynamics with schedules for T and K; doi:10.1063/5.0013059, Sec. II.
 
-    Each step kicks, drifts by half, applies friction and noise, and drifts by half (the "middle"
-    scheme; Zhang, Liu, Yan, Tuckerman, Liu, doi:10.1021/acs.jpca.9b02771). Its positions are those
-    of BAOAB (doi:10.1093/amrx/abs010), its velocities those of half a step before.
+    Each step is a kick, half a drift, friction and noise, and half a drift (the "middle" scheme;
+    Zhang, Liu, Yan, Tuckerman, Liu, doi:10.1021/acs.jpca.9b02771). The positions equal those of
+    BAOAB (doi:10.1093/amrx/abs010); the velocities lag by half a step.
 
-    The nearest neighbour in descriptor space switches, so the entropy's force jumps, most of all
-    at the minima, which lie where two neighbours are equally near. Steps across such a jump heat
-    the atoms faster than a weak thermostat cools them. A strong friction and a cap on the force on
+    When the nearest neighbour in descriptor space switches, the force of the entropy jumps. The
+    minima of V lie at such jumps, where two neighbours are equally near. Steps across a jump heat
+    the atoms faster than a weak thermostat cools them. Strong friction and a cap on the force of
     each atom keep the kinetic temperature on its schedule.
 
-    Numbers are data: runs that differ in them share one compiled program.
+    The parameters are arrays, so changing their values does not recompile.
     """
 
     timestep: Annotated[ArrayLike, AsArray(), Gt(0), Doc("fs")] = 1.0
     friction: Annotated[ArrayLike, AsArray(), Gt(0), Doc("1/ps")] = 100.0
-    temperature: Annotated[ArrayLike, AsArray(), Ge(0), Doc("K, at its largest")] = 10_000.0
+    temperature: Annotated[ArrayLike, AsArray(), Ge(0), Doc("K, the maximum")] = 10_000.0
     temperature_schedule: Annotated[Schedule, Doc("T over a cycle")] = schedules.linear_down
     entropy_schedule: Annotated[Schedule, Doc("K over a cycle")] = schedules.linear_up
     force_cap: Annotated[
-        ArrayLike, AsArray(), Infinite(), Gt(0), Doc("eV/Å, largest force on an atom")
+        ArrayLike, AsArray(), Infinite(), Gt(0), Doc("eV/Å, maximum force on an atom")
     ] = 20.0
 
     def init(
@@ -69,10 +69,10 @@ class Langevin(Sampler):
         potential: Potential,
         key: Key[Array, "*replicas"],
         systems: System,
-        entropy_weight: Float[ArrayLike, "*replicas"],
+        entropy_weight: Real[ArrayLike, "*#replicas"] | float,
     ) -> LangevinState:
-        """The state at the start of a cycle, with velocities drawn at its first temperature."""
-        systems, weight, neighbors = begun(potential, systems, entropy_weight)
+        """The state at the start of a cycle, with velocities at the initial temperature."""
+        systems, weight, neighbors = prepare(potential, systems, entropy_weight)
         key = replica_keys(key, systems.replicas)
         dtype = systems.positions.dtype
         speed = jnp.sqrt(
@@ -88,7 +88,7 @@ class Langevin(Sampler):
         state: LangevinState,
         progress: Float[Array, ""],
     ) -> tuple[LangevinState, Info]:
-        """One time step: kick, drift by half, friction and noise, drift by half."""
+        """One time step: a kick, half a drift, friction and noise, half a drift."""
         system, masses = state.system, state.system.masses[:, None]
         positions, dtype = system.positions, system.positions.dtype
         progress = jnp.asarray(progress, dtype)
@@ -98,7 +98,7 @@ class Langevin(Sampler):
         weight = state.entropy_weight * factor(self.entropy_schedule, progress)
         forces, terms = forces_and_terms(potential, system, weight, neighbors)
         kept = jnp.exp(-1e-3 * friction * timestep)
-        # 1 - kept^2 without the cancellation.
+        # This is 1 - kept^2 without cancellation.
         gained = -jnp.expm1(-2e-3 * friction * timestep)
         thermal = jnp.sqrt(gained * BOLTZMANN * ACCELERATION * self._temperature(progress) / masses)
 
@@ -106,15 +106,19 @@ class Langevin(Sampler):
         positions = positions + timestep / 2 * velocities
         velocities = kept * velocities + thermal * normal(key, positions.shape[:2], dtype)
         positions = positions + timestep / 2 * velocities
-        after = LangevinState(moved(system, positions), state.entropy_weight, neighbors, velocities)
-        info = told(terms, kinetic_temperature(system, state.velocities), neighbors)
-        return taken(state, after), info
+        after = LangevinState(
+            with_positions(system, positions), state.entropy_weight, neighbors, velocities
+        )
+        info = info_of(terms, kinetic_temperature(system, state.velocities), neighbors)
+        return guard_overflow(state, after), info
 
-    def _temperature(self, progress: Float[Array, ""]) -> Array:
-        scale = jnp.asarray(self.temperature, progress.dtype)
-        return scale * factor(self.temperature_schedule, progress)
+    def _temperature(self, progress: Float[Array, ""]) -> Float[Array, ""]:
+        most = jnp.asarray(self.temperature, progress.dtype)
+        return most * factor(self.temperature_schedule, progress)
 
-    def _capped(self, forces: Float[Array, "n_atoms 3 *replicas"]) -> Array:
+    def _capped(
+        self, forces: Float[Array, "n_atoms 3 *replicas"]
+    ) -> Float[Array, "n_atoms 3 *replicas"]:
         squared = jnp.sum(forces**2, axis=1, keepdims=True)
         cap = jnp.asarray(self.force_cap, forces.dtype)
         return forces * jnp.minimum(1, cap / jnp.sqrt(jnp.maximum(squared, 1e-12)))
@@ -123,6 +127,6 @@ class Langevin(Sampler):
 def kinetic_temperature(
     system: System, velocities: Float[Array, "n_atoms 3 *replicas"]
 ) -> Float[Array, "*replicas"]:
-    """Twice the kinetic energy per degree of freedom, in K; velocities in Å/fs."""
+    """Twice the kinetic energy per degree of freedom, in K, from velocities in Å/fs."""
     doubled = jnp.sum(system.masses[:, None] * velocities**2, axis=(0, 1))
     return doubled / (3 * len(velocities) * BOLTZMANN * ACCELERATION)

@@ -1,4 +1,4 @@
-"""Many steps in one compiled loop, on whatever devices there are."""
+"""Run many steps in one compiled loop, on all devices."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.errors import JaxRuntimeError
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Key, Real
 
 from jentmax.devices import Device, compiler_options, in_threads, workers
 from jentmax.errors import JentmaxError
@@ -25,7 +25,7 @@ from jentmax.system import System
 _TENTHS = 10
 
 _BATCH_SIZES = {"cpu": 16}
-"""Replicas of one call on a device: a vector of a CPU core in float32."""
+"""Replicas per call on a device: one float32 vector of a CPU core."""
 
 _GPU_BATCH_SIZE = 1024
 
@@ -33,16 +33,16 @@ Callback = Callable[[float], None]
 
 
 def default_batch_size() -> int:
-    """Replicas that stand side by side on a device unless told otherwise."""
+    """Default number of replicas in one batch on a device."""
     return _BATCH_SIZES.get(jax.default_backend(), _GPU_BATCH_SIZE)
 
 
 @contextlib.contextmanager
 def pinned(x64: bool | None = None) -> Iterator[None]:
-    """JAX's switches as the package's programs need them, whatever the user has set.
+    """Set the JAX options that the package's programs need, overriding the user's.
 
     Args:
-        x64: whether there are 64-bit numbers; as it is if None.
+        x64: whether to enable 64-bit numbers; None leaves the option unchanged.
     """
     with contextlib.ExitStack() as stack:
         if x64 is not None:
@@ -55,24 +55,24 @@ def pinned(x64: bool | None = None) -> Iterator[None]:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether a device's memory was full."""
+    """Whether the error says that a device ran out of memory."""
     return "RESOURCE_EXHAUSTED" in str(error)
 
 
 class Cycle:
-    """Cycles of one batch of replicas, on one device: the program that every way in runs."""
+    """Cycles of one batch of replicas on one device; `run` and `generate` both use it."""
 
     def __init__(self, potential: Potential, sampler: Any) -> None:
-        """Prepare to run a sampler; the potential knows its cells (`Potential.for_cells`)."""
+        """Prepare to run a sampler; the potential must be from `Potential.for_cells`."""
         self.potential, self.sampler = potential, sampler
 
     def start(
         self,
         keys: Key[Array, " n_replicas"],
         systems: System,
-        entropy_weight: Float[ArrayLike, " n_replicas"],
+        entropy_weight: Real[ArrayLike, "#n_replicas"],
     ) -> Any:
-        """The state at the start of a cycle; the arrays tell on which device."""
+        """The state at the start of a cycle, on the device that holds the arrays."""
         init = _compiled(_platform(systems)).init
         return self._mended(init(self.potential, self.sampler, keys, systems, entropy_weight))
 
@@ -81,7 +81,8 @@ class Cycle:
     ) -> tuple[Any, Float[Array, " n_replicas"]]:
         """Take steps ``first`` to ``last - 1`` of a cycle of ``steps``.
 
-        The state is used up. If a neighbour list overflows, it is mended and the loop goes on.
+        This donates the state to XLA: do not use it afterwards. If a neighbour list overflows, the
+        list grows and the loop continues.
 
         Returns:
             The state, and the mean kinetic temperature over these steps, in K.
@@ -98,7 +99,7 @@ class Cycle:
             state = self._mended(state)
 
     def ends(self, state: Any) -> tuple[System, Terms]:
-        """The systems of a state, and V with its parts there."""
+        """The systems of a state, with V and its parts."""
         ends = _compiled(_platform(state.system)).ends
         while True:
             terms, overflow = ends(self.potential, state)
@@ -115,11 +116,11 @@ class Cycle:
         start_keys: Key[Array, " n_replicas"],
         keys: Key[Array, " n_replicas"],
         systems: System,
-        entropy_weight: Float[ArrayLike, " n_replicas"],
+        entropy_weight: Real[ArrayLike, "#n_replicas"],
         steps: int,
         callback: Callback | None = None,
     ) -> tuple[System, Terms, Float[Array, " n_replicas"]]:
-        """A whole cycle: its ends, V there, and the mean temperature of the last tenth (K)."""
+        """A whole cycle: final systems, their V, and the mean temperature of the last tenth (K)."""
         state = self.start(start_keys, systems, entropy_weight)
         temperature = jnp.zeros_like(state.entropy_weight)
         stops = [steps * tenth // _TENTHS for tenth in range(_TENTHS + 1)]
@@ -132,10 +133,10 @@ class Cycle:
                 callback((tenth + 1) / _TENTHS)
         return *self.ends(state), temperature
 
-    def memory(
+    def n_bytes(
         self, keys: Key[Array, " n_replicas"], systems: System, entropy_weight: ArrayLike
     ) -> int:
-        """Bytes that the loop takes on its device."""
+        """Memory that the loop takes on its device, in bytes."""
         state = self.start(keys, systems, entropy_weight)
         number = jnp.zeros((), jnp.int32)
         fixed = self.potential, self.sampler, keys, number, number
@@ -150,7 +151,7 @@ class Cycle:
         )
 
     def _mended(self, state: Any) -> Any:
-        """A state with room in its lists, none of whose arrays is anybody else's."""
+        """The state with neighbour lists that do not overflow, copied so that XLA may reuse it."""
         mend = getattr(self.sampler, "mend", mended)
         return jax.tree.map(_copied, mend(state))
 
@@ -162,36 +163,35 @@ def run(
     *,
     key: Key[Array, "*replicas"],
     steps: int,
-    entropy_weight: Float[ArrayLike, "*replicas"],
+    entropy_weight: Real[ArrayLike, "*#replicas"] | float,
     batch_size: int | None = None,
     devices: int | None = None,
     callback: Callback | None = None,
 ) -> tuple[System, Info]:
     """Run one cycle of a sampler for every replica.
 
-    Replicas run in batches, each one program on one device. A replica's numbers depend on the
-    batch size (in their last digits), never on the number of devices. They are of the type of the
-    positions; float64 needs x64. If an atom gets more neighbours than its list has room for, the
-    list grows and the run goes on.
+    Replicas run in batches, each of which is one program on one device. The results depend on the
+    batch size (in the last digits), never on the number of devices. They have the dtype of the
+    positions; float64 needs x64. If a neighbour list overflows, it grows and the run continues.
 
     Args:
         potential: V.
-        sampler: settings of a method, such as `Langevin`.
+        sampler: parameters of a method, such as `Langevin`.
         systems: one structure, or replicas.
-        key: one random key, or one for each replica.
-        steps: of the cycle.
-        entropy_weight: the largest K of the cycle, in eV; one, or one for each replica.
-        batch_size: replicas side by side on a device; by default 16 on a CPU, 1024 on a GPU.
-        devices: CPU cores or GPUs to use; None for all.
-        callback: called with the share of the run that is done, after each tenth of a batch, from
-            the thread that runs it.
+        key: one random key, or one per replica.
+        steps: number of steps of the cycle.
+        entropy_weight: the largest K of the cycle, in eV; one value, or one per replica.
+        batch_size: replicas per batch; by default 16 on a CPU, 1024 on a GPU.
+        devices: number of CPU cores or GPUs to use; None for all.
+        callback: receives the completed fraction of the run after each tenth of a batch, in the
+            thread that runs the batch.
 
     Returns:
-        The systems at the end, and what there is to tell of them, arrays of shape (replicas,).
-        The temperature is the mean kinetic one of the last tenth, in K.
+        The final systems and their observables, arrays of shape (replicas,). The temperature is
+        the mean kinetic temperature of the last tenth, in K.
 
     Raises:
-        JentmaxError: an argument is not allowed, or one structure alone takes more memory than the
+        JentmaxError: an argument is not allowed, or a single structure needs more memory than the
             device has.
 
     >>> import jax, jentmax as jm
@@ -242,10 +242,10 @@ def run(
     groups = _groups(len(systems), batch_size or default_batch_size())
     x64, lock, done = dtype == jnp.float64, threading.Lock(), [0.0] * len(groups)
 
-    def report(number: int, share: float) -> None:
+    def progress(number: int, fraction: float) -> None:
         if callback is not None:
             with lock:
-                done[number] = share
+                done[number] = fraction
                 callback(sum(done) / len(groups))
 
     def one(device: Device, number: int) -> tuple[System, Info]:
@@ -254,9 +254,9 @@ def run(
             parts = jax.device_put((keys, systems, weights), device)
             own_keys, own_systems, own_weights = jax.tree.map(lambda a: a[..., own], parts)
             return _cycle(cycle, own_keys, own_systems, own_weights, steps,
-                          lambda share: report(number, share))  # fmt: skip
+                          lambda fraction: progress(number, fraction))  # fmt: skip
 
-    first = [one(_first_device(devices), 0)]  # compiles what the others run
+    first = [one(_first_device(devices), 0)]  # compiles the programs for all groups
     rest = in_threads(one, range(1, len(groups)), devices) if len(groups) > 1 else []
     home = _first_device(devices)
     parts = [jax.device_put(part, home) for part in (*first, *rest)]
@@ -269,13 +269,13 @@ def run(
 def estimate_memory(
     potential: Potential, sampler: Any, systems: System, entropy_weight: ArrayLike = 1.0
 ) -> int:
-    """Bytes that a run with all these replicas side by side takes on one device.
+    """Memory that a run with all these replicas in one batch takes on a device, in bytes.
 
-    XLA compiles the program to tell; no step is taken.
+    XLA compiles the program but does not run it.
 
     Args:
         potential: V.
-        sampler: settings of a method.
+        sampler: parameters of a method.
         systems: replicas.
         entropy_weight: K, in eV.
     """
@@ -283,11 +283,11 @@ def estimate_memory(
     with pinned():
         keys = replica_keys(jax.random.key(0, impl="threefry2x32"), systems.replicas)
         cycle = Cycle(potential if potential.finder else potential.for_cells(systems), sampler)
-        return cycle.memory(keys, systems, weights)
+        return cycle.n_bytes(keys, systems, weights)
 
 
 class _Programs(eqx.Module):
-    """What XLA compiles for one platform."""
+    """The compiled functions for one platform."""
 
     init: Any
     advance: Any
@@ -337,22 +337,27 @@ def _ends(potential: Potential, state: Any) -> tuple[Terms, Array]:
 
 
 def _cycle(
-    cycle: Cycle, keys: Array, systems: System, weights: Array, steps: int, report: Callback
+    cycle: Cycle,
+    keys: Key[Array, " n_replicas"],
+    systems: System,
+    weights: Float[Array, " n_replicas"],
+    steps: int,
+    callback: Callback,
 ) -> tuple[System, Info]:
-    """One batch on one device, in halves if its memory is full."""
+    """One batch on one device; it splits the batch in halves if the memory is too small."""
     try:
-        ends, terms, temperature = cycle.run(keys, keys, systems, weights, steps, report)
+        ends, terms, temperature = cycle.run(keys, keys, systems, weights, steps, callback)
     except JaxRuntimeError as error:
         if not is_out_of_memory(error):
             raise
         if len(systems) == 1:
             raise JentmaxError(
-                f"systems of {systems.n_atoms} atoms: one structure alone takes more memory than "
-                "the device has; give fewer atoms, a smaller cutoff or float32"
+                f"systems of {systems.n_atoms} atoms need more memory than the device has, even "
+                "one at a time; give fewer atoms, a smaller cutoff or float32"
             ) from None
         half = len(systems) // 2
         parts = [
-            _cycle(cycle, keys[own], systems[own], weights[own], steps, report)
+            _cycle(cycle, keys[own], systems[own], weights[own], steps, callback)
             for own in (slice(half), slice(half, None))
         ]
         return jax.tree.map(lambda *both: jnp.concatenate(both, axis=-1), *parts)
@@ -368,7 +373,7 @@ def _cycle(
 
 
 def _groups(n_replicas: int, batch_size: int) -> list[np.ndarray]:
-    """Replicas of each batch; all batches have one size, the last replica fills the last one."""
+    """Replicas of each batch; copies of the last replica pad the last batch to full size."""
     size = min(batch_size, n_replicas)
     places = np.arange(-(-n_replicas // size) * size)
     return list(np.minimum(places, n_replicas - 1).reshape(-1, size))
@@ -378,8 +383,8 @@ def _weights(entropy_weight: ArrayLike, replicas: tuple[int, ...], dtype: Any) -
     weights = jnp.asarray(entropy_weight, dtype)
     if weights.shape not in ((), replicas):
         raise JentmaxError(
-            f"entropy_weight has shape {weights.shape}; give one number, or one for each of the "
-            f"replicas, shape {replicas}"
+            f"entropy_weight has shape {weights.shape}; give one number, or one per replica, "
+            f"shape {replicas}"
         )
     return jnp.broadcast_to(weights, replicas)
 

@@ -1,4 +1,4 @@
-"""What samplers share: states, what a step tells, and the frame of a step."""
+"""Code that all samplers use: `State`, `Info`, the base class, and helpers for a step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key, Real
 
 from jentmax.component import Component
 from jentmax.neighbors import Neighbors
@@ -20,12 +20,12 @@ AnyState = TypeVar("AnyState", bound="State")
 
 
 class State(eqx.Module):
-    """State of a sampler; with many replicas side by side, they are the last axis.
+    """State of a sampler; replicas are the last axis.
 
     Attributes:
         system: the atoms.
         entropy_weight: the largest K of the cycle, in eV.
-        neighbors: the neighbour list, as of the start of the last step.
+        neighbors: the neighbour list at the start of the last step.
     """
 
     system: System
@@ -34,16 +34,16 @@ class State(eqx.Module):
 
 
 class Info(eqx.Module):
-    """What a step tells about the positions at which it took the forces.
+    """Observables at the positions where a step evaluated the forces.
 
     Attributes:
-        energy: V at the K of that moment, in eV.
+        energy: V at the current K, in eV.
         repulsion: E_rep, in eV.
         entropy: S, in nats.
         least_distance: between two atoms, in Å.
         temperature: kinetic temperature, in K; 0 for samplers without velocities.
-        overflow: whether the neighbour list lacked room. The step is then not taken, and
-            `Sampler.mend` gives a state with more room.
+        overflow: whether the neighbour list overflowed. If so, the step did not move the atoms,
+            and `Sampler.mend` returns a state with more room.
     """
 
     energy: Float[Array, "*replicas"]
@@ -55,9 +55,9 @@ class Info(eqx.Module):
 
 
 class Sampler(Component):
-    """One cycle of annealing or descent: the settings of a method, without a potential.
+    """One cycle of annealing or descent: the parameters of a method, without a potential.
 
-    A sampler of your own needs `init` and `step`, as any object; `run` takes it too.
+    Subclassing is optional: `run` accepts any object with `init` and `step`.
     """
 
     @abc.abstractmethod
@@ -66,15 +66,15 @@ class Sampler(Component):
         potential: Potential,
         key: Key[Array, "*replicas"],
         systems: System,
-        entropy_weight: Float[ArrayLike, "*replicas"],
+        entropy_weight: Real[ArrayLike, "*#replicas"] | float,
     ) -> State:
         """The state at the start of a cycle.
 
         Args:
             potential: V.
-            key: one random key, or one for each replica.
+            key: one random key, or one per replica.
             systems: one structure, or replicas.
-            entropy_weight: the largest K of the cycle, in eV; one, or one for each replica.
+            entropy_weight: the largest K of the cycle, in eV; one value, or one per replica.
         """
 
     @abc.abstractmethod
@@ -89,21 +89,21 @@ class Sampler(Component):
 
         Args:
             potential: V.
-            key: one random key, or one for each replica; another one for every step.
-            state: from `init` or the step before.
-            progress: share of the cycle done after this step, in (0, 1].
+            key: one random key, or one per replica; a new one for every step.
+            state: from `init` or the previous step.
+            progress: fraction of the cycle completed after this step, in (0, 1].
 
         Returns:
-            The state after the step, and what there is to tell of the positions before it.
+            The state after the step, and the observables at the positions before it.
         """
 
     def mend(self, state: AnyState) -> AnyState:
-        """The state with a neighbour list that has room, if a step said ``info.overflow``."""
+        """The state with a larger neighbour list; call it if ``info.overflow`` is true."""
         return mended(state)
 
 
 def mended(state: AnyState) -> AnyState:
-    """A state whose neighbour list has room."""
+    """The state with a neighbour list that does not overflow."""
     while bool(state.neighbors.overflowed):
         system = state.system
         grown = state.neighbors.grown(system.positions, system.cell)
@@ -111,10 +111,10 @@ def mended(state: AnyState) -> AnyState:
     return state
 
 
-def begun(
+def prepare(
     potential: Potential, systems: System, entropy_weight: Any
-) -> tuple[System, Array, Neighbors]:
-    """Checked systems, K for each replica, and neighbours."""
+) -> tuple[System, Float[Array, "*replicas"], Neighbors]:
+    """The systems after a check, K of each replica, and neighbours."""
     potential.check(systems)
     dtype = jnp.asarray(systems.positions).dtype
     weight = jnp.broadcast_to(jnp.asarray(entropy_weight, dtype), systems.replicas)
@@ -122,7 +122,7 @@ def begun(
 
 
 def replica_keys(key: Any, replicas: tuple[int, ...]) -> Key[Array, "*replicas"]:
-    """A key for each replica, from one key or as they are."""
+    """One key per replica, from one key or from given keys."""
     key = random_key(key)
     if key.shape == replicas:
         return key
@@ -131,14 +131,14 @@ def replica_keys(key: Any, replicas: tuple[int, ...]) -> Key[Array, "*replicas"]
     from jentmax.errors import JentmaxError
 
     raise JentmaxError(
-        f"key has shape {key.shape} for replicas of shape {replicas}; give one key, or one for "
-        "each replica"
+        f"key has shape {key.shape} for replicas of shape {replicas}; give one key, or one per "
+        "replica"
     )
 
 
 @jax.jit
 def fold_in_each(key: Key[Array, ""], numbers: Int[Array, " n"]) -> Key[Array, " n"]:
-    """A key for each number."""
+    """One key for each number."""
     return jax.vmap(jax.random.fold_in, (None, 0))(key, numbers)
 
 
@@ -152,18 +152,23 @@ def fold_in(key: Key[Array, "*replicas"], number: Int[Array, ""] | int) -> Key[A
 def normal(
     key: Key[Array, "*replicas"], shape: tuple[int, ...], dtype: Any
 ) -> Float[Array, "... *replicas"]:
-    """Standard normal numbers, each replica's from its own key alone."""
+    """Standard normal numbers; those of a replica depend on its key only."""
     if key.ndim == 0:
         return jax.random.normal(key, shape, dtype)
     return jax.vmap(lambda own: normal(own, shape, dtype), out_axes=-1)(key)
 
 
 def forces_and_terms(
-    potential: Potential, system: System, weight: Array, neighbors: Neighbors
+    potential: Potential,
+    system: System,
+    weight: Float[Array, "*replicas"],
+    neighbors: Neighbors,
 ) -> tuple[Float[Array, "n_atoms 3 *replicas"], Terms]:
     """``-dV/d positions`` in eV/Å, and V with its parts."""
 
-    def total(positions: Array) -> tuple[Array, Terms]:
+    def total(
+        positions: Float[Array, "n_atoms 3 *replicas"],
+    ) -> tuple[Float[Array, ""], Terms]:
         terms = potential.terms(positions, system.cell, system.numbers, weight, neighbors)
         return jnp.sum(terms.energy), terms  # replicas are independent
 
@@ -171,8 +176,8 @@ def forces_and_terms(
     return -gradient, terms
 
 
-def told(terms: Terms, temperature: Array, neighbors: Neighbors) -> Info:
-    """What a step tells."""
+def info_of(terms: Terms, temperature: Float[Array, "*replicas"], neighbors: Neighbors) -> Info:
+    """The observables of a step."""
     return Info(
         energy=terms.energy,
         repulsion=terms.repulsion,
@@ -183,18 +188,18 @@ def told(terms: Terms, temperature: Array, neighbors: Neighbors) -> Info:
     )
 
 
-def moved(system: System, positions: Float[Array, "n_atoms 3 *replicas"]) -> System:
-    """The system at other positions (Å)."""
+def with_positions(system: System, positions: Float[Array, "n_atoms 3 *replicas"]) -> System:
+    """The system with new positions (Å)."""
     return eqx.tree_at(lambda system: system.positions, system, positions)
 
 
-def taken(before: AnyState, after: AnyState) -> AnyState:
-    """The state after a step, or the one before with the new list if that lacked room."""
+def guard_overflow(before: AnyState, after: AnyState) -> AnyState:
+    """``after``, or ``before`` with the new neighbour list if that list overflowed."""
     if after.neighbors.table is None:
         return after
-    lacking = after.neighbors.overflowed
+    overflowed = after.neighbors.overflowed
     kept = jax.tree.map(
-        lambda old, new: jnp.where(lacking, old, new),
+        lambda old, new: jnp.where(overflowed, old, new),
         eqx.tree_at(lambda s: s.neighbors, before, None),
         eqx.tree_at(lambda s: s.neighbors, after, None),
     )

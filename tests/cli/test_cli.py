@@ -416,7 +416,7 @@ def test_settings_files_that_cannot_be_read(bad):
     assert "not UTF-8 text" in bad("config check bytes.toml")
     assert "cannot be read (Is a directory)" in bad("generate .")
     message = bad("generate none.toml")
-    assert 'settings "none.toml": neither a preset nor a file' in message
+    assert 'settings "none.toml" is not a preset or a file' in message
     write_text("wrong.toml", "[sampler]\ntimestepz = 3\n")
     message = bad("config check wrong.toml")
     assert "wrong.toml: 1 problem" in message

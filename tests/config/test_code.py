@@ -270,9 +270,9 @@ def problem(*overrides):
     [
         ("Modul", [], ["has no class or function Modul; did you mean Module? give one of Module,"]),
         ("number", [], ["has no class or function number; "]),
-        ("Uncallable", [], ["its instances cannot be called; give the class a __call__"]),
+        ("Uncallable", [], ["its instances are not callable; add __call__ to the class"]),
         ("Picky", [], ["entropy.order is missing;", "give a whole number"]),
-        ("Picky", ["order=0"], ["making it raised ValueError: order is too small; correct"]),
+        ("Picky", ["order=0"], ["its constructor raised ValueError: order is too small; correct"]),
         ("Picky", ["order=1.5"], ["entropy.order = 1.5 is not allowed; give a whole number"]),
         ("Module", ["flor=1"], ["entropy.flor = 1 is unknown; did you mean entropy.floor? "]),
         ("Module", ["x=1"], ["[entropy] takes floor, shape, form"]),
@@ -281,9 +281,9 @@ def problem(*overrides):
         ("Module", ["form=round"], ['entropy.form = "round" is not allowed;', '"soft"']),
         ("Plain", ["floor=much"], ['entropy.floor = "much" is not allowed; give a number']),
         ("function", ["features=1"], ["entropy.features = 1 is unknown;"]),
-        ("each_atom", [], ["features of shape (12, 6), gave float64 of shape (12,); give a num"]),
-        ("whole", [], ["gave int64 of shape (); give a number, shape ()"]),
-        ("pair", [], ["gave tuple; give a number, shape ()"]),
+        ("each_atom", [], ["features of shape (12, 6), returned float64 of shape (12,); return a"]),
+        ("whole", [], ["returned int64 of shape (); return a number, shape ()"]),
+        ("pair", [], ["returned tuple; return a number, shape ()"]),
         ("branch", [], ["raised TracerBoolConversionError: "]),
         ("spread", [], ["called with equal scaled features of shape (12, 6), has a value that is"]),
         ("undifferentiable", [], ["equal scaled features", "has a gradient that is not finite"]),
@@ -308,11 +308,15 @@ def test_lists_are_taken(own):
     ("section", "kind", "parts"),
     [
         ("repulsion", "no_cutoff", ["its cutoff is None; give"]),
-        ("repulsion", "flat", ["gave float64 of shape (12,); give an energy, shape ()"]),
-        ("descriptor", "flat", ["gave float64 of shape (12,); give features, shape (n_atoms, n_f"]),
-        ("descriptor", "padding", ["depends on padding, entries whose environments.mask is false"]),
+        ("repulsion", "flat", ["returned float64 of shape (12,); return an energy, shape ()"]),
+        (
+            "descriptor",
+            "flat",
+            ["returned float64 of shape (12,); return features, shape (n_atoms"],
+        ),
+        ("descriptor", "padding", ["depends on padding, where environments.mask is false"]),
         ("descriptor", "descriptor", ["descriptor.cutoff is missing;", "give a number"]),
-        ("descriptor", "repulsion", ["gave float64 of shape (); give features"]),
+        ("descriptor", "repulsion", ["returned float64 of shape (); return features"]),
         ("sampler", "Plain", ["sampler.floor is missing"]),
         ("sampler", "Descriptor", ["its instances have no init and no step"]),
         ("start", "Descriptor", ["its instances have no draw and no extremes"]),
@@ -328,7 +332,7 @@ def test_another_part_that_cannot_be_used(own, section, kind, parts):
 
 def test_a_module_that_cannot_be_imported(own):
     message = problem("entropy.kind=not_there.at_all:Module")
-    assert "there is no module not_there; give one of the current folder, " in message
+    assert "there is no module not_there; give a module in the current folder, " in message
     Path("own_broken.py").write_text("import own_missing_dependency\n")
     message = problem("entropy.kind=own_broken:Module")
     assert "importing own_broken raised ModuleNotFoundError: No module" in message
@@ -345,7 +349,7 @@ def test_a_given_scale_of_another_length(own):
 
 def test_lengths_of_own_kinds_are_not_scaled(own):
     Path("run.toml").write_text(f'[descriptor]\nkind = "{own}:Descriptor"\n')
-    with pytest.raises(JentmaxError, match="has lengths that are not known"):
+    with pytest.raises(JentmaxError, match="its lengths are unknown"):
         load("run.toml", element="Fe")
     made = recipe(None, [f"descriptor.kind={own}:Descriptor"], element="Fe")
     assert made.start.formula == "Fe39"

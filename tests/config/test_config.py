@@ -311,7 +311,9 @@ def test_a_file_gives_the_scale_or_how_it_is_found(tmp_path):
     made = recipe(file)
     assert made.potential.scale.tolist() == [1, 2, 3, 4, 5, 0.1], "rounded to float32"
     assert made.to_plain()["scale"] == [1, 2, 3, 4, 5, 0.1]
-    with pytest.raises(JentmaxError, match=r"scale is no table; give scale=\{ steps = \.\.\. \}"):
+    with pytest.raises(
+        JentmaxError, match=r"scale is not a table; give scale=\{ steps = \.\.\. \}"
+    ):
         load(file, ["scale.steps=3"])
 
 
@@ -322,7 +324,7 @@ def test_a_file_gives_the_scale_or_how_it_is_found(tmp_path):
         ("sampler.=5", ['"sampler.=5"', "key=value"]),
         ("start.density=[1", ['"start.density=[1"', "not TOML", "[0.03, 0.06]"]),
         ("repulsion.r0.W.x=2", ["repulsion.r0", "is not allowed"]),
-        ("steps.x=2", ["steps is no table", "give steps={ x = ... }"]),
+        ("steps.x=2", ["steps is not a table", "give steps={ x = ... }"]),
         ("run.output=", ['run.output = ""', "text in quotes"]),
         ("steps=many", ['steps = "many"', "a whole number of at least 1"]),
     ],
@@ -346,12 +348,12 @@ def test_an_unknown_preset_names_the_nearest(function):
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(JentmaxError, match=r"missing\.toml.*neither a preset nor a file"):
+    with pytest.raises(JentmaxError, match=r"missing\.toml.*is not a preset or a file"):
         load(tmp_path / "missing.toml")
 
 
 def test_a_folder_is_no_file(tmp_path):
-    start = f'settings "{tmp_path}": cannot be read'
+    start = f'settings "{tmp_path}" cannot be read'
     with pytest.raises(JentmaxError, match=f"^{re.escape(start)}"):
         load(tmp_path)
 
@@ -362,7 +364,7 @@ def test_a_file_that_is_not_toml(tmp_path):
     with pytest.raises(JentmaxError, match=r"run\.toml: not TOML: .*line 2.*correct"):
         load(file)
     file.write_bytes(b"\x89HDF\r\n\x1a\n\xff")
-    with pytest.raises(JentmaxError, match=r'run\.toml": not UTF-8 text.*give a TOML file$'):
+    with pytest.raises(JentmaxError, match=r'run\.toml" is not UTF-8 text.*give a TOML file$'):
         load(file)
 
 

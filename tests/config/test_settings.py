@@ -106,9 +106,13 @@ SCALE = "a list of numbers above 0, one for each feature"
         ("repulsion.epsilon", "-1.0", NUMBER_0),
         ("repulsion.n", "0", ABOVE_0),
         ("repulsion.m", "0", ABOVE_0),
-        ("repulsion.r0", "0.0", "a number above 0, or a table of such by element"),
-        ("repulsion.r0", '{"W": -1.0}', "a number above 0, or a table of such by element"),
-        ("repulsion.r0", "{}", "a number above 0, or a table of such by element"),
+        ("repulsion.r0", "0.0", "a number above 0, or a table of numbers above 0 by element"),
+        (
+            "repulsion.r0",
+            '{"W": -1.0}',
+            "a number above 0, or a table of numbers above 0 by element",
+        ),
+        ("repulsion.r0", "{}", "a number above 0, or a table of numbers above 0 by element"),
         ("repulsion.cutoff_ratio", "0.9", "a number of at least 1"),
         ("entropy.kind", '"kernel"', ESTIMATORS),
         ("entropy.kind", "3", ESTIMATORS),
@@ -251,13 +255,13 @@ def test_what_should_be_a_table(tmp_path):
         (["start.formula=Xx3"], ["start.formula = 'Xx3'", "such as W39"]),
         (
             ["descriptor.rmin0=4.0"],
-            ["descriptor.rmin0 = 4 Å", "least pair cutoff, 4 Å", "a smaller rmin0"],
+            ["descriptor.rmin0 = 4 Å", "smallest pair cutoff, 4 Å", "a smaller rmin0"],
         ),
         (
             ["descriptor.components=9"],
             ["descriptor.components = 9", "the 8 that twojmax = 3 has", "give 1 to 8"],
         ),
-        (["descriptor.chemflag=true"], ["descriptor.elements is empty with chemflag"]),
+        (["descriptor.chemflag=true"], ["descriptor.elements is empty, but chemflag"]),
         (["scale=[1.0, 2.0]"], ["scale = [1.0, 2.0]", "each of the 6 features"]),
         (
             ["entropy_weight=auto"],
@@ -265,7 +269,7 @@ def test_what_should_be_a_table(tmp_path):
         ),
         (
             ["sampler.kind=descent", "sampler.optimizer=adm"],
-            ['sampler.optimizer = "adm" is no optimiser', "did you mean adam?"],
+            ['sampler.optimizer = "adm" is not an optax optimiser', "did you mean adam?"],
         ),
     ],
 )

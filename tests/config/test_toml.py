@@ -53,7 +53,7 @@ def test_shows_what_it_cannot_write():
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a = = 3", "not TOML"), ("a = " + "[" * 10_000, "nested too deep")],
+    [("a = = 3", "not TOML"), ("a = " + "[" * 10_000, "nested too deeply")],
 )
 def test_what_is_not_toml(text, message):
     with pytest.raises(JentmaxError, match=f"^run.toml: .*{message}"):

@@ -50,7 +50,7 @@ def test_equal_environments_count_one_by_one():
 
 
 def test_too_few_environments():
-    with pytest.raises(ValueError, match="k = 4 of 4 environments; give 1 to 3"):
+    with pytest.raises(ValueError, match="k = 4 is too large for 4 environments; give 1 to 3"):
         KthNearestNeighbor()(jnp.ones((4, 2)))
 
 

@@ -450,7 +450,7 @@ def test_the_host_has_room_for_more():
     assert fits.mask.shape == (1, 6)
     assert roomy.mask.shape == (1, 9)
     assert roomy.mask.sum() == 6
-    with pytest.raises(JentmaxError, match="capacity: 5 is too small for the 6 neighbours"):
+    with pytest.raises(JentmaxError, match="capacity = 5 is less than the 6 neighbours"):
         host_environments(positions, cell, kinds, 2.5, capacity=5)
 
 

@@ -306,8 +306,8 @@ def test_a_sampler_of_ones_own():
         ({"batch_size": 0}, "batch_size = 0 is not allowed"),
         ({"devices": 0}, "devices = 0 is not allowed"),
         ({"devices": 10_000}, "devices = 10000 is not allowed: JAX has"),
-        ({"key": 0.5}, "key is float 0.5, no random key; give one such as jax.random.key"),
-        ({"key": 3}, "key is int 3, no random key"),
+        ({"key": 0.5}, "key = float 0.5 is not a random key; give one such as jax.random.key"),
+        ({"key": 3}, "key = int 3 is not a random key"),
         ({"key": keys_of(0, 3)}, r"key has shape \(3,\) for replicas of shape \(4,\)"),
         ({"entropy_weight": np.ones(3)}, r"entropy_weight has shape \(3,\); give one number, or"),
         ({"sampler": Langevin}, "sampler = Langevin is not allowed; give an object with init"),
@@ -326,7 +326,9 @@ def test_potentials_and_systems_that_are_not_allowed():
     with pytest.raises(JentmaxError, match="potential = function is not allowed; give a Potential"):
         run(contracts.smooth, HOT, toys(2), **arguments)
     aluminium = Potential(contracts.smooth, ClarkeSmith(r0={"Al": 2.5}), TOY.entropy, cutoff=3.0)
-    with pytest.raises(JentmaxError, match="numbers hold W, which the potential does not know"):
+    with pytest.raises(
+        JentmaxError, match="numbers contain W, which the potential does not support"
+    ):
         run(aluminium, HOT, toys(2), **arguments)
     systems = toys(2)
     slab = eqx.tree_at(lambda s: s.pbc, systems, systems.pbc.at[2].set(False))
@@ -334,7 +336,7 @@ def test_potentials_and_systems_that_are_not_allowed():
         run(TOY, HOT, slab, **arguments)
     planned = TOY.for_cells(systems)
     small = eqx.tree_at(lambda s: s.cell, systems, 0.5 * systems.cell)
-    with pytest.raises(JentmaxError, match="cell is smaller than those"):
+    with pytest.raises(JentmaxError, match="cell is smaller than the cells"):
         run(planned, HOT, small, **arguments)
 
 
@@ -342,5 +344,5 @@ def test_potentials_and_systems_that_are_not_allowed():
 def test_a_key_that_is_none_by_hand(sampler):
     state = sampler.init(TOY, KEY, toys(2), 1.0)
     if not isinstance(sampler, Fire):  # which draws nothing
-        with pytest.raises(JentmaxError, match=r"key is float 0\.3, no random key"):
+        with pytest.raises(JentmaxError, match=r"key = float 0\.3 is not a random key"):
             sampler.step(TOY, 0.3, state, 0.5)
