@@ -1,11 +1,11 @@
-"""The array type of containers that live on a device or on the host."""
+"""Array types that several rooms use in their annotations."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Key, UInt32
 
 if TYPE_CHECKING:
     AnyArray = Array
@@ -15,3 +15,6 @@ else:
 
 Type checkers see a JAX array: only that has methods such as ``.at``.
 """
+
+AnyKey = Key[Array, "*#replicas"] | UInt32[Array, "..."]
+"""One random key, or one per replica; raw keys of type uint32 have a last axis of length 2."""

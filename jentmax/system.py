@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from jentmax.arrays import AnyArray
+from jentmax.arrays import AnyArray, AnyKey
 from jentmax.errors import JentmaxError
 from jentmax.fields import shown
 
@@ -152,7 +152,7 @@ class System(eqx.Module):
     @classmethod
     def random(
         cls,
-        key: Key[Array, ""],
+        key: AnyKey,
         formula: str,
         *,
         density: float,

@@ -1,8 +1,8 @@
-"""Writes docs/reproduction.md from nothing: the paper's tables beside ours.
+"""Generate docs/reproduction.md, which compares the paper's tables with ours.
 
-Makes a set with each of the presets "tungsten-unbiased", "tungsten" and "tungsten-diverse" (or
-takes those that are there), evaluates them with two published sets of tungsten configurations,
-draws docs/images/reproduction/*.png and writes docs/reproduction.md.
+The script makes a set with each of the presets "tungsten-unbiased", "tungsten" and
+"tungsten-diverse" (or reuses existing sets), evaluates them with two published sets of tungsten
+configurations, draws docs/images/reproduction/*.png and writes docs/reproduction.md.
 
     python scripts/reproduce.py --hand-crafted snap_gap.extxyz radiation_damage.extxyz \
         [--structures 1000] [--folder sets]
@@ -104,7 +104,7 @@ def main() -> None:
 
 
 def make_sets(folder: Path, structures: int, seed: int) -> dict[str, Path]:
-    """The three sets; those that are missing are made."""
+    """Paths of the three sets; makes those that do not exist."""
     folder.mkdir(exist_ok=True)
     paths = {name: folder / f"{preset}.h5" for name, preset in PRESETS.items()}
     for name, path in paths.items():
@@ -116,7 +116,7 @@ def make_sets(folder: Path, structures: int, seed: int) -> dict[str, Path]:
 
 
 def variants(found: Evaluation, given: argparse.Namespace) -> str:
-    """How the biased set's numbers change with K and without the quench."""
+    """Table of the biased set's numbers for other K and without the quench."""
     sizes = f"{SIZES['II'][0]} training and {SIZES['II'][1]} test environments"
     lines = [
         f"| 256 structures, {sizes} | S (nats) | least distance (Å) | unbiased to it | "
@@ -182,7 +182,7 @@ def table(name: str, found: Coverage) -> str:
 
 
 def pattern(coverages: dict[str, Coverage]) -> str:
-    """What must hold, what the paper has, what was found."""
+    """Table of the requirements, with the paper's numbers and ours."""
     one, two = coverages["I"], coverages["II"]
     checks = [
         (
@@ -261,7 +261,7 @@ def entropies(found: Evaluation) -> str:
 
 
 def worst_groups(found: Evaluation, name: str) -> str:
-    """The groups of a set that the biased set covers worst, and how the diverse one does."""
+    """Table of the groups of a set that the biased set covers worst."""
     groups, means = found.group_coverage(name)
     sizes = found.group_sizes(name)
     order = np.argsort(-means["biased"], kind="stable")[:8]

@@ -60,6 +60,13 @@ def _in_an_empty_folder(tmp_path, tmp_path_factory, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
 
+@pytest.fixture(autouse=True)
+def _annotations_are_checked(request, monkeypatch):
+    """Except in tests marked ``wrong_types``, whose point is the error of the function itself."""
+    if request.node.get_closest_marker("wrong_types"):
+        monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
 @pytest.fixture
 def call(monkeypatch, capsys):
     """Run a command line, given in one string or in words; exit code, output and errors."""

@@ -239,6 +239,7 @@ class Uncallable:
     """Has no __call__."""
 
 
+@pytest.mark.wrong_types
 @pytest.mark.parametrize(
     ("given", "parts"),
     [
@@ -271,6 +272,7 @@ def test_an_entropy_that_cannot_be_used(given, parts):
         assert part in message
 
 
+@pytest.mark.wrong_types
 @pytest.mark.parametrize(
     ("given", "parts"),
     [
@@ -292,6 +294,7 @@ def test_a_descriptor_that_cannot_be_used(given, parts):
         assert part in str(raised.value)
 
 
+@pytest.mark.wrong_types
 @pytest.mark.parametrize(
     ("given", "parts"),
     [
@@ -311,6 +314,7 @@ def test_a_repulsion_that_cannot_be_used(given, parts):
         assert part in str(raised.value)
 
 
+@pytest.mark.wrong_types
 @pytest.mark.parametrize("cutoff", [None, "far", -1.0, True, float("inf")])
 def test_functions_of_neighbours_need_a_cutoff(cutoff):
     message = (

@@ -650,6 +650,7 @@ def test_positions_that_are_not_finite(kind):
 # Bad input
 
 
+@pytest.mark.wrong_types
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -681,6 +682,7 @@ def test_a_scale():
         plain.with_scale([1.0, 2.0])
 
 
+@pytest.mark.wrong_types
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -701,6 +703,7 @@ def test_arrays_that_do_not_go_together(change, message):
         OWN.energy(**good | change)
 
 
+@pytest.mark.wrong_types
 def test_replicas_need_as_many_cells():
     with pytest.raises(JentmaxError, match=r"give as many replicas of both"):
         OWN.energy(np.zeros((2, 3, 3)), np.stack([9 * np.eye(3)] * 2, -1))

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
@@ -36,7 +36,7 @@ class Console:
         self._phases: set[str] = set()  # of which there has been a line
         self._last: RunProgress | None = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Console:
         """Show the bar, in a terminal."""
         if self._rich.is_interactive and not self._quiet:
             self._bar = Progress(

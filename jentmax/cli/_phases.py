@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -23,7 +22,7 @@ class Phases:
         self._began = time.monotonic()
         self._phase, self._last_line = "", 0.0
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Phases:
         """Show the bar, in a terminal."""
         if self._console.is_interactive and not self._console.quiet:
             self._bar = Progress(

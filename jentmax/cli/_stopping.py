@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from jentmax.cli._times import process_age
 from jentmax.dataset import being_written
@@ -88,7 +88,7 @@ class Stopper:
         self._receiver, self._sender = socket.socketpair()
         self._thread = threading.Thread(target=self._watch, daemon=True, name="stopper")
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Stopper:
         """Listen to signals, but for those that whoever started the process has switched off."""
         self._sender.setblocking(False)
         self._old_fd = signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)

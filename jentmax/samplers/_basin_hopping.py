@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 from annotated_types import Ge, Gt
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int, Key, Real
+from jaxtyping import Array, Float, Int, Real
 from typing_extensions import Doc
 
+from jentmax.arrays import AnyKey
 from jentmax.fields import AsArray
 from jentmax.potential import Potential
 from jentmax.samplers._descent import Descent
@@ -65,7 +66,7 @@ class BasinHopping(Sampler):
     def init(
         self,
         potential: Potential,
-        key: Key[Array, "*replicas"],
+        key: AnyKey,
         systems: System,
         entropy_weight: Real[ArrayLike, "*#replicas"] | float,
     ) -> BasinHoppingState:
@@ -85,9 +86,9 @@ class BasinHopping(Sampler):
     def step(
         self,
         potential: Potential,
-        key: Key[Array, "*replicas"],
+        key: AnyKey,
         state: BasinHoppingState,
-        progress: Float[Array, ""],
+        progress: Float[ArrayLike, ""],
     ) -> tuple[BasinHoppingState, Info]:
         """A step of a descent, or the hop to the next one; the last step returns to the best."""
         system, positions = state.system, state.system.positions

@@ -17,6 +17,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key, Real
 from typing_extensions import Doc
 
+from jentmax.arrays import AnyKey
 from jentmax.errors import JentmaxError
 from jentmax.fields import Allowed, AsArray, Frozen
 from jentmax.potential import Potential
@@ -155,7 +156,7 @@ class Descent(Sampler):
     def init(
         self,
         potential: Potential,
-        key: Key[Array, "*replicas"],
+        key: AnyKey,
         systems: System,
         entropy_weight: Real[ArrayLike, "*#replicas"] | float,
     ) -> DescentState:
@@ -166,9 +167,9 @@ class Descent(Sampler):
     def step(
         self,
         potential: Potential,
-        key: Key[Array, "*replicas"],
+        key: AnyKey,
         state: DescentState,
-        progress: Float[Array, ""],
+        progress: Float[ArrayLike, ""],
     ) -> tuple[DescentState, Info]:
         """One step of the optimiser, plus a random displacement."""
         system = state.system

@@ -7,9 +7,10 @@ from typing import Annotated
 import jax.numpy as jnp
 from annotated_types import Gt
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int, Key, Real
+from jaxtyping import Array, Float, Int, Real
 from typing_extensions import Doc
 
+from jentmax.arrays import AnyKey
 from jentmax.fields import AsArray
 from jentmax.potential import Potential
 from jentmax.samplers._state import (
@@ -58,7 +59,7 @@ class Fire(Sampler):
     def init(
         self,
         potential: Potential,
-        key: Key[Array, "*replicas"],
+        key: AnyKey,
         systems: System,
         entropy_weight: Real[ArrayLike, "*#replicas"] | float,
     ) -> FireState:
@@ -79,9 +80,9 @@ class Fire(Sampler):
     def step(
         self,
         potential: Potential,
-        key: Key[Array, "*replicas"],
+        key: AnyKey,
         state: FireState,
-        progress: Float[Array, ""],
+        progress: Float[ArrayLike, ""],
     ) -> tuple[FireState, Info]:
         """Turn the velocities towards the forces, or zero them if they point uphill; then move."""
         system, positions, dtype = state.system, state.system.positions, state.velocities.dtype

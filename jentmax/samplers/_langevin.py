@@ -7,9 +7,10 @@ from typing import Annotated
 import jax.numpy as jnp
 from annotated_types import Ge, Gt
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Key, Real
+from jaxtyping import Array, Float, Real
 from typing_extensions import Doc
 
+from jentmax.arrays import AnyKey
 from jentmax.fields import AsArray, Infinite
 from jentmax.potential import Potential
 from jentmax.samplers import schedules
@@ -67,7 +68,7 @@ class Langevin(Sampler):
     def init(
         self,
         potential: Potential,
-        key: Key[Array, "*replicas"],
+        key: AnyKey,
         systems: System,
         entropy_weight: Real[ArrayLike, "*#replicas"] | float,
     ) -> LangevinState:
@@ -84,9 +85,9 @@ class Langevin(Sampler):
     def step(
         self,
         potential: Potential,
-        key: Key[Array, "*replicas"],
+        key: AnyKey,
         state: LangevinState,
-        progress: Float[Array, ""],
+        progress: Float[ArrayLike, ""],
     ) -> tuple[LangevinState, Info]:
         """One time step: a kick, half a drift, friction and noise, half a drift."""
         system, masses = state.system, state.system.masses[:, None]

@@ -16,6 +16,7 @@ from jax.errors import JaxRuntimeError
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key, Real
 
+from jentmax.arrays import AnyKey
 from jentmax.devices import Device, compiler_options, in_threads, workers
 from jentmax.errors import JentmaxError
 from jentmax.potential import Potential, Terms
@@ -161,7 +162,7 @@ def run(
     sampler: Any,
     systems: System,
     *,
-    key: Key[Array, "*replicas"],
+    key: AnyKey,
     steps: int,
     entropy_weight: Real[ArrayLike, "*#replicas"] | float,
     batch_size: int | None = None,

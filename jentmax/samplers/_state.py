@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Key, Real
 
+from jentmax.arrays import AnyKey
 from jentmax.component import Component
 from jentmax.neighbors import Neighbors
 from jentmax.potential import Potential, Terms
@@ -64,7 +65,7 @@ class Sampler(Component):
     def init(
         self,
         potential: Potential,
-        key: Key[Array, "*replicas"],
+        key: AnyKey,
         systems: System,
         entropy_weight: Real[ArrayLike, "*#replicas"] | float,
     ) -> State:
@@ -81,9 +82,9 @@ class Sampler(Component):
     def step(
         self,
         potential: Potential,
-        key: Key[Array, "*replicas"],
+        key: AnyKey,
         state: Any,
-        progress: Float[Array, ""],
+        progress: Float[ArrayLike, ""],
     ) -> tuple[Any, Info]:
         """One step.
 

@@ -307,7 +307,7 @@ def test_lists_are_taken(own):
 @pytest.mark.parametrize(
     ("section", "kind", "parts"),
     [
-        ("repulsion", "no_cutoff", ["its cutoff is None; give"]),
+        ("repulsion", "no_cutoff", ["its cutoff is None; pass"]),
         ("repulsion", "flat", ["returned float64 of shape (12,); return an energy, shape ()"]),
         (
             "descriptor",

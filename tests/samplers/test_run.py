@@ -297,6 +297,7 @@ def test_a_sampler_of_ones_own():
 # Bad input
 
 
+@pytest.mark.wrong_types
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -319,6 +320,7 @@ def test_arguments_that_are_not_allowed(given, message):
         ran(TOY, **given)
 
 
+@pytest.mark.wrong_types
 def test_potentials_and_systems_that_are_not_allowed():
     arguments = {"key": KEY, "steps": 3, "entropy_weight": 1.0}
     with pytest.raises(JentmaxError, match="systems = list is not allowed; give a System"):
@@ -340,6 +342,7 @@ def test_potentials_and_systems_that_are_not_allowed():
         run(planned, HOT, small, **arguments)
 
 
+@pytest.mark.wrong_types
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=NAMES)
 def test_a_key_that_is_none_by_hand(sampler):
     state = sampler.init(TOY, KEY, toys(2), 1.0)
