@@ -177,7 +177,7 @@ class Potential(eqx.Module):
         self,
         positions: Float[ArrayLike, "n_atoms 3 *replicas"],
         cell: Float[ArrayLike, "3 3 *#replicas"],
-        numbers: Int[ArrayLike, "n_atoms *replicas"] | None = None,
+        numbers: Int[ArrayLike, "n_atoms *#replicas"] | None = None,
         entropy_weight: Real[ArrayLike, "*#replicas"] | float = 1.0,
         neighbors: Neighbors | None = None,
     ) -> Float[Array, "*replicas"]:
@@ -200,7 +200,7 @@ class Potential(eqx.Module):
         self,
         positions: Float[ArrayLike, "n_atoms 3 *replicas"],
         cell: Float[ArrayLike, "3 3 *#replicas"],
-        numbers: Int[ArrayLike, "n_atoms *replicas"] | None = None,
+        numbers: Int[ArrayLike, "n_atoms *#replicas"] | None = None,
         entropy_weight: Real[ArrayLike, "*#replicas"] | float = 1.0,
         neighbors: Neighbors | None = None,
     ) -> Terms:

@@ -12,9 +12,11 @@ import jax
 import jaxtyping
 import pytest
 
-# Wrong shapes and types fail: every annotated function of the package checks its arguments and
-# results. It has to come before the package is imported.
-jaxtyping.install_import_hook("jentmax", "annotations.checked")
+# Every annotated function of these rooms checks its arguments and results, so that wrong shapes and
+# types fail. The hook must come before the package is imported.
+ROOMS = ("system", "potential", "callables", "repulsion", "neighbors", "descriptors", "entropy")
+ROOMS += ("samplers", "dataset")
+jaxtyping.install_import_hook([f"jentmax.{room}" for room in ROOMS], "annotations.checked")
 
 # Many tests compile the same programs, in several processes: the first one compiles for all.
 # The environment variable is for the processes that this one starts.

@@ -220,7 +220,7 @@ def test_a_commented_file_has_every_field_and_reads_back(name, tmp_path):
 def test_a_commented_file_keeps_the_preset_s_remarks():
     text = commented("tungsten")
     assert '\n# elements and numbers of the atoms in a cell; a formula such as "W39"' in text
-    assert '\nformula = "W39"  # the paper\'s\n' in text
+    assert '\nformula = "W39"  # from the paper\n' in text
     assert '# T over a cycle; "constant", "linear-up",' in text
     assert "# quench" not in commented("tungsten-fast")
 

@@ -259,7 +259,7 @@ def test_what_should_be_a_table(tmp_path):
         ),
         (
             ["descriptor.components=9"],
-            ["descriptor.components = 9", "the 8 that twojmax = 3 has", "give 1 to 8"],
+            ["descriptor.components = 9", "the 8 components of twojmax = 3", "give 1 to 8"],
         ),
         (["descriptor.chemflag=true"], ["descriptor.elements is empty, but chemflag"]),
         (["scale=[1.0, 2.0]"], ["scale = [1.0, 2.0]", "each of the 6 features"]),
