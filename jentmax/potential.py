@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int, Real
+from jaxtyping import Array, Bool, Float, Int, Real
 
 from jentmax.arrays import AnyArray
 from jentmax.callables import OneStructure, as_descriptor, as_entropy, as_repulsion, cutoff_of

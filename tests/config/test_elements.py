@@ -178,9 +178,7 @@ def test_overrides_are_for_the_new_element():
 def test_several_elements_cannot_be_scaled(formula, tmp_path):
     file = tmp_path / "run.toml"
     file.write_text(f"[start]\nformula = {formula}\n")
-    with pytest.raises(
-        JentmaxError, match=r"start\.formula = .*to Cu; give formulas with a single"
-    ):
+    with pytest.raises(JentmaxError, match=r"start\.formula = .*to Cu; give formulas with a"):
         load(file, element="Cu")
 
 
