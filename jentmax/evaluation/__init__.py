@@ -1,9 +1,9 @@
-"""Descriptors of structures, the coverage and diversity of sets, and the choice of the best subset.
+"""Descriptors of structures, coverage and diversity of sets, and selection of the best subset.
 
 `describe` computes descriptors of any structures, `evaluate` compares sets, and `select` chooses
-the structures of a file that cover the others best. `jentmax.report` draws and writes the results.
+the structures of a file that best cover the others. `jentmax.report` draws and writes the results.
 
-The names load what they need when they are first used: the measures need no JAX.
+Names load on first use; the measures do not import JAX.
 """
 
 from __future__ import annotations

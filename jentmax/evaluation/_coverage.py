@@ -1,8 +1,8 @@
-"""How well one set's environments cover another's: distances to the nearest training environment.
+"""Coverage: distances from test environments to the nearest training environment.
 
-The paper's Tables I to III and Fig. 8 (doi:10.1063/5.0013059): environments of every set are drawn
-at random into training and test parts, again and again, and each test environment's distance to
-the nearest training environment is taken for every ordered pair of sets.
+This is the method of the paper's Tables I to III and Fig. 8 (doi:10.1063/5.0013059). Every
+decomposition draws random training and test environments from each set. For every ordered pair of
+sets it computes the distance from each test environment to the nearest training environment.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from jentmax.devices import n_cores
 from jentmax.errors import JentmaxError
 
 STATISTICS = ("mean", "median", "95 %", "max")
-"""Of the distances of one decomposition, in this order; the third is the 95th percentile."""
+"""Statistics of the distances of one decomposition, in order; "95 %" is the 95th percentile."""
 
 _KEPT = 10
-"""Decompositions whose distances are kept, to show how they are distributed."""
+"""Number of decompositions whose distances are kept for histograms."""
 
 By = Literal["environment", "structure"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Decompositions:
-    """How often and into which parts the sets are divided.
+    """Number and sizes of the random decompositions.
 
     Attributes:
-        train: environments of each set to train on.
-        test: environments of each set to test with, others than those.
-        number: how many divisions are drawn.
-        seed: of the draws.
-        by: "environment" draws single environments; "structure" draws whole structures, none of
-            which is in both parts.
+        train: number of training environments of each set.
+        test: number of test environments of each set, disjoint from the training environments.
+        number: number of decompositions.
+        seed: random seed.
+        by: "environment" draws single environments; "structure" draws the two parts from different
+            structures.
     """
 
     train: int
@@ -52,18 +52,18 @@ class Decompositions:
 class Coverage:
     """Distances from test environments to the nearest training environment.
 
-    Axes are named in the order train, test: ``[i, j]`` is trained on set i and tested on set j.
+    The order of axes is train, test: ``[i, j]`` is for training set i and test set j.
 
     Attributes:
-        names: of the sets.
-        statistics: of each decomposition's distances, shape (n_decompositions, n_sets, n_sets, 4),
+        names: names of the sets.
+        statistics: statistics of each decomposition, shape (n_decompositions, n_sets, n_sets, 4),
             in the order of `STATISTICS`, in units of the scaled features.
-        novel: share of the test environments farther from the training set than its 99th
-            percentile of distances of its own, shape (n_decompositions, n_sets, n_sets).
-        distances: all of them, of the first ten decompositions, shape (n_sets, n_sets, n).
-        group_names: of the groups of each set's structures, in alphabetical order.
-        group_means: mean distance of each group's environments over all decompositions, for each
-            test set an array of shape (n_sets, n_groups); nan where none was drawn.
+        novel: fraction of test environments farther from the training set than 99 % of the
+            training set's own test environments, shape (n_decompositions, n_sets, n_sets).
+        distances: all distances of the first ten decompositions, shape (n_sets, n_sets, n).
+        group_names: group names of each set, in alphabetical order.
+        group_means: for each test set, the mean distance of each group over all decompositions,
+            shape (n_sets, n_groups); NaN for groups without draws.
     """
 
     names: tuple[str, ...]
@@ -78,12 +78,12 @@ class Coverage:
         return self.statistics.mean(axis=0)
 
     def standard_error(self) -> np.ndarray:
-        """Of `mean`, from the spread over the decompositions; nan for a single one."""
+        """Standard error of `mean` over the decompositions; NaN for a single one."""
         return standard_error(self.statistics)
 
 
 def standard_error(values: np.ndarray) -> np.ndarray:
-    """Standard error of the mean over the first axis; nan for a single value."""
+    """Standard error of the mean over the first axis; NaN for a single value."""
     n = len(values)
     if n == 1:
         return np.full(values.shape[1:], np.nan)
@@ -93,33 +93,33 @@ def standard_error(values: np.ndarray) -> np.ndarray:
 def sizes(
     counts: Mapping[str, int], train: int | None, test: int | None, default: tuple[int, int]
 ) -> tuple[int, int]:
-    """Numbers of training and test environments that all sets have.
+    """Numbers of training and test environments, available in all sets.
 
     Args:
-        counts: environments that can be drawn, by name of the set.
-        train: training environments asked for, or None.
-        test: test environments asked for, or None.
-        default: numbers to take if nothing is asked for. If the smallest set has fewer, all of it
-            is taken, in the same proportion.
+        counts: number of environments by name of the set.
+        train: requested number of training environments, or None.
+        test: requested number of test environments, or None.
+        default: numbers without a request. If the smallest set has fewer environments, all of them
+            are used, in the same proportion.
 
     Raises:
-        JentmaxError: if a set has fewer than are asked for, or fewer than three.
+        JentmaxError: a set has fewer environments than requested, or fewer than three.
     """
     name = min(counts, key=counts.__getitem__)
     least = counts[name]
     if least < 3:
         raise JentmaxError(
-            f"{name} has {least} environments to draw; at least 3 are needed: give a larger set"
+            f"{name} has {least} environments; at least 3 are needed: give a larger set"
         )
     if train is None and test is None:
-        share = min(1.0, least / sum(default))
-        return max(1, int(share * default[0])), max(1, int(share * default[1]))
+        fraction = min(1.0, least / sum(default))
+        return max(1, int(fraction * default[0])), max(1, int(fraction * default[1]))
     train = train or (2 * test if test else 0)
     test = test or max(1, train // 2)
     if train + test > least:
         raise JentmaxError(
-            f"--train {train} and --test {test} are {train + test} environments, and {name} has "
-            f"{least} to draw; ask for fewer, or give a larger set"
+            f"--train {train} and --test {test} need {train + test} environments, but {name} has "
+            f"{least}; give smaller numbers, or a larger set"
         )
     return train, test
 
@@ -131,17 +131,18 @@ def coverage(
     decompositions: Decompositions,
     report: Callable[[int], None] = lambda done: None,
 ) -> Coverage:
-    """Distances from test to the nearest training environments for every ordered pair of sets.
+    """Distances from test to nearest training environments for every ordered pair of sets.
 
     Args:
-        features: scaled alike, by name of the set, shapes (n_environments, n_features).
+        features: features with a common scale, by name of the set, shapes (n_environments,
+            n_features).
         pointers: environments of structure k are ``pointer[k]:pointer[k + 1]``.
-        groups: of each set's structures.
-        decompositions: how to divide the sets; each has enough environments (`sizes`).
-        report: called with the number of decompositions done.
+        groups: group of each structure of each set.
+        decompositions: number and sizes; each set must have enough environments (`sizes`).
+        report: called with the number of finished decompositions.
 
     Raises:
-        JentmaxError: dividing by structures, if a set's structures are too few or too large.
+        JentmaxError: with ``by="structure"``, a set has too few or too large structures.
     """
     names = tuple(features)
     parts = [_Parts(name, features[name], pointers[name], groups[name]) for name in names]
@@ -149,7 +150,7 @@ def coverage(
     def one(number: int) -> _Distances:
         return _distances(parts, decompositions, number)
 
-    with ThreadPoolExecutor(n_cores()) as threads:  # KDTree lets other threads run
+    with ThreadPoolExecutor(n_cores()) as threads:  # KDTree releases the GIL
         try:
             return _summary(parts, threads.map(one, range(decompositions.number)), report)
         except BaseException:
@@ -158,13 +159,13 @@ def coverage(
 
 
 class _Parts:
-    """One set, to be divided."""
+    """One set, for drawing training and test environments."""
 
     def __init__(
         self, name: str, features: np.ndarray, pointer: np.ndarray, groups: Sequence[str]
     ) -> None:
         self.name, self.features, self.pointer = name, features, pointer
-        self.key = zlib.crc32(name.encode())  # draws do not depend on the sets beside it
+        self.key = zlib.crc32(name.encode())  # draws do not depend on the other sets
         self.group_names, of_structure = np.unique(np.asarray(groups, str), return_inverse=True)
         self.group = np.repeat(of_structure, np.diff(pointer))
 
@@ -176,15 +177,15 @@ class _Parts:
             return chosen[: how.train], chosen[how.train :]
         counts = np.diff(self.pointer)
         order = generator.permutation(len(counts))
-        # Whole structures in turn until there are enough to train on, then to test with.
+        # Take whole structures until there are enough training, then enough test environments.
         ends = np.cumsum(counts[order])
         first = int(np.searchsorted(ends, how.train)) + 1
         second = int(np.searchsorted(ends, ends[min(first, len(ends)) - 1] + how.test)) + 1
         if second > len(order):
             raise JentmaxError(
                 f"{self.name}: its {len(counts)} structures cannot be divided into {how.train} "
-                f"training and {how.test} test environments by whole structures; ask for fewer "
-                "with --train and --test, or give --by environment"
+                f"training and {how.test} test environments by whole structures; give smaller "
+                "--train and --test, or --by environment"
             )
         return (
             generator.choice(self._environments(order[:first]), how.train, replace=False),
@@ -212,7 +213,7 @@ def _distances(parts: Sequence[_Parts], how: Decompositions, number: int) -> _Di
     tests = np.concatenate(
         [one.features[test] for one, (_, test) in zip(parts, draws, strict=True)]
     )
-    # Unbalanced trees are built and searched in two thirds of the time of balanced ones.
+    # Building and searching unbalanced trees takes two thirds of the time of balanced ones.
     trees = [
         KDTree(one.features[train], balanced_tree=False)
         for one, (train, _) in zip(parts, draws, strict=True)
@@ -240,7 +241,7 @@ def _distances(parts: Sequence[_Parts], how: Decompositions, number: int) -> _Di
 def _summary(
     parts: Sequence[_Parts], results: Iterator[_Distances], report: Callable[[int], None]
 ) -> Coverage:
-    """Of all decompositions, taken in their order, so that threads change no digit."""
+    """Summary over all decompositions, in a fixed order, so threads do not change any digit."""
     statistics, novel, distances = [], [], []
     group_sums = [np.zeros((len(parts), len(one.group_names))) for one in parts]
     group_counts = [np.zeros(len(one.group_names), np.int64) for one in parts]

@@ -1,4 +1,4 @@
-"""Diversity and coverage of several sets of environments, side by side."""
+"""Diversity and coverage of several sets of environments."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 Scaling = Literal["standard", "robust"]
 
 _MAP = 5000
-"""Environments of each set on the map."""
+"""Number of environments of each set on the map."""
 
 _RADIAL = 300
-"""Structures of each set for the radial distribution function."""
+"""Number of structures of each set for the radial distribution function."""
 
 _RADIAL_CUTOFF, _RADIAL_BINS = 8.0, 160
 """Å."""
 
 _EXEMPLARS = 4
-"""Structures of each set to look at."""
+"""Number of example structures of each set."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,24 +43,24 @@ class Evaluation:
     """Result of `evaluate`. Arrays over sets are in the order of ``names``.
 
     Attributes:
-        sets: the sets that were evaluated.
-        descriptor: that described them.
+        sets: the evaluated sets.
+        descriptor: their descriptor.
         reference: name of the set whose features have mean (or median) 0 and spread 1.
         scaling: "standard" or "robust".
         shift: subtracted from the features, shape (n_features,).
-        scale: by which they were then divided, shape (n_features,).
-        labels: of the features, twice j1, j2 and j.
-        features: scaled, by name of the set.
-        decompositions: how the sets were divided for ``coverage``.
+        scale: divisor of the shifted features, shape (n_features,).
+        labels: labels of the features, 2 j1, 2 j2 and 2 j.
+        features: scaled features by name of the set.
+        decompositions: number and sizes of the decompositions for ``coverage``.
         coverage: distances to the nearest training environments.
-        entropies: S of each structure in nats, by name of the set; nan for one atom alone.
-        kernels: measures by kernels.
+        entropies: S of each structure in nats, by name of the set; NaN for structures of one atom.
+        kernels: kernel measures.
         log_determinant: of the covariance of all environments, in nats, shape (n_sets,).
         radial: r in Å and g(r), by name of the set.
-        map_points: of environments on the plane of the principal axes, by name of the set.
-        map_shares: share of the variance along each of the two axes.
-        higher: components that are not among the descriptor's; None if there are none.
-        exemplars: numbers of structures to look at, by name of the set.
+        map_points: environments in the plane of the principal axes, by name of the set.
+        map_shares: fraction of the variance along each of the two axes.
+        higher: components that are not in the descriptor; None if there are none.
+        exemplars: numbers of the example structures, by name of the set.
     """
 
     sets: tuple[EnvironmentSet, ...]
@@ -84,38 +84,38 @@ class Evaluation:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the sets."""
+        """Names of the sets."""
         return tuple(one.name for one in self.sets)
 
     @property
     def cutoff(self) -> float:
-        """Largest distance at which the descriptor sees a neighbour, in Å."""
+        """Cutoff of the descriptor, in Å."""
         cutoff = cutoff_of(self.descriptor)
-        assert cutoff is not None  # `evaluate` sees to it
+        assert cutoff is not None  # `evaluate` ensures it
         return cutoff
 
     @property
     def unit(self) -> str:
-        """Of the scaled features, in words."""
+        """Unit of the scaled features, in words."""
         if self.scaling == "robust":
             return f"interquartile ranges of {self.reference} / 1.349"
         return f"standard deviations of {self.reference}"
 
     def group_coverage(self, name: str) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
-        """Groups of a set, and by training set the mean distance of each one's environments."""
+        """Groups of a set, and for each training set the mean distance of each group."""
         place = self.names.index(name)
         means = self.coverage.group_means[place]
         return self.coverage.group_names[place], dict(zip(self.names, means, strict=True))
 
     def group_sizes(self, name: str) -> np.ndarray:
-        """Number of environments in each of a set's groups."""
+        """Number of environments in each group of a set."""
         structures = self.sets[self.names.index(name)].structures
         groups, _ = self.group_coverage(name)
         places = np.searchsorted(groups, structures.groups)
         return np.bincount(places, structures.counts, len(groups)).astype(int)
 
     def atoms(self, name: str) -> list[Atoms]:
-        """The structures of a set to look at."""
+        """The example structures of a set."""
         structures = self.sets[self.names.index(name)].structures
         return [structures[k] for k in self.exemplars[name]]
 
@@ -128,27 +128,26 @@ def evaluate(
     scaling: Scaling = "standard",
     report: Report = ignore,
 ) -> Evaluation:
-    """Measure how diverse sets are, and how well each covers the others.
+    """Measure the diversity of sets, and how well each set covers the others.
 
     Args:
-        sets: as `open_sets` gives them.
-        descriptor: that described them.
-        decompositions: how to divide them into training and test environments (`sizes`).
-        reference: name of the set whose features are to have mean 0 and variance 1; by default
-            the first.
-        scaling: by mean and standard deviation, or "robust": by median and interquartile range
-            over 1.349. Both scale a normal distribution alike.
-        report: called as parts are done.
+        sets: from `open_sets`.
+        descriptor: their descriptor.
+        decompositions: number and sizes of random training and test parts (`sizes`).
+        reference: name of the set whose features get mean 0 and variance 1; by default the first.
+        scaling: "standard" uses mean and standard deviation; "robust" uses median and
+            interquartile range / 1.349, which is the same for a normal distribution.
+        report: called with the progress.
 
     Raises:
-        JentmaxError: if there is no such reference, a component does not vary in it, or the sets
-            cannot be divided in this way.
+        JentmaxError: there is no such reference, a component is constant in it, or the sets are
+            too small for the decompositions.
     """
     names = [one.name for one in sets]
     reference = names[0] if reference is None else reference
     if reference not in names:
         raise JentmaxError(
-            f"--reference {reference} is no set's name; give one of {', '.join(names)}"
+            f"--reference {reference} is not the name of a set; give one of {', '.join(names)}"
         )
     labels = tuple(component_labels(as_descriptor(descriptor, cutoff=None)))
     shift, scale = _shift_and_scale(sets[names.index(reference)], scaling, labels)
@@ -217,27 +216,27 @@ def _shift_and_scale(
     constant = scale <= 1e-12 * np.abs(values).max(axis=0)
     if constant.any():
         raise JentmaxError(
-            f"{reference.name}: component {labels[int(np.argmax(constant))]} has the {measure} 0 "
-            "there, and nothing can be scaled by it; give a set that varies as --reference"
+            f"{reference.name}: component {labels[int(np.argmax(constant))]} has the {measure} 0, "
+            "so it cannot be the unit; give another set as --reference"
             + (", or --scaling standard" if scaling == "robust" else "")
         )
     return shift, scale
 
 
 def _some_structures(one: EnvironmentSet, number: int, seed: int) -> Structures:
-    """Structures of a set, at random."""
+    """Random structures of a set."""
     n = len(one.structures)
     order = np.random.default_rng([seed, 2]).permutation(n)
     return one.structures[np.sort(order[:number])]
 
 
 def _exemplars(one: EnvironmentSet, entropies: np.ndarray) -> list[int]:
-    """Structures to look at: of each of the largest groups the one whose S is the median.
+    """Example structures: from each of the largest groups, the structure with the median S.
 
-    Of a set without groups, evenly over the order of S, from the least to the greatest.
+    For a set without groups, they are evenly spaced in the order of S.
     """
     groups, of_structure = np.unique(one.structures.groups, return_inverse=True)
-    order = np.argsort(entropies, kind="stable")  # single atoms, which have none, at the end
+    order = np.argsort(entropies, kind="stable")  # NaN, for single atoms, comes last
     if len(groups) > 1:
         sizes = np.bincount(of_structure, one.structures.counts)
         members = [order[of_structure[order] == group] for group in np.argsort(-sizes)]

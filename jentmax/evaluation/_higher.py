@@ -1,4 +1,4 @@
-"""Components beyond those of the descriptor, and their correlation with the descriptor's."""
+"""Components beyond those of the descriptor, and their correlation with the descriptor."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from jentmax.evaluation._descriptor import Descriptor, component_labels
 from jentmax.evaluation._sets import EnvironmentSet
 
 TWOJMAX = 8
-"""Of the further components; the paper's (doi:10.1063/5.0013059)."""
+"""twojmax of the further components, from the paper (doi:10.1063/5.0013059)."""
 
 _ENVIRONMENTS = 4000
-"""Of each set, in whole structures."""
+"""Number of environments of each set, in whole structures."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Higher:
-    """Components that are not among the descriptor's.
+    """Components that are not in the descriptor.
 
     Attributes:
-        labels: twice j1, j2 and j of each.
-        twojmax: the largest of these.
-        features: over the reference's standard deviations, by name of the set, shapes (n, q).
-        correlation: multiple correlation of each component on the descriptor's, by name of the
+        labels: 2 j1, 2 j2 and 2 j of each component.
+        twojmax: the largest of these numbers.
+        features: in standard deviations of the reference, by name of the set, shapes (n, q).
+        correlation: multiple correlation of each component with the descriptor, by name of the
             set, shapes (q,).
     """
 
@@ -41,16 +41,16 @@ class Higher:
 def higher_components(
     sets: Sequence[EnvironmentSet], descriptor: Descriptor, reference: str, seed: int
 ) -> Higher | None:
-    """Describe a sample of each set by all components up to twojmax = 8.
+    """Describe a sample of each set with all components up to twojmax = 8.
 
     Args:
-        sets: to sample.
-        descriptor: to extend.
-        reference: name of the set by whose standard deviations features are divided.
-        seed: of the draws.
+        sets: the sets to sample.
+        descriptor: the descriptor to extend.
+        reference: name of the set whose standard deviations scale the features.
+        seed: random seed.
 
     Returns:
-        None for descriptors that have all components already, that have them for triples of
+        None for descriptors that already have all components, that have components for triples of
         elements (hundreds), or that are not `Snap`.
     """
     if not isinstance(descriptor, Snap) or descriptor.chemflag:

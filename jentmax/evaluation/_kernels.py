@@ -1,4 +1,4 @@
-"""Measures that compare environments by a Gaussian kernel, for several sets side by side."""
+"""Measures based on a Gaussian kernel, for several sets."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from jentmax.evaluation._measures import (
 )
 
 _ENVIRONMENTS = 5000
-"""Drawn from each set, and as many others to test with."""
+"""Environments drawn from each set for training; the same number is drawn for testing."""
 
 _VENDI = 1000
-"""Of them for the Vendi score, whose time grows as their cube."""
+"""Environments for the Vendi score, whose time grows as their cube."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Kernels:
-    """Measures by kernels. Sets are in the order in which they were given.
+    """Kernel measures, with sets in the given order.
 
     Attributes:
-        bandwidth: of the kernel, in units of the scaled features, the same for all sets.
-        n_environments: drawn from each set, and as many others to test with.
-        entropy: kernel entropy of the drawn environments in nats, shape (n_sets,).
-        delta_entropy: mean of the test environments' differential entropies in nats, shape
+        bandwidth: bandwidth of the kernel in units of the scaled features, the same for all sets.
+        n_environments: number of training environments per set, and of test environments.
+        entropy: kernel entropy of the training environments in nats, shape (n_sets,).
+        delta_entropy: mean differential entropy of the test environments in nats, shape
             (n_sets, n_sets) for train, test.
-        overlap: share of the test environments that the training set has, shape (n_sets, n_sets)
-            for train, test.
-        n_vendi: of the drawn environments, for ``vendi_score``.
+        overlap: fraction of test environments that the training set contains, shape
+            (n_sets, n_sets) for train, test.
+        n_vendi: number of environments for ``vendi_score``.
         vendi_score: effective number of different environments, shape (n_sets,).
     """
 
@@ -50,12 +50,12 @@ class Kernels:
 
 
 def compare_by_kernels(features: Mapping[str, np.ndarray], seed: int) -> Kernels:
-    """Compare sets by equally many environments of each, drawn at random.
+    """Compare sets, with the same number of random environments from each.
 
     Args:
-        features: scaled, by name of the set, shapes (n_environments, n_features), at least two
-            rows each.
-        seed: of the draws.
+        features: scaled features by name of the set, shapes (n_environments, n_features), at least
+            two rows each.
+        seed: random seed.
     """
     least = min(map(len, features.values())) // 2
     n_environments, n_vendi = min(_ENVIRONMENTS, least), min(_VENDI, least)
@@ -66,7 +66,7 @@ def compare_by_kernels(features: Mapping[str, np.ndarray], seed: int) -> Kernels
     ]
     train = [values[:n_environments] for values in drawn]
     test = [values[n_environments:] for values in drawn]
-    with ThreadPoolExecutor(n_cores()) as threads:  # scipy and numpy let others run
+    with ThreadPoolExecutor(n_cores()) as threads:  # scipy and numpy release the GIL
 
         def deltas(some: list[np.ndarray], reference: np.ndarray) -> list[np.ndarray]:
             return list(threads.map(lambda one: delta_entropy(one, reference, bandwidth), some))

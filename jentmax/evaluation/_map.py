@@ -1,4 +1,4 @@
-"""A plane on which to look at environments: the first two principal axes."""
+"""A map of environments: the plane of the first two principal axes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 class PrincipalAxes(NamedTuple):
-    """Origin and two directions of the map, and the share of the variance that it shows.
+    """Origin and axes of the map, and the fraction of the variance along each axis.
 
     The map of features is ``(features - center) @ axes.T``.
     """
@@ -17,21 +17,20 @@ class PrincipalAxes(NamedTuple):
     """Shape (n_features,)."""
 
     axes: np.ndarray
-    """Unit vectors as rows, the more important one first, shape (2, n_features)."""
+    """Unit vectors as rows, the one with the larger variance first, shape (2, n_features)."""
 
     explained: np.ndarray
-    """Each axis' share of the variance, shape (2,)."""
+    """Fraction of the variance along each axis, shape (2,)."""
 
 
 def principal_axes(features: np.ndarray) -> PrincipalAxes:
-    """The two orthogonal directions along which scaled features vary most.
+    """The two orthogonal directions with the largest variance of the scaled features.
 
-    The component of an axis that is largest in magnitude is positive, so that maps of the same set
-    have the same orientation. The second axis is zero if there is only one feature, or only one
-    row.
+    The largest component of each axis is positive, so maps of the same set always have the same
+    orientation. The second axis is zero if there is only one feature or one row.
 
     Args:
-        features: scaled, at least one row, shape (n_environments, n_features).
+        features: scaled features, at least one row, shape (n_environments, n_features).
     """
     center = features.mean(axis=0)
     _, deviations, directions = np.linalg.svd(features - center, full_matrices=False)

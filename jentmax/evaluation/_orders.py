@@ -1,8 +1,8 @@
-"""Which structures to take first: greedy orders of structures by their atoms' features.
+"""Greedy selection orders of structures, based on the features of their environments.
 
-A structure brings all its environments at once. skmatter's farthest-point sampling and apricot's
-submodular selection take rows one by one, and have no rows that come in groups; hence this file.
-Every order is nested: its first 100 structures are what a choice of 100 gives.
+Selecting a structure adds all its environments at once. Farthest-point sampling in skmatter and
+submodular selection in apricot select single rows only, so this module implements its own.
+Every order is nested: its first 100 structures equal a selection of 100.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from scipy.spatial import KDTree
 from scipy.spatial.distance import cdist
 
 _PAIRS = 2**18
-"""Pairs of environments whose distances are in memory at a time; they fit a core's cache."""
+"""Pairs of environments per block; their distances fit into the cache of a core."""
 
 
 def farthest_point(
@@ -23,23 +23,23 @@ def farthest_point(
     n_structures: int,
     given: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Structures by farthest-point sampling of their environments.
+    """Select structures by farthest-point sampling of their environments.
 
-    Takes, again and again, the environment farthest from all that are covered, with its whole
-    structure. The first is the environment nearest to the mean one, or, if there are given ones,
-    the farthest from these. Of equals the first is taken. With one environment per structure the
-    largest distance to a chosen one is at most twice the least that any choice could have
+    Each step selects the structure with the environment farthest from all covered environments.
+    The first step selects the environment nearest to the mean or, with ``given``, the one farthest
+    from the given ones. Ties go to the first environment. With one environment per structure, the
+    largest distance is at most twice the optimum over all selections
     (doi:10.1016/0304-3975(85)90224-5).
 
     Args:
-        features: scaled, of all environments, structure after structure, shape (N, n_features).
+        features: scaled features of all environments, sorted by structure, shape (N, n_features).
         pointer: environments of structure k are ``pointer[k]:pointer[k + 1]``, shape (n + 1,).
-        n_structures: to take, at most n.
-        given: features of environments that are covered already, at least one, shape
+        n_structures: number of structures to select, at most n.
+        given: features of environments that are already covered, at least one, shape
             (M, n_features).
 
     Returns:
-        Numbers of the structures in the order in which they are taken, shape (n_structures,).
+        Numbers of the structures in the order of selection, shape (n_structures,).
     """
     if given is not None:
         nearest = nearest_distances(features, given) ** 2
@@ -64,23 +64,23 @@ def most_informative(
     bandwidth: float,
     given: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Structures by the information that their environments add, in the convention of QUESTS.
+    """Select structures by the information that their environments add, as in QUESTS.
 
     An environment y adds ``-ln sum_j exp(-|y - x_j|^2 / 2 h^2)`` nats to environments x_j
-    (doi:10.1038/s41467-025-59232-0). Takes, again and again, the structure whose environments add
-    most on average to all that are covered. If nothing is covered yet, the structure whose own
-    environments have the greatest entropy comes first. Of equals the first is taken.
+    (doi:10.1038/s41467-025-59232-0). Each step selects the structure whose environments on average
+    add most to the covered ones. If nothing is covered yet, the first step selects the structure
+    whose own environments have the largest entropy. Ties go to the first structure.
 
     Args:
         features: as for :func:`farthest_point`.
         pointer: as for :func:`farthest_point`.
         n_structures: as for :func:`farthest_point`.
-        bandwidth: h, in the unit of the scaled features.
-        given: as for :func:`farthest_point`; 10^9 pairs of one of them and one of ``features``
-            take some ten seconds.
+        bandwidth: h, in units of the scaled features.
+        given: as for :func:`farthest_point`; 10^9 pairs of given and candidate environments take
+            about ten seconds.
 
     Returns:
-        Numbers of the structures in the order in which they are taken, shape (n_structures,).
+        Numbers of the structures in the order of selection, shape (n_structures,).
     """
     counts = np.diff(pointer)
     log_sums = np.full(len(features), -np.inf)
@@ -103,12 +103,12 @@ def most_informative(
 
 
 def random_order(n: int, n_structures: int, seed: int | list[int]) -> np.ndarray:
-    """The first of all n structures in random order, shape (n_structures,)."""
+    """The first ``n_structures`` of n structures in random order, shape (n_structures,)."""
     return np.random.default_rng(seed).permutation(n)[:n_structures]
 
 
 def nearest_distances(features: np.ndarray, covered: np.ndarray) -> np.ndarray:
-    """Distance of each environment to the nearest covered one, shape (N,)."""
+    """Distance from each environment to the nearest covered one, shape (N,)."""
     distances, _ = KDTree(covered).query(features)
     return np.asarray(distances)
 
@@ -116,15 +116,16 @@ def nearest_distances(features: np.ndarray, covered: np.ndarray) -> np.ndarray:
 def covering_curve(
     features: np.ndarray, steps: Iterable[np.ndarray], distances: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Distances of environments to the nearest covered one, while more and more are covered.
+    """Distances from environments to the nearest covered one, as the selection grows.
 
     Args:
-        features: scaled, of the environments to be covered, shape (N, n_features).
-        steps: features of the environments that each step covers, shapes (n, n_features).
-        distances: before the first step, if some are covered already, shape (N,).
+        features: scaled features of the environments to cover, shape (N, n_features).
+        steps: features of the environments that each step adds, shapes (n, n_features).
+        distances: distances before the first step, if some environments are already covered,
+            shape (N,).
 
     Returns:
-        Mean and maximum after each step; with ``distances`` also before the first.
+        Mean and maximum after each step, and with ``distances`` also before the first step.
     """
     nearest = np.full(len(features), np.inf) if distances is None else distances**2
     after = [] if distances is None else [(distances.mean(), distances.max())]
@@ -136,7 +137,7 @@ def covering_curve(
 
 
 def _lower(nearest: np.ndarray, features: np.ndarray, new: np.ndarray) -> None:
-    """Lower squared distances to the nearest covered environment by new ones, in place."""
+    """Update squared distances to the nearest covered environment with new ones, in place."""
     for block, squares in _squared_distances(features, new):
         np.minimum(nearest[block], squares.min(axis=0), out=nearest[block])
 
@@ -152,7 +153,7 @@ def _add(log_sums: np.ndarray, features: np.ndarray, new: np.ndarray, bandwidth:
     """Add new environments to logarithms of kernel sums, in place."""
     for block, squares in _squared_distances(features, new):
         exponents = np.multiply(squares, -0.5 / bandwidth**2, out=squares)
-        # The sum itself is 0 in float64 if the nearest is some 40 bandwidths away.
+        # Without this, the sum underflows in float64 if the nearest is 40 bandwidths away.
         largest = exponents.max(axis=0)
         exponents -= largest
         sums = largest + np.log(np.exp(exponents, out=exponents).sum(axis=0))
@@ -160,9 +161,9 @@ def _add(log_sums: np.ndarray, features: np.ndarray, new: np.ndarray, bandwidth:
 
 
 def _squared_distances(features: np.ndarray, new: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """Squared distances of new environments to all, some of these at a time.
+    """Squared distances from new environments to all environments, in blocks of the latter.
 
-    From differences, not from products: equal environments are to be at distance 0.
+    They come from differences, not products, so that equal environments are at distance 0.
     """
     rows = max(1, _PAIRS // len(new))
     for first in range(0, len(features), rows):

@@ -14,13 +14,12 @@ if TYPE_CHECKING:
 def radial_distribution(
     structures: Structures, cutoff: float, bins: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs at a distance, relative to an ideal gas with the structures' own densities.
+    """Number of pairs by distance, relative to ideal gases with the densities of the structures.
 
-    ``g = sum_k pairs_k(r) / sum_k n_k rho_k 4 pi/3 (r2^3 - r1^3)``, each pair counted from both
-    atoms, all species alike, all periodic images included. It tends to 1 at large r for disordered
-    structures; vacuum in a cell counts as volume and makes g larger. Structures that
-    are not periodic along all three lattice vectors have no density and are left out: those with
-    ``structures.pbc.all(axis=1)`` count.
+    ``g = sum_k pairs_k(r) / sum_k n_k rho_k 4 pi/3 (r2^3 - r1^3)``, with all species and all
+    periodic images, counting each pair from both atoms. For disordered structures g goes to 1 at
+    large r. Vacuum in a cell counts as volume and increases g. Structures that are not periodic
+    along all three lattice vectors have no density and are left out.
 
     Args:
         structures: the set.
@@ -28,10 +27,10 @@ def radial_distribution(
         bins: number of equal intervals from 0 to the cutoff.
 
     Returns:
-        The middles of the intervals in Å and g in each, shape (bins,) both; g is nan if no
-        structure counts.
+        Midpoints of the intervals in Å, and g in each interval, both of shape (bins,); g is NaN if
+        no structure is periodic along all vectors.
     """
-    # Deferred: only this function needs it.
+    # Imported here because only this function needs it.
     import vesin
 
     search = vesin.NeighborList(cutoff=cutoff, full_list=False)

@@ -205,7 +205,7 @@ def test_bad_input(call, files):
         ("evaluate empty.extxyz", "empty.extxyz"),
         ("evaluate text.txt", "text.txt", "extended XYZ"),
         ("evaluate nan.extxyz", "nan.extxyz", "positions[3]", "finite"),
-        ("evaluate one.extxyz", "one has 1 environments to draw", "at least 3"),
+        ("evaluate one.extxyz", "one has 1 environments; at least 3"),
         ("evaluate equal.extxyz", "component 000", "deviation 0"),
         (
             "evaluate mostly.extxyz --scaling robust",

@@ -123,7 +123,9 @@ def test_a_descriptor_of_ones_own(files):
 def test_refused(files):
     sets = open_sets(FILES, NAMES, SNAP)
     how = Decompositions(12, 6, 2)
-    with pytest.raises(JentmaxError, match="--reference b is no set's name; give one of crystals"):
+    with pytest.raises(
+        JentmaxError, match="--reference b is not the name of a set; give one of crystals"
+    ):
         evaluate(sets, SNAP, how, reference="b")
     Path("copy.extxyz").write_bytes(Path("liquid.extxyz").read_bytes())
     with pytest.raises(JentmaxError, match="holds the same structures as liquid"):
