@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Shaped
 
 
-def materialized(arrays: Sequence[Array]) -> list[Array]:
+def materialized(arrays: Sequence[Shaped[Array, "_ *shape"]]) -> list[Shaped[Array, "_ *shape"]]:
     """The same arrays; XLA computes each of them, and each cotangent, once and stores it.
 
     XLA fuses cheap operations into every operation that uses them, and so computes them several

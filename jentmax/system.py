@@ -200,9 +200,9 @@ class System(eqx.Module):
 
 
 def host_system(
-    numbers: np.ndarray,
-    positions: np.ndarray,
-    cell: np.ndarray,
+    numbers: Int[np.ndarray, " n_atoms"],
+    positions: Float[np.ndarray, "n_atoms 3"],
+    cell: Float[np.ndarray, "3 3"],
     dtype: Any,
     masses: dict[str, float] | None = None,
 ) -> System:
@@ -246,7 +246,7 @@ def random_key(key: Any) -> Key[Array, "*shape"]:
     return jax.random.wrap_key_data(jnp.asarray(key), impl="threefry2x32")
 
 
-def atomic_numbers_of(formula: str) -> np.ndarray:
+def atomic_numbers_of(formula: str) -> Int[np.ndarray, " n_atoms"]:
     """Atomic numbers of the atoms of a formula, in order.
 
     Raises:
@@ -271,7 +271,7 @@ def atomic_numbers_of(formula: str) -> np.ndarray:
     return np.array(numbers)
 
 
-def tetragonal_cell(n_atoms: int, density: float, aspect_ratio: float) -> np.ndarray:
+def tetragonal_cell(n_atoms: int, density: float, aspect_ratio: float) -> Float[np.ndarray, "3 3"]:
     """An ``a x a x c`` cell for ``n_atoms`` at a density.
 
     Args:
@@ -280,7 +280,7 @@ def tetragonal_cell(n_atoms: int, density: float, aspect_ratio: float) -> np.nda
         aspect_ratio: c/a.
 
     Returns:
-        Lattice vectors as rows, in Å, shape (3, 3).
+        Lattice vectors as rows, in Å.
 
     >>> tetragonal_cell(39, 39 / (9.54**2 * 14.31), 1.5).diagonal().round(6).tolist()
     [9.54, 9.54, 14.31]
@@ -289,14 +289,14 @@ def tetragonal_cell(n_atoms: int, density: float, aspect_ratio: float) -> np.nda
     return np.diag([a, a, a * aspect_ratio])
 
 
-def cell_heights(cells: np.ndarray) -> np.ndarray:
+def cell_heights(cells: Float[AnyArray, "*shape 3 3"]) -> Float[np.ndarray, "*shape 3"]:
     """Distances between opposite faces of cells.
 
     Args:
-        cells: lattice vectors as rows, in Å, shape (..., 3, 3).
+        cells: lattice vectors as rows, in Å.
 
     Returns:
-        Heights along the three lattice vectors, in Å, shape (..., 3).
+        Heights along the three lattice vectors, in Å.
     """
     return 1.0 / np.linalg.norm(np.linalg.inv(np.asarray(cells, float)), axis=-2)
 
@@ -304,10 +304,10 @@ def cell_heights(cells: np.ndarray) -> np.ndarray:
 def random_positions(
     rng: np.random.Generator,
     n_atoms: int,
-    cell: np.ndarray,
+    cell: Float[np.ndarray, "3 3"],
     least_distance: float,
     tries_per_atom: int = 20_000,
-) -> np.ndarray:
+) -> Float[np.ndarray, "n_atoms 3"]:
     """Random sequential addition: place atoms one by one, none closer than ``least_distance``.
 
     Distances include periodic images, and those of an atom to its own images.
@@ -315,12 +315,12 @@ def random_positions(
     Args:
         rng: random generator.
         n_atoms: atoms to place.
-        cell: lattice vectors as rows, in Å, shape (3, 3).
+        cell: lattice vectors as rows, in Å.
         least_distance: in Å.
         tries_per_atom: random positions to try for each atom.
 
     Returns:
-        Positions in Å, shape (n_atoms, 3).
+        Positions in Å.
 
     Raises:
         JentmaxError: the cell has no room for the atoms.

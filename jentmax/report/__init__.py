@@ -1,8 +1,7 @@
-"""Figures, tables and reports in one HTML file.
+"""Figures, tables, and reports in one HTML file.
 
-The figures are drawn from plain arrays, at the size in which a journal prints them, and have the
-same style whatever matplotlib's settings are. `write_evaluation` writes a whole
-`jentmax.evaluation.Evaluation`.
+Figures take plain arrays, have the size of journal figures, and do not depend on matplotlib's
+settings. `write_evaluation` writes a whole `jentmax.evaluation.Evaluation`.
 """
 
 from jentmax.report._components import component_label, correlations, descriptor_histograms

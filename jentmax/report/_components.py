@@ -1,4 +1,4 @@
-"""Figures of the descriptors' components: histograms, correlations."""
+"""Figures of descriptor components: histograms and correlations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def component_label(label: str) -> str:
     """The name of a bispectrum component in figures.
 
     Args:
-        label: three digits, twice j1, j2 and j; any other label is left as it is.
+        label: three digits, 2 j1, 2 j2 and 2 j; other labels do not change.
 
     >>> component_label("101")
     'B(½, 0, ½)'
@@ -47,15 +47,15 @@ def descriptor_histograms(
 ) -> Figure:
     """Histograms of every feature for several sets, with densities on a logarithmic scale.
 
-    Sets made by hand are sharp peaks with far and thin tails, biased ones are broad and low; a
-    logarithm shows both.
+    Hand-made sets have sharp peaks with long thin tails, biased sets are broad and low; a
+    logarithmic scale shows both.
 
     Args:
-        sets: features by name of the set, shapes (n_environments, n_features), scaled alike.
-        labels: of the features; see `component_label`.
-        unit: of the scaled features, in words.
-        bins: of each histogram; the range holds 99.8 % of each set's values.
-        colors: of the sets, from `set_colors` of all there are.
+        sets: features by name of the set, shapes (n_environments, n_features), with one scale.
+        labels: labels of the features; see `component_label`.
+        unit: unit of the scaled features, in words.
+        bins: number of bins; the range holds 99.8 % of each set's values.
+        colors: from `set_colors` for all sets.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -87,7 +87,7 @@ def _finite(values: np.ndarray) -> np.ndarray:
 
 
 def _decades(axes: Axes, least: float) -> None:
-    """Decades alone along a logarithmic ordinate, from the least density on but not below 1e-4."""
+    """Ticks at decades only on a logarithmic y axis, from the least density or 1e-4 on."""
     from matplotlib.ticker import NullLocator
 
     axes.set_yscale("log", nonpositive="clip")
@@ -101,12 +101,12 @@ def correlations(
     sets: Mapping[str, np.ndarray],
     colors: Mapping[str, str] | None = None,
 ) -> Figure:
-    """Multiple correlation of each higher component with the first ones, for several sets.
+    """Multiple correlation of each further component with the first ones, for several sets.
 
     Args:
-        labels: of the components; see `component_label`.
-        sets: multiple correlation R by name of the set, shapes (n_components,), nan left out.
-        colors: of the sets, from `set_colors` of all there are.
+        labels: labels of the components; see `component_label`.
+        sets: multiple correlation R by name of the set, shapes (n_components,); NaN is skipped.
+        colors: from `set_colors` for all sets.
     """
     colors = colors or set_colors(sets)
     figure, grid = panels(1, 1, (DOUBLE, 2.4))

@@ -1,4 +1,4 @@
-"""Figures of coverage: distances between the environments of two sets."""
+"""Figures of coverage, the distances between the environments of two sets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _CLOSEST = 1e-3
-"""Smaller distances are drawn as this one: environments that are the same but for digits."""
+"""Lower limit of distances in figures; below it environments are equal up to rounding."""
 
 
 def _at_most_closest(value: float, place: int | None = None) -> str:
@@ -43,14 +43,13 @@ def distance_distributions(
     """Distributions of nearest distances, as in Fig. 8 of doi:10.1063/5.0013059.
 
     Args:
-        distances: by (training set, test set): from each environment of the test set to the
-            nearest one of the training set, in scaled features, shape (n_environments,).
-        colors: of the sets, from `set_colors` of all there are.
-        bins: of each histogram, of equal width in the logarithm. The first holds all distances
-            below 0.001 too.
+        distances: by (training set, test set), the distances from each environment of the test set
+            to the nearest one of the training set, in scaled features, shape (n_environments,).
+        colors: from `set_colors` for all sets.
+        bins: number of logarithmic bins; the first one includes all distances below 0.001.
 
     Returns:
-        A panel for each training set, a line for each test set.
+        A panel for each training set, with a line for each test set.
     """
     trains = list(dict.fromkeys(train for train, _ in distances))
     tests = list(dict.fromkeys(test for _, test in distances))
@@ -76,7 +75,7 @@ def distance_distributions(
         axes.set_ylim(bottom=0)
         title(axes, f"training set: {train}")
     figure.supxlabel("distance to the nearest training environment (scaled)", fontsize=8)
-    figure.supylabel("share of environments per decade", fontsize=8)
+    figure.supylabel("fraction of environments per decade", fontsize=8)
     legend(figure, tests, colors)
     return figure
 
@@ -88,15 +87,15 @@ def group_coverage(
     counts: np.ndarray,
     colors: Mapping[str, str] | None = None,
 ) -> Figure:
-    """How well training sets cover the groups of a test set, the worst covered first.
+    """Coverage of the groups of a test set by training sets, with the worst group first.
 
     Args:
-        groups: names, one per group.
-        distances: by training set: mean distance from a group's environments to the nearest one
-            of the training set, in scaled features, shape (n_groups,), nan left out, less than
-            0.001 drawn there. The first training set tells the order.
-        counts: environments in each group, shape (n_groups,).
-        colors: of the sets, from `set_colors` of all there are.
+        groups: names of the groups.
+        distances: by training set, the mean distance from the environments of each group to the
+            nearest one of the training set, in scaled features, shape (n_groups,); NaN is skipped,
+            values below 0.001 appear at 0.001. The first training set determines the order.
+        counts: number of environments in each group, shape (n_groups,).
+        colors: from `set_colors` for all sets.
     """
     colors = colors or set_colors(distances)
     first = np.asarray(next(iter(distances.values())), dtype=float)
@@ -155,15 +154,15 @@ def coverage_curve(
     random_spread: np.ndarray,
     label: str,
 ) -> Figure:
-    """How a selection covers the set it was taken from, beside random selections.
+    """Coverage of a set by a selection from it, compared with random selections.
 
     Args:
-        structures: how many were selected, shape (n,).
+        structures: number of selected structures, shape (n,).
         chosen: mean distance from an environment of the whole set to the nearest selected one, in
             scaled features, shape (n,); zeros are left out.
-        random_mean: the same for random selections, mean of several, shape (n,).
-        random_spread: their standard deviation, shape (n,).
-        label: of the selection.
+        random_mean: mean of the same over several random selections, shape (n,).
+        random_spread: standard deviation over the random selections, shape (n,).
+        label: label of the selection.
     """
     figure, grid = panels(1, 1, (SINGLE, 2.3))
     axes = grid[0, 0]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Drawing:
-    """A figure, the name of its files, and its caption."""
+    """A figure with the name of its files and its caption."""
 
     stem: str
     caption: str
@@ -28,7 +28,7 @@ class Drawing:
 
 
 def figures(evaluation: Evaluation) -> list[Drawing]:
-    """All figures of an evaluation; a set has the same colour in each."""
+    """All figures of an evaluation; each set has the same colour in all of them."""
     colors = set_colors(evaluation.names)
     return [
         _distances(evaluation, colors),
@@ -67,8 +67,8 @@ def _groups(evaluation: Evaluation, colors: dict[str, str]) -> list[Drawing]:
             Drawing(
                 f"groups-{place + 1}",
                 f"Mean distance of the groups (config_type) of {one.name} to the nearest training "
-                f"environment, those that {next(iter(others))} covers worst first. Beside each "
-                "group the number of its environments.",
+                f"environment, sorted by the distance to {next(iter(others))}, largest first. The "
+                "numbers beside the groups are their numbers of environments.",
                 group_coverage(groups, others, evaluation.group_sizes(one.name), colors),
             )
         )
@@ -106,7 +106,7 @@ def _radial(evaluation: Evaluation, colors: dict[str, str]) -> Drawing:
     return Drawing(
         "radial",
         "Radial distribution functions of up to 300 periodic structures of each set, relative to "
-        "an ideal gas of each structure's own density, vacuum included.",
+        "an ideal gas with the density of each structure, including vacuum.",
         radial_distributions(evaluation.radial, colors),
     )
 
@@ -115,8 +115,8 @@ def _map(evaluation: Evaluation, colors: dict[str, str]) -> Drawing:
     first, second = map(float, evaluation.map_shares)
     return Drawing(
         "map",
-        "Environments of each set, as many of each, on the plane of the first two principal "
-        "components of all of them; behind them in grey those of all sets.",
+        "Environments of each set, the same number of each, in the plane of the first two "
+        "principal components of all of them. Grey shows the environments of all sets.",
         environment_map(evaluation.map_points, (first, second), colors),
     )
 
@@ -134,7 +134,7 @@ def _higher(evaluation: Evaluation, colors: dict[str, str]) -> list[Drawing]:
         ),
         Drawing(
             "further-descriptors",
-            "Histograms of the components that are not among the descriptor's.",
+            "Histograms of the components that are not in the descriptor.",
             descriptor_histograms(
                 higher.features,
                 higher.labels,
@@ -148,7 +148,7 @@ def _higher(evaluation: Evaluation, colors: dict[str, str]) -> list[Drawing]:
 def _sheet(evaluation: Evaluation, colors: dict[str, str]) -> Drawing:
     return Drawing(
         "exemplars",
-        "Structures of each set: of its four largest groups, the one of median S; of sets without "
-        "groups, from lower to higher S. The bar is 5 Å long.",
+        "Example structures of each set: the structure with the median S from each of its four "
+        "largest groups, or, without groups, from low to high S. The bar is 5 Å long.",
         contact_sheet({name: evaluation.atoms(name) for name in evaluation.names}, colors),
     )

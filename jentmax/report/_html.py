@@ -1,7 +1,6 @@
-"""A report in one HTML file: tables, figures, structures in three dimensions.
+"""A report in one HTML file: tables, figures, and a 3-D view of structures.
 
-The file holds everything that it shows. Its content security policy forbids all its parts to use
-the network.
+The file is self-contained. Its content security policy forbids all network access.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 _LARGE = 500_000
-"""A larger .svg (bytes) makes way for a .png, if that is smaller."""
+"""Size in bytes above which the .png replaces the .svg if it is smaller."""
 
 _ZOOM = 1.3
-"""Figures on screen, over their size in print: letters of 8 pt are easier to read at 10 pt."""
+"""Ratio of sizes on screen and in print, which turns 8 pt letters into 10 pt."""
 
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
@@ -34,7 +33,7 @@ _POLICY = (
 
 @dataclass(frozen=True)
 class TextTable:
-    """A table of text; the first ``n_keys`` columns stand at the left, numbers at the right."""
+    """A table of text; the first ``n_keys`` columns are left-aligned, numbers right-aligned."""
 
     caption: str
     header: Sequence[str]
@@ -44,7 +43,7 @@ class TextTable:
 
 @dataclass(frozen=True)
 class Picture:
-    """The files of a figure, as `jentmax.report.save_figure` wrote it, its caption and width."""
+    """The files of a figure from `jentmax.report.save_figure`, with its caption and width."""
 
     caption: str
     png: Path
@@ -54,7 +53,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Exemplar:
-    """A structure for the 3-D view: its set, its label there, the colour of the set."""
+    """A structure for the 3-D view, with its set, its label and the colour of the set."""
 
     set: str
     label: str
@@ -64,9 +63,9 @@ class Exemplar:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, and below it text, tables, figures and a 3-D view, in this order.
+    """A heading, followed by text, tables, figures and a 3-D view, in this order.
 
-    A blank line in the text begins a new paragraph.
+    A blank line in the text starts a new paragraph.
     """
 
     heading: str
@@ -82,16 +81,16 @@ def write_report(
     facts: Mapping[str, str],
     sections: Sequence[Section],
 ) -> None:
-    """Write a report that any browser opens, without a network.
+    """Write a report for any browser, readable offline.
 
     Args:
-        path: of the .html file; what is there is replaced.
-        title: of the page.
-        facts: that stand at the top, by name: files, settings, versions.
-        sections: in their order.
+        path: path of the .html file; an existing file is replaced.
+        title: title of the page.
+        facts: facts for the top of the page, by name: files, settings, versions.
+        sections: sections in order.
 
     Raises:
-        JentmaxError: if the file cannot be written.
+        JentmaxError: the file cannot be written.
     """
     page = "\n".join(_page(title, facts, sections))
     with writing(Path(path)):
@@ -176,7 +175,7 @@ def _viewer(structures: Sequence[Exemplar]) -> Iterable[str]:
     yield "<span>drag to turn, scroll to zoom</span></div>"
     yield '<div class="canvas"><noscript>The 3-D view needs JavaScript.</noscript></div>'
     content = json.dumps([_structure(exemplar) for exemplar in structures], separators=(",", ":"))
-    content = content.replace("<", "\\u003c")  # HTML would look for the script's end in strings too
+    content = content.replace("<", "\\u003c")  # HTML also ends the script at "</script>" in strings
     yield f'<script type="application/json">{content}</script></div>'
 
 
@@ -184,8 +183,8 @@ def _structure(exemplar: Exemplar) -> dict[str, Any]:
     from ase.data import covalent_radii
 
     atoms = exemplar.atoms.copy()
-    atoms.wrap()  # along periodic axes alone
-    # columns are lattice vectors there
+    atoms.wrap()  # only along periodic axes
+    # The viewer's lattice vectors are columns.
     cell = atoms.cell.array.T.round(4).ravel().tolist() if atoms.cell.rank else None
     return {
         "set": exemplar.set,

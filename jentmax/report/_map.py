@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 @styled
 def environment_map(
     points: Mapping[str, np.ndarray],
-    shares: tuple[float, float],
+    explained: tuple[float, float],
     colors: Mapping[str, str] | None = None,
     bins: int = 60,
 ) -> Figure:
-    """Where each set's environments lie in the plane of the first two principal components.
+    """Environments of each set in the plane of the first two principal components.
 
     Args:
         points: by name of the set, shapes (n_environments, 2).
-        shares: of the variance that lie along the two components, from 0 to 1.
-        colors: of the sets, from `set_colors` of all there are.
-        bins: along each axis; the plane holds 99 % of each set along either.
+        explained: fractions of the variance along the two components, from 0 to 1.
+        colors: from `set_colors` for all sets.
+        bins: number of bins along each axis; the range holds 99 % of each set along either axis.
 
     Returns:
-        A panel for each set: the more environments in a bin the darker, on a logarithmic scale;
-        behind them in grey what any set reaches; above it how many environments there are.
+        A panel for each set. Darker bins have more environments, on a logarithmic scale; grey
+        bins have environments of any set. The title has the number of environments.
     """
     from matplotlib.colors import LinearSegmentedColormap, LogNorm
     from matplotlib.ticker import MaxNLocator
@@ -72,8 +72,8 @@ def environment_map(
             fontsize=6.5,
             color=GREY,
         )
-    figure.supxlabel(f"first principal component ({shares[0]:.0%} of the variance)", fontsize=8)
-    figure.supylabel(f"second ({shares[1]:.0%})", fontsize=8)
+    figure.supxlabel(f"first principal component ({explained[0]:.0%} of the variance)", fontsize=8)
+    figure.supylabel(f"second ({explained[1]:.0%})", fontsize=8)
     return figure
 
 

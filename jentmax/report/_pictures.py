@@ -22,19 +22,19 @@ _WIDEST = 1.75
 """Width of a picture, inches."""
 
 _ROOM = 1.0
-"""For the bar, left of the pictures, Å."""
+"""Space for the scale bar at the left of the pictures, Å."""
 
 
 @styled
 def contact_sheet(sets: Mapping[str, Sequence[Atoms]], colors: Mapping[str, str]) -> Figure:
-    """Pictures of structures, one row for each set, periodic images of atoms left out.
+    """Pictures of structures, one row per set, without periodic images of atoms.
 
-    Every picture of a row has the same scale; a bar at its left is 5 Å long. Atoms are drawn at
-    0.6 of their covalent radius, paler the farther away they are.
+    All pictures of a row have the same scale; the bar at the left is 5 Å long. Atoms have 0.6 of
+    their covalent radius and become paler with distance from the viewer.
 
     Args:
         sets: structures by name of the set.
-        colors: of each set's atoms.
+        colors: color of each set's atoms.
     """
     from matplotlib.figure import Figure
 
@@ -79,14 +79,14 @@ def contact_sheet(sets: Mapping[str, Sequence[Atoms]], colors: Mapping[str, str]
 
 
 class _View:
-    """A structure seen from the side, its middle at the origin; lengths in Å."""
+    """A side view of a structure, centred at the origin; lengths in Å."""
 
     def __init__(self, atoms: Atoms) -> None:
         from ase.data import covalent_radii
         from ase.utils import rotate
 
         atoms = atoms.copy()
-        atoms.wrap()  # along periodic axes alone
+        atoms.wrap()  # only along periodic axes
         turn = rotate("-80x,25y,5z")
         corners = np.array(list(product((0, 1), repeat=3))) @ atoms.cell.array
         self.corners = corners @ turn

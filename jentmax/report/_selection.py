@@ -1,4 +1,4 @@
-"""The drawing of a selection."""
+"""The figure of a selection."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def selection_figure(
     figure: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """The path for the drawing of a selection, checked before there is one.
+    """The path for the figure of a selection, checked before the selection starts.
 
     Args:
         output: path of the selection.
-        figure: path of the drawing; by default the output's with the ending .png.
-        overwrite: whether the drawing may replace a file.
+        figure: path of the figure; by default that of the output with the ending .png.
+        overwrite: whether the figure may replace a file.
 
     Raises:
-        JentmaxError: the drawing must not, or cannot, be written there.
+        JentmaxError: the figure must not, or cannot, be written there.
     """
     from matplotlib.backend_bases import FigureCanvasBase
 
@@ -45,7 +45,7 @@ def selection_figure(
 
 
 def draw_selection(selection: Selection, path: str | os.PathLike[str]) -> Path:
-    """Draw how a selection covers all candidates, beside random selections.
+    """Draw the coverage of all candidates by a selection, compared with random selections.
 
     Args:
         selection: as `jentmax.evaluation.select` returns it.

@@ -1,4 +1,4 @@
-"""Every number of an evaluation, in an HDF5 file."""
+"""Store all numbers of an evaluation in an HDF5 file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def store(evaluation: Evaluation, path: Path) -> None:
-    """Write an evaluation's numbers to a new file; docs/evaluation.md says what it holds."""
+    """Write all numbers of an evaluation to a new file; docs/evaluation.md lists its contents."""
     how, kernels = evaluation.decompositions, evaluation.kernels
     with h5py.File(path, "x") as file:
         file.attrs.update(

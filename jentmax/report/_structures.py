@@ -1,4 +1,4 @@
-"""Figures of whole structures: radial distribution functions, distributions of their numbers."""
+"""Figures of structures: radial distribution functions and distributions of their properties."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NOTE: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 6.5, "color
 def radial_distributions(
     sets: Mapping[str, tuple[np.ndarray, np.ndarray]], colors: Mapping[str, str] | None = None
 ) -> Figure:
-    """Radial distribution functions, one panel for each set.
+    """Radial distribution functions, one panel per set.
 
     Args:
         sets: by name of the set: distances r (Å) and g(r), shapes (n,).
@@ -51,7 +51,7 @@ def structure_distributions(
     colors: Mapping[str, str] | None = None,
     bins: int = 50,
 ) -> Figure:
-    """Distributions of numbers of structures or atoms, one panel for each, one row for each set.
+    """Distributions of properties of structures or atoms: one panel per property, one row per set.
 
     Args:
         quantities: by label with unit, such as "S (nats)", "density (atoms/Å³)", "neighbours

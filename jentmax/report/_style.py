@@ -21,18 +21,18 @@ COLORS = (
     *("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"),
     *("#000000", "#332288", "#999933", "#882255", "#117733", "#AA4499"),
 )
-"""One per set, told apart by colour-blind readers.
+"""Colours of the sets, which colour-blind readers can distinguish.
 
-Six of Wong's (doi:10.1038/nmeth.1618), then black and five of Paul Tol's "muted" scheme
-(SRON/EPS/TN/09-002, sronpersonalpages.nl/~pault)."""
+They are six of Wong's colours (doi:10.1038/nmeth.1618), then black and five of Paul Tol's "muted"
+scheme (SRON/EPS/TN/09-002, sronpersonalpages.nl/~pault)."""
 
 LINES = ("-", "--", ":", "-.")
-"""Line styles: the next one for every six sets."""
+"""Line styles; they change after every six sets."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
 SINGLE, DOUBLE = 3.4, 7.0
-"""Widths of one and of two columns of a journal, inches."""
+"""Widths of one and two journal columns, inches."""
 
 STYLE: dict[Any, Any] = {
     "font.size": 8,
@@ -57,18 +57,18 @@ STYLE: dict[Any, Any] = {
 GREY = "#666666"
 
 _LETTER = 0.06
-"""Width of a letter of a legend or title, inches; most are narrower."""
+"""Upper estimate of the width of a letter in a legend or title, inches."""
 
 _Parameters = ParamSpec("_Parameters")
 
 
 def set_colors(names: Iterable[str]) -> dict[str, str]:
-    """The colour of each set, the same for all figures.
+    """The colour of each set, the same in all figures.
 
-    The thirteenth set has the first colour again, with another line and marker.
+    The thirteenth set repeats the first colour, with another line and marker.
 
     Args:
-        names: of all sets, in an order that stays.
+        names: names of all sets, in a fixed order.
     """
     return {name: COLORS[number % len(COLORS)] for number, name in enumerate(dict.fromkeys(names))}
 
@@ -84,19 +84,19 @@ def marker(name: str, colors: Mapping[str, str]) -> dict[str, Any]:
 
 
 def styled(draw: Callable[_Parameters, Figure]) -> Callable[_Parameters, Figure]:
-    """Make a function draw in this module's fonts and lines, whatever the caller's are."""
+    """Decorator: draw with this module's fonts and lines, independent of the caller's settings."""
 
     @functools.wraps(draw)
     def drawn(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> Figure:
         with _style():
             figure = draw(*args, **kwargs)
-            # Once is not enough if the numbers along an axis change its width. Ticks are made here
-            # too, and take their size from the style.
+            # A second pass is needed if the tick labels change the width of an axis. This also
+            # creates the ticks while the style is active.
             layout = figure.get_layout_engine()
             assert layout is not None
             for _ in range(2):
                 layout.execute(figure)
-            figure.set_layout_engine("none")  # the same figure has the same files
+            figure.set_layout_engine("none")  # so that equal figures give equal files
         return figure
 
     return drawn
@@ -134,7 +134,7 @@ def panels(
 
 
 def legend(figure: Figure, names: Iterable[str], colors: Mapping[str, str]) -> None:
-    """One legend of all sets, in a place of its own above the panels."""
+    """One legend for all sets, in reserved space above the panels."""
     from matplotlib.lines import Line2D
 
     names = list(names)
@@ -161,7 +161,7 @@ def plain_logarithm(axis: Axis) -> None:
 
 
 def legend_columns(figure: Figure, names: Collection[str]) -> int:
-    """Largest number of columns of a legend that fits; the figure grows by the legend's height."""
+    """Largest number of legend columns that fits; the figure grows by the height of the legend."""
     entry = 0.45 + _LETTER * max(map(len, names))
     columns = max(1, min(len(names), int(figure.get_figwidth() / entry)))
     figure.set_figheight(figure.get_figheight() + 0.16 * -(-len(names) // columns))
@@ -169,21 +169,21 @@ def legend_columns(figure: Figure, names: Collection[str]) -> int:
 
 
 def fitting(text: str, width: float) -> str:
-    """A text as it stands; without its middle if it is wider than so many inches."""
+    """The text, without its middle if it is wider than this many inches."""
     letters = int(width / _LETTER)
     if len(text) > letters:
         text = f"{text[: letters // 2]}…{text[-((letters - 1) // 2) :]}"
-    return text.replace("$", r"\$")  # matplotlib takes what stands between two for a formula
+    return text.replace("$", r"\$")  # matplotlib reads text between two $ as a formula
 
 
 def title(axes: Axes, text: str, pad: float = 3) -> None:
-    """A panel's title, at its left."""
+    """Set a left-aligned title of a panel."""
     room = axes.get_position().width * axes.figure.get_figwidth()  # pyright: ignore
     axes.set_title(fitting(text, room), loc="left", pad=pad)
 
 
 def save_figure(figure: Figure, folder: str | os.PathLike[str], stem: str) -> tuple[Path, Path]:
-    """Write a figure as .png (300 dpi) and as .svg (letters as outlines, the same everywhere).
+    """Write a figure as .png (300 dpi) and .svg (with letters as outlines, for any machine).
 
     Args:
         figure: of this package, or any other.
@@ -201,17 +201,17 @@ def save_figure(figure: Figure, folder: str | os.PathLike[str], stem: str) -> tu
 
 
 def as_png(figure: Figure, dpi: float) -> bytes:
-    """A figure as the content of a .png file."""
+    """The content of a figure's .png file."""
     return rendered(figure, format="png", dpi=dpi)
 
 
 def as_svg(figure: Figure) -> bytes:
-    """A figure as the content of an .svg file: the same bytes for the same figure."""
+    """The content of a figure's .svg file; equal figures give equal bytes."""
     return rendered(figure, format="svg", dpi=300, metadata={"Date": None})
 
 
 def rendered(figure: Figure, **options: Any) -> bytes:
-    """The content of a figure's file; options are those of matplotlib's ``savefig``."""
+    """The content of a figure's file; the options are those of matplotlib's ``savefig``."""
     content = io.BytesIO()
     with _style():
         figure.savefig(content, **options)
@@ -220,10 +220,10 @@ def rendered(figure: Figure, **options: Any) -> bytes:
 
 @contextlib.contextmanager
 def _style() -> Iterator[None]:
-    """This module's settings over matplotlib's defaults; the caller's have no influence."""
+    """Use matplotlib's defaults with this module's style, ignoring the caller's settings."""
     from matplotlib import style
 
     with style.context(STYLE, after_reset=True), warnings.catch_warnings():
-        # A box in the figure shows each missing letter; a warning would come for every text.
+        # The figure shows a box for each missing letter, so no warning is necessary.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield

@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 Cell = str | int | float
 
 _ERROR = " s.e."
-"""Ends the names of columns that hold the standard error of the column before."""
+"""Ending of the names of columns with the standard error of the previous column."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Numbers under names, not rounded.
+    """A table of unrounded numbers.
 
     Attributes:
-        name: for a file's heading or a program.
+        name: name of the table, also for programs.
         caption: meaning and units of the numbers.
-        header: names of the columns; "x s.e." holds the standard error of x, its left neighbour.
-        rows: one cell for each column.
-        n_keys: number of columns at the left that name the row.
-        details: columns for which a terminal has no room.
-        brief_rows: number of rows that a terminal shows; None for all.
+        header: names of the columns; "x s.e." has the standard error of x, the previous column.
+        rows: rows with one cell per column.
+        n_keys: number of columns at the left that identify the row.
+        details: columns to leave out in a terminal.
+        brief_rows: number of rows to show in a terminal; None for all.
     """
 
     name: str
@@ -45,11 +45,10 @@ class Table:
     brief_rows: int | None = None
 
     def display(self, brief: bool = False) -> tuple[list[str], list[list[str]]]:
-        """Header and rows as text, standard errors beside their numbers.
+        """Header and rows as text, with standard errors next to their numbers.
 
         Args:
-            brief: without standard errors and ``details``, and with no more rows than
-                ``brief_rows``.
+            brief: leave out standard errors and ``details``, and limit rows to ``brief_rows``.
         """
         out = self.details if brief else ()
         shown = [
@@ -65,7 +64,7 @@ class Table:
         return [self.header[k] for k in shown], rows
 
     def has_error(self, column: int) -> bool:
-        """Whether the next column holds this one's standard error."""
+        """Whether the next column has the standard error of this one."""
         return self.header[column + 1 : column + 2] == (self.header[column] + _ERROR,)
 
 
@@ -82,7 +81,7 @@ def tables(evaluation: Evaluation) -> list[Table]:
 
 
 def as_markdown(all_tables: Iterable[Table]) -> str:
-    """Tables for a page in Markdown."""
+    """Tables as a Markdown page."""
     lines: list[str] = []
     for table in all_tables:
         header, rows = table.display()
@@ -95,12 +94,12 @@ def as_markdown(all_tables: Iterable[Table]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """For Markdown, which would take a | for a column's end and <...> for HTML."""
+    """Text for Markdown, where | ends a column and <...> is HTML."""
     return text.replace("|", "\\|").replace("<", "&lt;")
 
 
 def as_csv(all_tables: Iterable[Table]) -> str:
-    """Every number on a line of its own, with the table, row and column that it stands in."""
+    """Tables as CSV: one number per line, with its table, row and column."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["table", "row", "column", "value", "standard error"])
@@ -115,16 +114,16 @@ def as_csv(all_tables: Iterable[Table]) -> str:
 
 
 def _with_error(value: Cell, error: Cell) -> str:
-    """A number with as many digits as its standard error leaves it, and the error."""
+    """A number, rounded according to its standard error, and the error."""
     value, error = float(value), float(error)
-    if not np.isfinite(error) or error < 1e-12:  # rounding is no error
+    if not np.isfinite(error) or error < 1e-12:  # only rounding
         return _digits(value)
     decimals = max(0, -math.floor(math.log10(error)))
     return f"{value:.{decimals}f} ± {error:.{decimals}f}"
 
 
 def _digits(value: Cell) -> str:
-    """Rounded for reading."""
+    """A number rounded for display."""
     if isinstance(value, str | int | np.integer):
         return f"{value}"
     if not np.isfinite(value):
@@ -154,10 +153,9 @@ def _sets(evaluation: Evaluation) -> Table:
     dropped = any(one.n_dropped for one in evaluation.sets)
     return Table(
         "sets",
-        "What was evaluated. Environments without a neighbour within "
-        f"{evaluation.cutoff:g} Å are isolated; repeated structures equal an earlier one of "
-        f"their file and were {'left out' if dropped else 'kept'}. Distances in Å, densities in "
-        "atoms/Å^3.",
+        "The evaluated sets. Isolated environments have no neighbour within "
+        f"{evaluation.cutoff:g} Å. Repeated structures equal an earlier one of their file and "
+        f"were {'left out' if dropped else 'kept'}. Distances in Å, densities in atoms/Å^3.",
         (
             "set",
             "file",
@@ -194,7 +192,7 @@ def _coverage(evaluation: Evaluation) -> Table:
         "coverage",
         f"Distance of {how.test} test environments to the nearest of {how.train} training "
         f"environments{whole}, averaged over {how.number} random decompositions, in "
-        f"{evaluation.unit}. Novel: share of the test environments farther than 99 % "
+        f"{evaluation.unit}. Novel: fraction of the test environments farther than 99 % "
         "of the training set's own test environments.",
         tuple(header),
         tuple(rows),
@@ -203,7 +201,7 @@ def _coverage(evaluation: Evaluation) -> Table:
 
 
 def _groups(evaluation: Evaluation) -> list[Table]:
-    """For every set with several groups, those that are covered worst first."""
+    """One table for every set with several groups, with the worst coverage first."""
     result = []
     for one in evaluation.sets:
         groups, means = evaluation.group_coverage(one.name)
@@ -220,8 +218,8 @@ def _groups(evaluation: Evaluation) -> list[Table]:
             Table(
                 f"groups of {one.name}",
                 f"Mean distance of the environments of {one.name} to the nearest training "
-                "environment, by config_type and training set; those that "
-                f"{first} covers worst come first. In {evaluation.unit}.",
+                f"environment, by config_type and training set, sorted by the distance to {first}, "
+                f"largest first. In {evaluation.unit}.",
                 ("group", "environments", *evaluation.names),
                 tuple(rows[k] for k in order),
                 1,
@@ -251,13 +249,13 @@ def _measures(evaluation: Evaluation) -> Table:
         )
     return Table(
         "measures",
-        "How diverse each set is. S: entropy of a structure's own environments "
-        "(doi:10.1063/5.0013059, Eq. 2), over the structures of two atoms or more, in nats. "
+        "Diversity of each set. S: entropy of the environments of a structure "
+        "(doi:10.1063/5.0013059, Eq. 2), over structures with at least two atoms, in nats. "
         f"Kernel entropy (QUESTS, doi:10.1038/s41467-025-59232-0): of {kernels.n_environments} "
         f"environments, at most {np.log(kernels.n_environments):.2f} nats. "
         "Log-determinant: of the covariance, in nats. Vendi score (arXiv:2210.02410): effective "
-        f"number of different ones among {kernels.n_vendi} environments. Kernels are Gaussian, "
-        f"{kernels.bandwidth:.2f} wide; features in {evaluation.unit}.",
+        f"number of different ones among {kernels.n_vendi} environments. Kernels are Gaussian with "
+        f"bandwidth {kernels.bandwidth:.2f}; features in {evaluation.unit}.",
         (
             "set",
             "S",
@@ -278,9 +276,10 @@ def _overlap(evaluation: Evaluation) -> Table:
     return Table(
         "overlap",
         "Coverage of a test set by a training set, as in QUESTS (doi:10.1038/s41467-025-59232-0): "
-        "mean differential entropy of the test environments, in nats, and the share of them for "
-        "which it is at most 0, that is, which the training set has. "
-        f"{kernels.n_environments} training and as many other test environments of each set.",
+        "mean differential entropy of the test environments, in nats, and the fraction with at "
+        "most 0, that is, those that the training set contains. "
+        f"{kernels.n_environments} training and {kernels.n_environments} other test environments "
+        "of each set.",
         ("train", "test", "delta entropy", "overlap"),
         tuple(
             (
@@ -307,7 +306,7 @@ def _correlations(evaluation: Evaluation) -> list[Table]:
             "correlation",
             f"Multiple correlation of each of {len(higher.labels)} further components, up to "
             f"twojmax = {higher.twojmax}, with the first {first}: "
-            "the part of the omitted components that those of the descriptor determine linearly.",
+            "how well the components of the descriptor predict the omitted ones linearly.",
             ("set", "mean", "least", "median", "largest"),
             tuple(
                 (name, *(float(f(values)) for f in (np.nanmean, _least, np.nanmedian, _largest)))
@@ -317,7 +316,7 @@ def _correlations(evaluation: Evaluation) -> list[Table]:
         ),
         Table(
             "correlation by component",
-            "The same for each component, named by twice j1, j2 and j.",
+            "The same for each component, named by 2 j1, 2 j2 and 2 j.",
             ("component", *evaluation.names),
             tuple(
                 (label, *(float(values[k]) for values in correlation))

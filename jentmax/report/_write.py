@@ -1,4 +1,4 @@
-"""An evaluation as a folder: report.html, tables, figures, and every number behind them."""
+"""Write an evaluation as a folder: report.html, tables, figures, and all numbers behind them."""
 
 from __future__ import annotations
 
@@ -30,23 +30,24 @@ def refuse_folder(path: Path, overwrite: bool) -> None:
     """Raise a JentmaxError if an evaluation must not, or cannot, be written to this folder.
 
     Args:
-        path: of the folder.
-        overwrite: whether an earlier evaluation there may be replaced. Other folders never are.
+        path: path of the folder.
+        overwrite: whether to replace an earlier evaluation; other folders are never replaced.
     """
     if path.is_dir() and not path.is_symlink():
         if not overwrite:
             raise JentmaxError(
-                f"{path} exists; give another folder, or allow an earlier evaluation there to be "
-                "replaced (--overwrite)"
+                f"{path} exists; give another folder, or allow to replace an earlier evaluation "
+                "there (--overwrite)"
             )
         found = set(os.listdir(path))
         foreign = sorted(found - set(_FILES) if "evaluation.h5" in found else found)
         if foreign:
             raise JentmaxError(
-                f"{path} has {foreign[0]} in it, which is not an evaluation's; give another folder"
+                f"{path} contains {foreign[0]}, which is not part of an evaluation; give another "
+                "folder"
             )
     elif os.path.lexists(path):
-        raise JentmaxError(f"{path} is no folder; give the path of one that is to be made")
+        raise JentmaxError(f"{path} is not a folder; give the path of a new folder")
     parent = path.absolute().parent
     if not parent.is_dir():
         raise JentmaxError(f"{path} cannot be written: there is no folder {parent}; create it")
@@ -62,19 +63,19 @@ def write_evaluation(
 ) -> Path:
     """Write an evaluation: report.html, tables.csv, tables.md, figures/, evaluation.h5.
 
-    The folder appears when everything in it is written.
+    The folder appears only when it is complete.
 
     Args:
-        evaluation: to write.
-        folder: to make.
-        overwrite: whether an earlier evaluation there may be replaced.
-        report: called with a phase, how much of it is done, and how much there is.
+        evaluation: the evaluation.
+        folder: path of the new folder.
+        overwrite: whether to replace an earlier evaluation.
+        report: called with a phase, the finished and the total amount of work of the phase.
 
     Returns:
-        The folder's path.
+        The path of the folder.
 
     Raises:
-        JentmaxError: if the folder exists or cannot be written.
+        JentmaxError: the folder exists or cannot be written.
     """
     path = Path(folder)
     refuse_folder(path, overwrite)
@@ -92,7 +93,7 @@ def write_evaluation(
 
 
 def _scratch(path: Path) -> Path:
-    """A new folder beside that of the path."""
+    """A new temporary folder next to the path."""
     absolute = path.absolute()
     folder = absolute.with_name(f".{absolute.name}.{secrets.token_hex(4)}.partial")
     folder.mkdir()
@@ -114,7 +115,7 @@ def _fill(folder: Path, evaluation: Evaluation, report: Callable[[str, int, int]
         pictures[drawing.stem] = Picture(drawing.caption, *files, inches)
     write_report(
         folder / "report.html",
-        "How diverse the sets are, and how well each covers the others",
+        "Diversity and coverage of the sets",
         _facts(evaluation),
         _sections(evaluation, all_tables, pictures),
     )
@@ -146,7 +147,7 @@ def _sections(
     contents = {
         "Sets": (["sets"], ["structures", "radial"]),
         "Coverage": (["coverage"], ["distances", "map"]),
-        "Which groups are covered worst": (groups, group_stems),
+        "Groups with the worst coverage": (groups, group_stems),
         "Information measures": (["measures", "overlap"], []),
         "Descriptors": ([], ["descriptors"]),
         "Further components": (

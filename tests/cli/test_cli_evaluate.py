@@ -119,7 +119,7 @@ def test_again_from_the_cache_and_over_an_old_report(good, call, files, monkeypa
     assert good(f"{COMMAND} {FEW} --quiet --overwrite") == ""
     assert Path("report/tables.csv").read_text() == first
     Path("report/thesis.tex").write_text("years of work")
-    refused(call, f"{COMMAND} {FEW} --overwrite", "report has thesis.tex in it")
+    refused(call, f"{COMMAND} {FEW} --overwrite", "report contains thesis.tex")
     assert Path("report/thesis.tex").read_text() == "years of work"
 
 
@@ -165,7 +165,7 @@ def test_primitive_cells_are_not_the_same_for_standing_at_the_origin(good, quick
 def test_figures_of_others_are_kept(call, files, quick):
     Path("report/figures").mkdir(parents=True)
     Path("report/figures/mine.png").write_text("years of work")
-    refused(call, f"{COMMAND} {FEW} --overwrite", "report has figures in it")
+    refused(call, f"{COMMAND} {FEW} --overwrite", "report contains figures")
     assert Path("report/figures/mine.png").exists()
 
 
@@ -215,7 +215,7 @@ def test_bad_input(call, files):
         ),
         ("evaluate liquid.extxyz ./liquid.extxyz", "given twice"),
         ("evaluate liquid.extxyz copy.extxyz", "the same structures as liquid.extxyz"),
-        ("evaluate liquid.extxyz --output file", "file is no folder"),
+        ("evaluate liquid.extxyz --output file", "file is not a folder"),
         ("evaluate liquid.extxyz --output no/where", "there is no folder", "create it"),
         (f"{COMMAND} --names a", "1 names (a) for 2 data sets", "after the files"),
         (f"{COMMAND} --names a a", "two sets have the name a"),

@@ -94,7 +94,7 @@ def test_everything_is_written(files):
     with pytest.raises(JentmaxError, match="out exists"):
         write_evaluation(found, "out")
     Path("out/thesis.tex").write_text("years of work")
-    with pytest.raises(JentmaxError, match=r"out has thesis\.tex in it"):
+    with pytest.raises(JentmaxError, match=r"out contains thesis\.tex"):
         write_evaluation(found, "out", overwrite=True)
     assert Path("out/thesis.tex").read_text() == "years of work"
 
