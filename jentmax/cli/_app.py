@@ -1,4 +1,4 @@
-"""The command line's frame: the app, options that several commands have, settings, errors."""
+"""The app of the command line, shared options, settings and error handling."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 
 
 class _Commands(TyperGroup):
-    """Commands that Ctrl-C ends without more words than needed."""
+    """Commands that end with one line on Ctrl-C."""
 
     def invoke(self, ctx: typer.Context) -> object:
-        """Run a command; 130 is the shell's code for what Ctrl-C has ended.
+        """Run a command; exit with 130, the shell's code for Ctrl-C, if interrupted.
 
         Raises:
-            JentmaxError: a command that does nothing but print cannot.
+            JentmaxError: a command that only prints cannot write its output.
         """
         try:
             result = super().invoke(ctx)
             if ctx.invoked_subcommand in ("info", "config") and (why := failure()):
                 raise JentmaxError(
-                    f"standard output cannot be written: {why}; what was printed is not whole"
+                    f"standard output cannot be written: {why}; the output is incomplete"
                 )
             return result
         except KeyboardInterrupt:
             sys.stderr.write("interrupted\n")
-            # CPython remembers if code in an exec was interrupted, such as dataclasses', and would
-            # end by the signal instead of the code; the next exec makes it forget.
+            # If the interrupt hit code in an exec, such as that of dataclasses, CPython would exit
+            # by the signal instead of the code. Another exec resets this state.
             exec("")
             sys.exit(130)
 
@@ -109,18 +109,16 @@ Overrides = Annotated[
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
 NoCache = Annotated[
     bool,
-    typer.Option(
-        "--no-cache", help="Keep nothing in the cache: programs, batch sizes, descriptors."
-    ),
+    typer.Option("--no-cache", help="Do not cache programs, batch sizes or descriptors."),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.")]
 SettingsFile = Annotated[
     Path | None, typer.Option(help="TOML file of settings.", show_default=False)
 ]
 
 
 def main() -> None:
-    """Run the command line; input that cannot be used ends with exit code 2."""
+    """Run the command line; bad input exits with code 2."""
     guard()
     try:
         app(prog_name="jentmax")
@@ -130,7 +128,7 @@ def main() -> None:
 
 
 def prepare(no_cache: bool) -> Path | None:
-    """Call it before JAX is imported; the cache's folder, None without one."""
+    """Prepare the process for JAX, before importing it; returns the cache folder or None."""
     from jentmax import devices
 
     devices.quieten()
@@ -141,12 +139,12 @@ def prepare(no_cache: bool) -> Path | None:
 
 
 class Settings(NamedTuple):
-    """What a file or preset says.
+    """Contents of a settings file or preset.
 
     Attributes:
-        tree: of the recipe.
-        options: of the run.
-        label: what to call the file or preset in messages.
+        tree: plain tree of the recipe.
+        options: options of the run.
+        label: name of the file or preset in messages.
     """
 
     tree: dict[str, Any]
@@ -162,14 +160,14 @@ def load_settings(
 
     if source is not None and preset is not None:
         raise JentmaxError(
-            f"--preset {preset}: a settings file, {source}, is given too; give one of them"
+            f"--preset {preset} and the settings file {source} exclude each other; give one of them"
         )
     given: str | Path | None = source
     if preset is not None:
-        preset_text(preset)  # refuses an unknown name, even if a file has it
+        preset_text(preset)  # raises an error for an unknown name, even if a file has it
         given = preset
     elif source is not None and not source.exists():
-        given = str(source)  # a preset's name
+        given = str(source)  # the name of a preset
     return Settings(*load(given, overrides, element), label_of(given))
 
 
@@ -180,10 +178,10 @@ def descriptor_for(
     overrides: Sequence[str],
     element: str | None,
 ) -> Any:
-    """The descriptor to describe files with.
+    """The descriptor for files; call `prepare` first.
 
-    Without settings it is that of the first data set among the files, or else the preset
-    tungsten's. Call `prepare` before.
+    Without settings, it is the descriptor of the first data set among the files, or otherwise that
+    of the preset tungsten.
     """
     from jentmax.config import descriptor_from
     from jentmax.devices import start

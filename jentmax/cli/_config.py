@@ -35,7 +35,7 @@ def config_init(
     """Write a preset as a settings file, each field below its meaning."""
     from jentmax.config import commented, preset_text
 
-    preset_text(preset)  # refuses an unknown name at once
+    preset_text(preset)  # raises an error for an unknown name
     refuse_existing(path, overwrite)
     text = commented(preset)
     partial = path.with_name(f".{path.name}.partial")
@@ -54,7 +54,7 @@ def config_check(
     element: Element = None,
     overrides: Overrides = None,
 ) -> None:
-    """Check a settings file, and try what it names."""
+    """Check a settings file, and test the code that it names."""
     prepare(no_cache=False)
     given = load_settings(settings, None, overrides or [], element)
     from jentmax.config import recipe_from
@@ -72,7 +72,7 @@ def config_show(
     element: Element = None,
     overrides: Overrides = None,
 ) -> None:
-    """Print all settings as TOML, defaults filled in."""
+    """Print all settings as TOML, including defaults."""
     import dataclasses
 
     from jentmax.config import complete, to_toml

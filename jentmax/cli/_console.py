@@ -1,4 +1,4 @@
-"""How a run goes."""
+"""Progress of a run on the terminal."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SECONDS_BETWEEN_LINES = 5.0
 
 
 class Console:
-    """Shows how a run goes: a live bar in a terminal, plain lines elsewhere, or nothing."""
+    """Shows the progress of a run: a live bar in a terminal, plain lines otherwise, or nothing."""
 
     def __init__(self, recipe: Recipe, options: RunOptions, quiet: bool = False) -> None:
         """Prepare to show a run."""
@@ -33,7 +33,7 @@ class Console:
         self._began = time.monotonic()
         self._figures = Figures()
         self._last_line = -_SECONDS_BETWEEN_LINES
-        self._phases: set[str] = set()  # of which there has been a line
+        self._phases: set[str] = set()  # already printed
         self._last: RunProgress | None = None
 
     def __enter__(self) -> Console:
@@ -42,7 +42,7 @@ class Console:
             self._bar = Progress(
                 SpinnerColumn(),
                 TextColumn("{task.description}"),
-                BarColumn(bar_width=None),  # the room that the others leave
+                BarColumn(bar_width=None),  # takes the remaining width
                 MofNCompleteColumn(table_column=Column(no_wrap=True)),
                 TextColumn("{task.fields[figures]}"),
                 console=self._rich,
@@ -57,12 +57,12 @@ class Console:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Leave the bar as it is."""
+        """Stop the bar, without removing it."""
         if self._bar is not None:
             self._bar.stop()
 
     def begin(self) -> None:
-        """Say what will be done, where, and how."""
+        """Print device, structures and output of the run."""
         from jentmax.devices import device_name, workers
 
         recipe, options = self._recipe, self._options
@@ -77,12 +77,12 @@ class Console:
             self._bar.start()
 
     def report(self, progress: RunProgress) -> None:
-        """Show how far the run has come."""
+        """Show the progress of the run."""
         self._last = progress
         if progress.note:
             self._print(progress.note)
         now = time.monotonic()
-        figures = self._figures.told(progress, now)
+        figures = self._figures.text(progress, now)
         if self._bar is not None:
             self._bar.update(
                 self._task,
@@ -92,7 +92,7 @@ class Console:
                 figures=figures,
             )
             return
-        phase = progress.phase.partition(",")[0]  # what follows is how far it is
+        phase = progress.phase.partition(",")[0]  # the rest is its progress
         new = phase not in self._phases
         if new or now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
@@ -104,19 +104,19 @@ class Console:
             )
 
     def summary(self, path: Path) -> str:
-        """Say what was made, and return the line that does."""
+        """Print a summary of the run, and return it."""
         last = self._last
         if last is None:
             return ""
-        told = ""
+        new = ""
         if last.made:
-            new = last.structures - last.before
-            if last.made < new:
-                told = f", {last.made} of them made by this process"
+            n_new = last.structures - last.before
+            if last.made < n_new:
+                new = f", {last.made} of them made by this process"
             elif last.before:
-                told = f", {new} of them made now"
+                new = f", {n_new} of them made now"
         line = (
-            f"{path}: {last.structures} structures{told} in {time.monotonic() - self._began:.1f} s"
+            f"{path}: {last.structures} structures{new} in {time.monotonic() - self._began:.1f} s"
         )
         if last.made:
             line += (
@@ -134,6 +134,6 @@ class Console:
 
 
 def _discarded(progress: RunProgress) -> str:
-    """How many structures were discarded, and why."""
+    """Numbers of discarded structures, by reason."""
     counts = [f"{count} {why}" for why, count in progress.discarded.items() if count]
     return f"; discarded: {', '.join(counts)}" if counts else ""

@@ -55,14 +55,14 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="NAME...",
-            help="What to call the sets, one name for each; after the files.",
+            help="Names of the sets, one for each; after the files.",
             show_default="the files' names",
         ),
     ] = None,
     reference: Annotated[
         str | None,
         typer.Option(
-            help="Name of the set by whose spread the descriptors are scaled.",
+            help="Name of the set whose spread scales the descriptors.",
             show_default="the first",
         ),
     ] = None,
@@ -84,19 +84,19 @@ def evaluate(
         ),
     ] = None,
     decompositions: Annotated[
-        int, typer.Option(min=1, help="How often training and test environments are drawn.")
+        int, typer.Option(min=1, help="Number of random draws of training and test environments.")
     ] = 1000,
     by: Annotated[
         Literal["environment", "structure"],
-        typer.Option(help="What is drawn: single environments, or whole structures."),
+        typer.Option(help="Draw single environments, or whole structures."),
     ] = "environment",
     scaling: Annotated[
         Literal["standard", "robust"],
-        typer.Option(help="By mean and standard deviation, or median and interquartile range."),
+        typer.Option(help="Use mean and standard deviation, or median and interquartile range."),
     ] = "standard",
     duplicates: Annotated[
         Literal["keep", "drop"],
-        typer.Option(help="Structures that repeat an earlier one of their file."),
+        typer.Option(help="Keep or drop structures that repeat an earlier one of their file."),
     ] = "keep",
     seed: Annotated[int, typer.Option(min=0, help="Seed of all draws.")] = 0,
     settings: SettingsFile = None,
@@ -107,18 +107,18 @@ def evaluate(
     no_cache: NoCache = False,
     quiet: Quiet = False,
 ) -> None:
-    """Tell how diverse data sets are, and how well each covers the others.
+    """Measure the diversity of data sets, and how well each covers the others.
 
     Prints tables and makes a folder with report.html, tables.csv, tables.md,
-    figures/ and evaluation.h5. Where no settings are given, descriptors are those
-    of the reference if it is a data set of jentmax, or else of the first data set,
-    or else of the preset tungsten.
+    figures/ and evaluation.h5. Without settings, the descriptors are those of the
+    reference if it is a jentmax data set, otherwise those of the first jentmax data
+    set, otherwise those of the preset tungsten.
     """
     paths = [str(path) for path in files]
     called = _names(paths, names)
     if reference is not None and reference not in called:
         raise JentmaxError(
-            f"--reference {reference} is no set's name; give one of {', '.join(called)}"
+            f"--reference {reference} is not the name of a set; give one of {', '.join(called)}"
         )
     _refuse_missing(files)
     place = called.index(reference) if reference else 0
@@ -143,7 +143,7 @@ def evaluate(
         )
         whole = ""
         if by == "structure" and train is test is None:
-            whole = " in whole structures"  # which do not add up to any number
+            whole = " in whole structures"  # these rarely add up to the requested number
             for one in sets:
                 spare = 2 * int(one.structures.counts.max(initial=0))
                 counts[one.name] = min(counts[one.name], max(3, counts[one.name] - spare))
@@ -153,21 +153,21 @@ def evaluate(
             phases.note(
                 f"{n_train} training and {n_test} test environments instead of "
                 f"{_DEFAULT_SIZES[0]} and {_DEFAULT_SIZES[1]}: "
-                f"{least} has {counts[least]} to draw{whole}"
+                f"{least} has {counts[least]}{whole}"
             )
         how = Decompositions(n_train, n_test, decompositions, seed, by)
         evaluation = run(sets, descriptor, how, reference, scaling, phases.report)
         path = write_evaluation(evaluation, output, overwrite, phases.report)
     if not quiet:
         print_tables(tables(evaluation))
-        print(f"written to {path}; look at {path / 'report.html'}")
+        print(f"written to {path}; open {path / 'report.html'}")
 
 
 def _names(paths: Sequence[str], names: Sequence[str] | None) -> tuple[str, ...]:
-    """A name for each file: as given, or the file's own without its ending.
+    """A name for each file: the given one, or the file name without its ending.
 
     Raises:
-        JentmaxError: if a file is given twice, or names are missing, too many, empty or equal.
+        JentmaxError: a file is given twice, or names are missing, too many, empty or equal.
     """
     if not paths:
         raise JentmaxError("no data sets to evaluate; give at least one file")

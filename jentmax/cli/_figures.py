@@ -1,4 +1,4 @@
-"""How fast a run goes and what it gives, in a few words."""
+"""Rate and mean results of a run, as a short text."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ if TYPE_CHECKING:
 
 
 class Figures:
-    """Knows when a run began to make structures, for its rate."""
+    """Formats the progress of a run; remembers when the first structures were done."""
 
     def __init__(self) -> None:
-        """Begin with nothing done."""
-        self._first: tuple[float, float] | None = None  # when something was done, and how much
+        """Start a run."""
+        self._first: tuple[float, float] | None = None  # time and amount at the first progress
 
-    def told(self, progress: Progress, now: float) -> str:
-        """Rate, time left, and means, short enough for a bar in 80 columns.
+    def text(self, progress: Progress, now: float) -> str:
+        """Rate, remaining time and means, short enough for a bar in 80 columns.
 
         Args:
-            progress: every one of the run, in turn.
-            now: time in seconds, from any moment.
+            progress: the progress; call this with every progress of the run.
+            now: time in seconds, from an arbitrary origin.
         """
         if self._first is None and progress.done > progress.before:
             self._first = now, progress.done
         parts = []
-        # Compiling took part of the time until the first report of something done.
+        # The time before the first progress includes compilation, so leave it out.
         began, already = self._first or (now, progress.done)
         elapsed, done = now - began, progress.done - already
         if elapsed > 1 and done > 0:

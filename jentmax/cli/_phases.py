@@ -1,4 +1,4 @@
-"""How far a command has come that goes through several phases."""
+"""Progress of a command with several phases."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SECONDS_BETWEEN_LINES = 5.0
 
 
 class Phases:
-    """Shows phases: a live bar in a terminal, plain lines elsewhere, or nothing."""
+    """Shows phases: a live bar in a terminal, plain lines otherwise, or nothing."""
 
     def __init__(self, quiet: bool = False) -> None:
         """Prepare to show phases."""
@@ -43,25 +43,25 @@ class Phases:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()
 
     def report(self, phase: str, done: int, total: int) -> None:
-        """Show what is being done, how much of it is done, and how much there is of it."""
+        """Show a phase with its finished and total amount of work."""
         new = phase != self._phase
         if self._bar is not None:
             if new:
                 self._bar.reset(self._task, description=phase, total=total)
             self._bar.update(self._task, completed=done, total=total)
         elif new or time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
-            share = "" if new else f" {100 * done // max(total, 1)} %"
-            self.note(phase + share)
+            percentage = "" if new else f" {100 * done // max(total, 1)} %"
+            self.note(phase + percentage)
             self._last_line = time.monotonic()
         self._phase = phase
 
     def note(self, text: str) -> None:
-        """Print a line, with the time since the beginning."""
+        """Print a line with the elapsed time."""
         elapsed = time.monotonic() - self._began
         self._console.print(f"{elapsed:7.1f} s  {text}", markup=False)
         sys.stdout.flush()

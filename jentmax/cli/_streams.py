@@ -1,4 +1,4 @@
-"""Standard output and error that cannot end a run, whatever they are connected to."""
+"""Standard output and error streams whose failures do not end a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _NARROWEST = 60
-"""Columns that tables and help take at least; the lines of a narrower terminal wrap."""
+"""Minimum width of tables and help, in columns; narrower terminals wrap the lines."""
 
 _SIGNS = {
     "Å": "A",
@@ -41,20 +41,20 @@ _SIGNS = {
     "╸": "-",
     "╺": "-",
 }
-"""For terminals that have no such letters."""
+"""Replacements for terminals without these characters."""
 
 _HANDLER = "jentmax.shown"
 
 _GONE = {errno.EPIPE, errno.EBADF}
-"""Nobody reads any more, or the descriptor was never open: no fault worth a word."""
+"""The reader has gone, or the descriptor was never open; these are not failures."""
 
 
 def guard() -> None:
-    """Make output that is only shown safe; call it before anything is printed or opened.
+    """Make standard output and error safe; call it before anything is printed or opened.
 
-    Letters that the encoding lacks are replaced. What cannot be written, to a closed pipe or a full
-    disk, is dropped, and `failure` tells of it. Streams that a program has put in place of the
-    process's own stay as they are.
+    It replaces characters that the encoding lacks. Output that cannot be written, to a closed pipe
+    or a full disk, is dropped, and `failure` reports it. Streams that a program has substituted for
+    the original ones do not change.
     """
     codecs.register_error(_HANDLER, _replaced)
     width = os.environ.get("TERMINAL_WIDTH", "")  # which typer reads
@@ -77,9 +77,9 @@ def guard() -> None:
 
 
 def failure() -> str | None:
-    """Why standard output could not all be written, in the system's words; None if it was.
+    """The system's reason why standard output is incomplete; None if it is complete.
 
-    That nobody reads it to its end, as after ``| head``, is no failure.
+    A reader that stops early, such as ``| head``, is not a failure.
     """
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     with contextlib.suppress(OSError, ValueError):
@@ -91,7 +91,7 @@ def failure() -> str | None:
 
 
 def console(soft_wrap: bool = True) -> Console:
-    """Prints text and tables, which are whole in a narrow terminal too."""
+    """A console that prints complete text and tables even in a narrow terminal."""
     from rich.console import Console
 
     made = Console(highlight=False, soft_wrap=soft_wrap)
@@ -100,7 +100,7 @@ def console(soft_wrap: bool = True) -> Console:
 
 
 class _Raw(io.FileIO):
-    """A descriptor whose errors of writing are kept, not raised."""
+    """A file descriptor that stores write errors instead of raising them."""
 
     error: OSError | None = None
 
@@ -114,7 +114,7 @@ class _Raw(io.FileIO):
                 break
             if written is not None:
                 return written
-            select.select([], [self.fileno()], [])  # somebody has made it non-blocking
+            select.select([], [self.fileno()], [])  # the descriptor is non-blocking
         return size
 
 

@@ -1,4 +1,4 @@
-"""Tables of an evaluation."""
+"""Print the tables of an evaluation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def print_tables(tables: Sequence[Table]) -> None:
-    """Print tables, each below what its numbers are; what is longer than a screen in part."""
+    """Print tables below their captions; of long tables only the first rows."""
     screen = console(soft_wrap=False)
     for table in tables:
         header, rows = table.display(brief=True)

@@ -1,4 +1,4 @@
-"""Spans of time, as users of queues write them, and how long this process has run."""
+"""Time spans, as in batch queues, and the age of this process."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _began = time.monotonic()
 
 
 def seconds(text: str) -> int:
-    """Seconds of a span such as 3h50m, 90m, 2d, or as SLURM writes it.
+    """Seconds of a time span such as 3h50m, 90m, 2d, or a SLURM time.
 
-    SLURM knows MINUTES, MINUTES:SECONDS, HOURS:MINUTES:SECONDS, DAYS-HOURS, DAYS-HOURS:MINUTES and
-    DAYS-HOURS:MINUTES:SECONDS.
+    The formats of SLURM are MINUTES, MINUTES:SECONDS, HOURS:MINUTES:SECONDS, DAYS-HOURS,
+    DAYS-HOURS:MINUTES and DAYS-HOURS:MINUTES:SECONDS.
 
     Raises:
-        JentmaxError: if it is none, or no time at all.
+        JentmaxError: the text is not a time span, or the span is 0.
 
     >>> [seconds(text) for text in ("3h50m", "2d", "90", "1:30:00", "1-12", "1-00:00:30")]
     [13800, 172800, 5400, 5400, 129600, 86430]
@@ -43,14 +43,14 @@ def seconds(text: str) -> int:
     total = sum(int(part or 0) * unit for part, unit in zip(parts, _UNITS.values(), strict=False))
     if not total:
         raise JentmaxError(
-            f"--max-time {text} is no span of time; give one such as 3h50m, 90m, 2d, 1:30:00 "
+            f"--max-time {text} is not a time span; give one such as 3h50m, 90m, 2d, 1:30:00 "
             "(hours:minutes:seconds), 1-12:00:00 (days first), or a number of minutes"
         )
     return total
 
 
 def process_age() -> float:
-    """Seconds since this process was started, or since this module was imported if unknown."""
+    """Seconds since this process started or, if unknown, since the import of this module."""
     try:
         ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
         return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")

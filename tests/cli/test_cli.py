@@ -453,7 +453,7 @@ def test_settings_and_preset_both(bad):
         "describe some.xyz -o set.h5 --settings run.toml --preset tungsten",
     ):
         message = bad(command)
-        for part in ("--preset tungsten", "run.toml", "is given too; give one of them"):
+        for part in ("--preset tungsten", "run.toml", "exclude each other; give one of them"):
             assert part in message
 
 

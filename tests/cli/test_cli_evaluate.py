@@ -74,7 +74,7 @@ def test_everything_is_written(good, files):
     assert sorted(os.listdir("out")) == WRITTEN
     assert sorted(os.listdir()) == ["crystals.extxyz", "liquid.extxyz", "out"]
     assert "programs compiled" in output
-    assert "look at out/report.html" in output
+    assert "open out/report.html" in output
     sets = table("out/tables.csv", "sets")
     assert sets["crystals", "structures"] == "14"
     assert sets["crystals", "environments"] == "27"

@@ -339,7 +339,7 @@ def test_spans_of_time(text, expected):
 )
 def test_what_is_no_span_of_time(bad_time, text):
     message = bad_time(text)
-    assert f"--max-time {text} is no span of time; give one such as 3h50m" in message
+    assert f"--max-time {text} is not a time span; give one such as 3h50m" in message
 
 
 @pytest.fixture
