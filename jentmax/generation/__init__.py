@@ -1,4 +1,4 @@
-"""Recipes and the sets of structures that they give."""
+"""Recipes, and the generation of sets of structures."""
 
 from jentmax.generation._engines import remote_chunk as remote_chunk
 from jentmax.generation._fields import FitScale as FitScale

@@ -1,4 +1,4 @@
-"""A recipe: how the structures of a set come about, as one object."""
+"""A recipe: one object that defines how to make the structures of a set."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from jentmax.generation._resolved import Resolved
 
 
 class Recipe(RecipeFields):
-    """How the structures of a set come about; it knows no files and no number of structures.
+    """How to make the structures of a set, independent of files and the number of structures.
 
-    A chain starts at random and runs ``cycles_per_chain`` cycles of the sampler, each from the end
-    of the one before. Every cycle, with its quench, gives one structure. `generate` makes a set.
+    A chain starts from a random structure and runs ``cycles_per_chain`` cycles of the sampler; each
+    cycle starts at the end of the previous one. Every cycle, followed by its quench, gives one
+    structure. `generate` makes a set.
 
     >>> import jentmax as jm
     >>> potential = jm.Potential(
@@ -32,19 +33,20 @@ class Recipe(RecipeFields):
         cache: Path | None = None,
         report: Callable[[str, str], None] | None = None,
     ) -> Resolved:
-        """All that is found before the first structure: scale, K, batch size.
+        """Determine scale, K and batch size, which must be known before the first structure.
 
         Args:
-            seed: of all randomness, from 0 to 2^32 - 1.
-            structures: about how many will be asked for; only the batch size depends on it.
-            devices: CPU cores or GPUs to use; None for all.
-            cache: folder that keeps which batch sizes were measured to be the fastest.
-            report: called with what is being done, and a note or "".
+            seed: random seed, from 0 to 2^32 - 1.
+            structures: approximate number of structures; only the batch size depends on it.
+            devices: number of CPU cores or GPUs to use; None for all.
+            cache: folder for the fastest batch sizes from earlier measurements.
+            report: called with the current phase, and a note or "".
 
         Returns:
             The resolved recipe, whose `Resolved.chunk` makes structures.
 
         Raises:
-            JentmaxError: a feature does not vary, no K keeps the distance, or the atoms do not fit.
+            JentmaxError: a feature is constant, no K keeps the least distance, or the cell has no
+                room for the atoms.
         """
         return resolve(self, seed, structures, devices, cache, report or (lambda phase, note: None))

@@ -226,7 +226,7 @@ def test_what_should_be_a_table(tmp_path):
         (["repulsion.m=8"], ["repulsion.m = 8 is not below n = 8", "n > m > 0"]),
         (
             ["scale.snapshots=50", "scale.steps=20"],
-            ["scale.snapshots = 50 is more than scale.steps = 20", "give fewer"],
+            ["scale.snapshots = 50 exceeds scale.steps = 20", "give fewer"],
         ),
         (["repulsion.r0={ Fe = 2.7 }"], ['start.formula = "W39" holds W', "it knows Fe"]),
         (

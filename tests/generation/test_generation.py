@@ -558,7 +558,7 @@ def test_far_too_many_neighbors():
     snap = jm.Snap(cutoff=40.0, twojmax=2, components=5)
     potential = jm.Potential(snap, jm.ClarkeSmith(), jm.NearestNeighbor(), scale=[1.0] * 5)
     start = jm.RandomStart("W8", density=0.03)
-    with pytest.raises(JentmaxError, match=r"cutoff = 40 Å is impossible .* at most 2000"):
+    with pytest.raises(JentmaxError, match=r"cutoff = 40 Å is too large .* at most 2000"):
         jm.Recipe(potential, jm.Langevin(), start=start, steps=20, entropy_weight=1.0)
 
 

@@ -181,7 +181,7 @@ def test_a_run_that_takes_too_much_memory(monkeypatch):
     ("arguments", "told"),
     [
         ({"steps": 0}, r"FitScale\.steps = 0"),
-        ({"steps": 5, "snapshots": 6}, r"snapshots = 6 is more than scale\.steps = 5"),
+        ({"steps": 5, "snapshots": 6}, r"snapshots = 6 exceeds scale\.steps = 5"),
         ({"temperature": 0.0}, r"FitScale\.temperature = 0\.0"),
         ({"replica": 3}, r"FitScale\.replica = 3 is unknown; did you mean replicas\?"),
     ],
