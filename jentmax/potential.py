@@ -427,8 +427,8 @@ def _check_shapes(positions: Array, cell: Array) -> None:
         )
     if cell.ndim == positions.ndim and cell.shape[2:] != positions.shape[2:]:
         raise JentmaxError(
-            f"cell has shape {cell.shape} for positions of shape {positions.shape}; give as many "
-            "replicas of both"
+            f"cell has shape {cell.shape} for positions of shape {positions.shape}; give the same "
+            "number of replicas for both"
         )
     if not jnp.issubdtype(positions.dtype, jnp.floating):
         raise JentmaxError(f"positions are of type {positions.dtype}; give floating-point numbers")

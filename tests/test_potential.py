@@ -705,7 +705,7 @@ def test_arrays_that_do_not_go_together(change, message):
 
 @pytest.mark.wrong_types
 def test_replicas_need_as_many_cells():
-    with pytest.raises(JentmaxError, match=r"give as many replicas of both"):
+    with pytest.raises(JentmaxError, match=r"give the same number of replicas for both"):
         OWN.energy(np.zeros((2, 3, 3)), np.stack([9 * np.eye(3)] * 2, -1))
 
 

@@ -1,4 +1,4 @@
-"""The K that suits a cell: the largest at which atoms keep their distance."""
+"""The search for the largest K that keeps a least distance between atoms."""
 
 from __future__ import annotations
 
@@ -13,25 +13,24 @@ from jentmax.errors import JentmaxError
 from jentmax.generation._resolved import NOT_FINITE, Resolved
 
 KEPT = 0.985
-"""Share of the structures that should keep the least distance at the K that is found. The promise
-is 0.95; from so many trials the share is known to about 0.015, and the small-sample quantile is
-biased high."""
+"""Fraction of structures that should keep the least distance at the chosen K. The promise is 0.95;
+the trials determine the fraction to about 0.015, and the small-sample quantile is biased high."""
 
 TRIALS = 32
-"""Chains that are tried at a time; more if the batch size is no divisor of it."""
+"""Trial chains per window, rounded up to a multiple of the batch size."""
 
 _CYCLES = 2
-"""Cycles of each, if the chains of the set have as many: later structures are less crowded."""
+"""Largest number of cycles per trial chain; later structures are less crowded."""
 
 _FIRST_CHAIN = 2**29
-"""Trial chains are numbered from here, apart from those that give structures."""
+"""Number of the first trial chain, far above those of the set."""
 
 _EXTREMES = 0.1, 1e6
-"""Least and largest K that are tried, in eV."""
+"""Smallest and largest trial K, in eV."""
 
 _HALF_WIDTHS = 0.6, 0.3, *[0.15] * 6
-"""Of the later windows, in ln K. They end with the first of the narrow ones that has its estimate
-in its middle half: the scatter is not the same everywhere, nor is the slope."""
+"""Half widths of the later windows, in ln K. The search ends at the first narrow window whose
+estimate lies in its middle half, because scatter and slope vary with K."""
 
 
 def largest_entropy_weight(
@@ -40,36 +39,36 @@ def largest_entropy_weight(
     devices: int | None,
     show: Callable[[str], None] = lambda phase: None,
 ) -> float:
-    """The largest K at which 95 % of the structures keep ``min_distance``, in eV.
+    """The largest K for which 95 % of the structures keep ``min_distance``, in eV.
 
-    Structures are made as those of the set will be, each at a K of its own: first over all orders
-    of magnitude, then ever nearer to where they begin to get too close. There the least distance
-    falls linearly with ln K, and scatters; K is where the line, less the scatter's quantile,
-    crosses the distance that is asked for. It depends on the recipe, the seed and the batch size
-    alone.
+    The search makes trial structures with the settings of the set, each at a different K: first
+    over all orders of magnitude, then in narrowing windows around the K where atoms become too
+    close. There the least distance falls linearly with ln K, with scatter. K is where the line,
+    minus a quantile of the scatter, crosses ``min_distance``. It depends only on the recipe, the
+    seed and the batch size.
 
     Args:
-        resolved: the recipe; its K is not used.
+        resolved: the recipe; its K is ignored.
         stream: number of the formula; K depends on it.
-        devices: CPU cores or GPUs to use; None for all.
-        show: called with what is being done.
+        devices: number of CPU cores or GPUs to use; None for all.
+        show: called with the current phase.
 
     Raises:
-        JentmaxError: structures get too close at any K, or at none.
+        JentmaxError: structures are too close at every K, or at none.
     """
     asked, own = resolved.recipe.min_distance, resolved.streams[stream]
     size = own.batch_size
     n_batches = -(-TRIALS // size)
     n_used = 0
 
-    def tried(low: float, high: float, n_cycles: int) -> tuple[np.ndarray, np.ndarray]:
-        """Logarithms of K between two, and the least distances that structures then have."""
+    def trials(low: float, high: float, n_cycles: int) -> tuple[np.ndarray, np.ndarray]:
+        """ln K of trials between two values, and the least distances of their structures."""
         nonlocal n_used
         logs = np.linspace(low, high, n_batches * size)
         first = _FIRST_CHAIN + n_used
         n_used += len(logs)
 
-        def told(share: float) -> None:
+        def progress(fraction: float) -> None:
             show(f"finding K for {own.formula}, {n_used} structures")
 
         def batch(device: object, number: int) -> list[Structures]:
@@ -80,7 +79,7 @@ def largest_entropy_weight(
                 before = made[-1] if made else None
                 weights = np.exp(logs[rows])
                 made.append(
-                    resolved.run(stream, chains, cycle, weights, before, device, told)  # pyright: ignore[reportArgumentType]
+                    resolved.run(stream, chains, cycle, weights, before, device, progress)  # pyright: ignore[reportArgumentType]
                 )
             return made
 
@@ -93,38 +92,38 @@ def largest_entropy_weight(
         return np.tile(logs, n_cycles), np.concatenate(distances)
 
     least, most = np.log(_EXTREMES)
-    logs, distances = tried(least, most, 1)
+    logs, distances = trials(least, most, 1)
     middle = _threshold(logs, distances >= asked)
     if middle is None:
         reach = "all structures are closer" if distances[0] < asked else "no structure is closer"
         do = "smaller" if distances[0] < asked else "larger"
         raise JentmaxError(
-            f'min_distance = {asked:g} Å: {reach} whatever entropy_weight is ("auto" tries '
+            f'min_distance = {asked:g} Å: {reach} at any entropy_weight ("auto" tries '
             f"{_EXTREMES[0]:g} to {_EXTREMES[1]:g} eV); give a {do} min_distance, or a number as "
             "the entropy_weight"
         )
     n_cycles = min(_CYCLES, resolved.recipe.cycles_per_chain)
 
-    def tried_near(low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
-        return tried(low, high, n_cycles)
+    def trials_near(low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
+        return trials(low, high, n_cycles)
 
-    return float(np.exp(_refined(tried_near, middle, asked)))
+    return float(np.exp(_refined(trials_near, middle, asked)))
 
 
 def _threshold(logs: np.ndarray, kept: Bool[np.ndarray, " n"]) -> float | None:
-    """ln K between the trials that keep the distance and the others; None if all are alike."""
+    """ln K that best separates trials that keep the distance from others; None if all agree."""
     wrong = [np.sum(~kept[:n]) + np.sum(kept[n:]) for n in range(len(logs) + 1)]
     n = int(np.argmin(wrong))
     return None if n in (0, len(logs)) else (logs[n - 1] + logs[n]) / 2
 
 
 def _refined(
-    tried: Callable[[float, float], tuple[np.ndarray, np.ndarray]], middle: float, asked: float
+    trials: Callable[[float, float], tuple[np.ndarray, np.ndarray]], middle: float, asked: float
 ) -> float:
-    """ln K by ever narrower windows, until one holds its estimate."""
+    """ln K from narrowing windows, until the estimate lies well inside a window."""
     logs, distances = np.empty(0), np.empty(0)
     for half_width in _HALF_WIDTHS:
-        found = tried(middle - half_width, middle + half_width)
+        found = trials(middle - half_width, middle + half_width)
         logs, distances = np.append(logs, found[0]), np.append(distances, found[1])
         near = np.abs(logs - middle) <= 2 * half_width
         estimate = crossing(logs[near], distances[near], asked)
@@ -137,12 +136,12 @@ def _refined(
 def crossing(
     logs: Float[np.ndarray, " n"], distances: Float[np.ndarray, " n"], asked: float
 ) -> float:
-    """ln K at which a share `KEPT` of the structures is at least so far apart.
+    """ln K at which a fraction `KEPT` of the structures keeps a least distance.
 
     Args:
         logs: ln K of the trials.
-        distances: their least distances, in Å.
-        asked: in Å.
+        distances: least distances of the trials, in Å.
+        asked: the least distance to keep, in Å.
 
     >>> import numpy as np
     >>> logs = np.linspace(5, 6, 1000)

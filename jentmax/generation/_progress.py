@@ -1,4 +1,4 @@
-"""What a run reports while it is under way."""
+"""The progress of a run."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from collections.abc import Callable, Mapping
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """How far a set is.
+    """Progress of a set.
 
     Attributes:
-        phase: what is being done, in words.
-        done: structures of the set that are there, whichever process made them, and the shares of
-            those under way here.
-        structures: that the set has when it is complete.
-        before: structures that were there when the run began.
-        made: accepted structures that this process has made.
-        entropy: mean S of those, in nats; nan if there are none.
-        least_distance: mean least distance in them, in Å; nan if there are none.
-        smallest_distance: smallest of all, in Å; nan if there are none.
-        discarded: structures of the set that were discarded, by the reason.
-        note: something to show once, in words; empty if there is nothing.
+        phase: current phase, in words.
+        done: finished structures of the set, from all processes, plus the finished fractions of
+            structures in progress in this process.
+        structures: number of structures of the complete set.
+        before: structures that existed when the run started.
+        made: accepted structures from this process.
+        entropy: their mean S, in nats; NaN if there are none.
+        least_distance: their mean least distance, in Å; NaN if there are none.
+        smallest_distance: their smallest distance, in Å; NaN if there are none.
+        discarded: discarded structures of the set, by reason.
+        note: a message to show once; may be empty.
     """
 
     phase: str
@@ -41,4 +41,4 @@ Report = Callable[[Progress], None]
 
 
 def ignore(progress: Progress) -> None:
-    """Report nothing."""
+    """Do nothing."""

@@ -23,16 +23,16 @@ def fit_scale(
 ) -> Potential:
     """A copy of the potential that divides each feature by its typical value.
 
-    The typical value is the standard deviation over the atoms of a run at K = 0 and 10,000 K.
+    The typical value is the standard deviation over all atoms in a run at K = 0 and 10,000 K.
 
     Args:
-        potential: whose features are scaled.
-        systems: where the run starts; of many replicas, the first 16.
+        potential: the potential.
+        systems: starts of the run; it uses at most the first 16 replicas by default.
         key: random key.
-        fit: how long and how hot the run is, and how many replicas it takes.
+        fit: parameters of the run, such as its length, temperature and number of replicas.
 
     Raises:
-        JentmaxError: a feature does not vary, or the run takes more memory than there is.
+        JentmaxError: a feature is constant, or the run needs more memory than the device has.
 
     >>> import jax, jentmax as jm
     >>> snap = jm.Snap(cutoff=4.0, components=6)
@@ -55,12 +55,12 @@ def typical_features(
     systems: System,
     key: Any,
     fit: FitScale,
-    callback: Callable[[float], None] = lambda share: None,
+    callback: Callable[[float], None] = lambda fraction: None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each feature over a run at K = 0, shape (n_features,).
 
-    Snapshots come from the second half of the run, when the starts are forgotten. The callback
-    gets the share of the run that is done.
+    Snapshots come from the second half of the run, which no longer depends on the starts. The
+    callback receives the completed fraction of the run.
     """
     potential.check(systems)
     try:
@@ -69,12 +69,12 @@ def typical_features(
         if not is_out_of_memory(error):
             raise
         raise JentmaxError(
-            f"scale.replicas = {len(systems)} structures of {systems.n_atoms} atoms take more "
+            f"scale.replicas = {len(systems)} structures of {systems.n_atoms} atoms need more "
             "memory than the device has; give fewer replicas or atoms, or give the scale"
         ) from None
     if not finite:
         raise JentmaxError(
-            "scale: the run without entropy gave numbers that are not finite; lower "
+            "scale: the run without entropy became non-finite; lower "
             f"scale.timestep = {fit.timestep:g} fs or scale.temperature = {fit.temperature:g} K, "
             "or give the scale"
         )
@@ -83,8 +83,8 @@ def typical_features(
     if constant.size:
         raise JentmaxError(
             f"descriptor: feature {constant[0] + 1} is {shift[constant[0]]:g} for every atom of "
-            "the run without entropy and so has no scale; see that atoms have neighbours within "
-            f"the cutoff of {potential.cutoff:g} Å, or give the scale"
+            "the run without entropy, so it has no scale; make sure that atoms have neighbours "
+            f"within the cutoff of {potential.cutoff:g} Å, or give the scale"
         )
     return shift, scale
 
@@ -96,7 +96,7 @@ def _features(
     fit: FitScale,
     callback: Callable[[float], None],
 ) -> tuple[np.ndarray, bool]:
-    """Features of all atoms of all snapshots, shape (..., n_features); whether all is finite."""
+    """Features of all atoms of all snapshots, shape (..., n_features); whether all are finite."""
     sampler = Langevin(
         timestep=fit.timestep,
         friction=fit.friction,
@@ -122,7 +122,7 @@ def _features(
                 _, terms = cycle.ends(state)
                 features.append(np.asarray(terms.features, float))
             callback(step / fit.steps)
-        # Features of atoms whose positions are not finite may be: nobody is their neighbour.
+        # Atoms at non-finite positions have no neighbours, so their features can be finite.
         positions = np.asarray(state.system.positions)
     values = np.moveaxis(np.concatenate(features[1:], axis=-1), 1, -1)
     values = values.reshape(-1, values.shape[-1])

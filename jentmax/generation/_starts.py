@@ -1,4 +1,4 @@
-"""Where chains start: random structures, each from the seed and the chain's number alone."""
+"""Starts of chains: random structures that depend only on the seed and the chain's number."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from jentmax.system import (
     tetragonal_cell,
 )
 
-# Random sequential addition ends at 0.38 in large cells; two or three atoms can reach more.
+# Random sequential addition reaches 0.38 in large cells; two or three atoms can reach more.
 _LARGEST_PACKING = 0.45
 
 _CELL, _ATOMS = 1, 2
-"""Last words of a chain's seeds, so that its draws are independent."""
+"""Last words of the seeds of a chain, for independent draws of cells and atoms."""
 
 
 def as_range(value: float | tuple[float, float]) -> tuple[float, float]:
-    """Low and high end of a number or a range.
+    """Lower and upper end of a number or a range.
 
     >>> as_range(1.5), as_range((1.0, 2.0))
     ((1.5, 1.5), (1.0, 2.0))
@@ -39,7 +39,7 @@ def as_range(value: float | tuple[float, float]) -> tuple[float, float]:
 
 
 def chain_rng(seed: int, stream: int, chain: int, cycle: int, purpose: int) -> np.random.Generator:
-    """Random numbers of a chain at one of its cycles, for one purpose."""
+    """Random generator of a chain for one cycle and one purpose."""
     return np.random.default_rng([seed, stream, chain, cycle, purpose])
 
 
@@ -48,10 +48,10 @@ def _has_formulas(value: Any) -> bool:
 
 
 class RandomStart(Component):
-    """Atoms at random places of ``a x a x c`` cells, none too near to another.
+    """Random positions in ``a x a x c`` cells, with a least distance between atoms.
 
-    Each chain draws its own density and aspect ratio from the ranges. Several formulas are streams
-    of their own, of which a set takes equal shares.
+    Each chain draws a density and an aspect ratio from the ranges. Each formula is a separate
+    stream, and a set takes equal shares of all streams.
 
     >>> RandomStart("W39", density=0.03).formulas
     ('W39',)
@@ -72,9 +72,11 @@ class RandomStart(Component):
     ] = eqx.field(static=True, default_factory=lambda: Frozen({}))
 
     def __check_init__(self) -> None:
-        """Refuse cells in which random atoms have no room."""
+        """Raise an error for cells without room for random atoms."""
         if len(set(self.formulas)) < len(self.formulas):
-            raise JentmaxError(f"formula = {shown(self.formula)} repeats one; give each once")
+            raise JentmaxError(
+                f"formula = {shown(self.formula)} repeats a formula; give each formula once"
+            )
         for formula in self.formulas:
             n_atoms = len(atomic_numbers_of(formula))
             if n_atoms < 2:
@@ -85,22 +87,22 @@ class RandomStart(Component):
 
     @property
     def formulas(self) -> tuple[str, ...]:
-        """The formulas, one or several."""
+        """The formulas, at least one."""
         return (self.formula,) if isinstance(self.formula, str) else self.formula
 
     def draw(self, seed: int, stream: int, chain: int, cycle: int) -> System:
-        """A chain's start before one of its cycles, in float64 on the host.
+        """The start of a cycle of a chain, in float64 on the host.
 
-        The cell is that of all starts of the chain.
+        All starts of a chain have the same cell.
 
         Args:
-            seed: of the run.
+            seed: seed of the run.
             stream: number of the formula.
             chain: number of the chain.
-            cycle: that it starts.
+            cycle: number of the cycle.
 
         Raises:
-            JentmaxError: the atoms do not fit.
+            JentmaxError: the cell has no room for the atoms.
         """
         numbers = atomic_numbers_of(self.formulas[stream])
         cell_rng = chain_rng(seed, stream, chain, 0, _CELL)
@@ -114,7 +116,7 @@ class RandomStart(Component):
         return host_system(numbers, positions, cell, np.float64, dict(self.masses))
 
     def extremes(self, stream: int) -> System:
-        """Systems in the cells of the least and the largest densities and aspect ratios."""
+        """Systems in the cells with the smallest and largest densities and aspect ratios."""
         numbers = atomic_numbers_of(self.formulas[stream])
         systems = []
         for number, ends in enumerate(
@@ -127,13 +129,13 @@ class RandomStart(Component):
 
     def _check_room(self, n_atoms: int) -> None:
         distance, density = self.least_distance, as_range(self.density)[1]
-        sphere = math.pi / 6 * distance * distance * distance  # a power would raise for huge ones
+        sphere = math.pi / 6 * distance * distance * distance  # a power would raise OverflowError
         packing = density * sphere
         if packing > _LARGEST_PACKING:
             most = (_LARGEST_PACKING * 6 / (math.pi * density)) ** (1 / 3)
             raise JentmaxError(
-                f"density = {shown(self.density)} has no room for atoms least_distance = "
-                f"{distance:g} Å apart: spheres of that diameter would fill {packing:.2f} of the "
+                f"density = {shown(self.density)} leaves no room for atoms with least_distance = "
+                f"{distance:g} Å: spheres of that diameter would fill {packing:.2f} of the "
                 f"cell, at most {_LARGEST_PACKING} is allowed; give a density of at most "
                 f"{_LARGEST_PACKING / sphere:.3g} atoms/Å^3 or a least_distance of at most "
                 f"{most:.3g} Å"
@@ -143,17 +145,17 @@ class RandomStart(Component):
         shortest = min((volume / tallest) ** (1 / 3), (volume * flattest * flattest) ** (1 / 3))
         if distance > shortest:
             raise JentmaxError(
-                f"least_distance = {distance:g} Å is more than the shortest side of the cell, "
+                f"least_distance = {distance:g} Å exceeds the shortest side of the cell, "
                 f"{shortest:.3g} Å at aspect_ratio = {shown(self.aspect_ratio)} and {n_atoms} "
-                "atoms; give a smaller least_distance, an aspect_ratio nearer to 1 or more atoms"
+                "atoms; give a smaller least_distance, an aspect_ratio closer to 1, or more atoms"
             )
 
 
 def _even_positions(rng: np.random.Generator, n_atoms: int) -> np.ndarray:
-    """Fractional positions on some points of a grid, each displaced by up to a tenth.
+    """Fractional positions on random points of a grid, with displacements of up to a tenth.
 
-    Their numbers of neighbours are those of a dense liquid. Independent random positions would have
-    clusters, for which neighbour lists would reserve a third more room than chains need.
+    Atoms have about as many neighbours as in a dense liquid. Independent random positions would
+    form clusters, and neighbour lists would reserve a third more room than chains need.
     """
     per_side = 1
     while per_side**3 < n_atoms:

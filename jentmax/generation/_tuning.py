@@ -1,4 +1,4 @@
-"""How many structures to put side by side on each device."""
+"""The choice of the batch size, the number of structures per batch on each device."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from jentmax.generation._resolved import Resolved
 
 WORTH_MEASURING = 300.0
-"""Seconds that a run should take for measuring, of half a minute or so, to pay."""
+"""Run time in seconds above which measuring, about half a minute, is worthwhile."""
 
 ATOM_STEPS_PER_SECOND = {"cpu": 1e6, "gpu": 1e8}
-"""Atoms moved by a step in a second, on one device, by which a run's length is guessed."""
+"""Atoms times steps per second on one device, for estimating the length of a run."""
 
 LEAST_GAIN = 1.05
-"""Improvement that a doubling must bring for another one to be tried."""
+"""Gain of a doubled batch size required to measure the next doubling."""
 
 _CHUNK_SECONDS = 60.0
-"""Longest time that a chunk should take."""
+"""Largest time of a chunk."""
 
 _SECONDS = 0.5
-"""Time for which a size is measured, once it is compiled."""
+"""Time of a measurement, after compilation."""
 
 _STEPS = 5
 
@@ -46,19 +46,20 @@ def chosen_batch_size(
     cache: Path | None,
     show: Callable[[str], None],
 ) -> tuple[int, str]:
-    """The batch size of a stream, and its source in words.
+    """The batch size of a stream, and the reason in words.
 
-    The recipe's own number counts. Otherwise a long run measures now, unless it was measured
-    before: the size doubles as long as that makes the sampler faster, memory lasts and there are
-    chains enough for all devices. A short run takes `default_batch_size`, or the number of chains
-    if that is less. A chunk of large structures is made smaller, so that it takes about a minute.
+    The recipe's batch size takes precedence. Otherwise, a long run uses a measurement, from the
+    cache or a new one: the size doubles as long as the sampler becomes faster, memory suffices and
+    there are enough chains for all devices. A short run uses `default_batch_size`, or the number of
+    chains if that is smaller. For large structures, the size is limited to chunks of about a
+    minute.
 
     Args:
-        sized: the recipe, resolved for its first stream with a batch size.
-        n_chains: that the stream will need.
-        devices: CPU cores or GPUs to use; None for all.
-        cache: folder that keeps what was measured, or None.
-        show: called with what is being done before it takes long.
+        sized: the recipe, resolved for its first stream with a given batch size.
+        n_chains: number of chains of the stream.
+        devices: number of CPU cores or GPUs to use; None for all.
+        cache: folder for measurements, or None.
+        show: called with a message before a long operation.
     """
     recipe, n_devices = sized(1).recipe, len(workers(devices))
     if recipe.batch_size is not None:
@@ -72,24 +73,24 @@ def chosen_batch_size(
     file, key = cache and cache / "batch-sizes.json", _key(sized(1), n_devices)
     known = _read(file).get(key)
     if known and known <= most:
-        return known, "the fastest when it was measured"
+        return known, "the fastest in an earlier measurement"
     cycles = recipe.cycles_per_chain
     seconds = chain_steps * n_chains * cycles / n_devices / ATOM_STEPS_PER_SECOND[kind]
     if seconds < WORTH_MEASURING or most < default:
         return default, "the default for short runs"
-    show("measuring which batch size is the fastest")
+    show("measuring the fastest batch size")
     fastest = _fastest(
         lambda size: structure_steps_per_second(sized(size), devices),
         max(1, min(default_batch_size() // 2, most)),
         most,
     )
-    if file and 2 * fastest <= most:  # more chains might have made it larger
+    if file and 2 * fastest <= most:  # otherwise the number of chains limited it
         _write(file, _read(file) | {key: fastest})
-    return fastest, "the fastest, measured now"
+    return fastest, "the fastest, from a new measurement"
 
 
 def structure_steps_per_second(resolved: Resolved, devices: int | None) -> float:
-    """Rate of the sampler with a chunk of the first stream on every device."""
+    """Rate of the sampler with one chunk of the first stream on every device."""
     size = resolved.streams[0].batch_size
     few = [resolved.recipe.start.draw(resolved.seed, 0, chain, 0) for chain in range(min(size, 16))]
     systems = [few[place % len(few)] for place in range(size)]
@@ -112,7 +113,7 @@ def structure_steps_per_second(resolved: Resolved, devices: int | None) -> float
 
 
 def _fastest(rate: Callable[[int], float], start: int, most: int) -> int:
-    """The size whose doubling gains too little, or for which there is no memory."""
+    """The last size whose doubling still gained enough and fitted into memory."""
 
     def measured(size: int) -> float:
         try:
@@ -134,19 +135,19 @@ def _fastest(rate: Callable[[int], float], start: int, most: int) -> int:
 
 
 def _key(resolved: Resolved, n_devices: int) -> str:
-    """Changes with all that the fastest size depends on."""
+    """Hash of everything that the fastest size depends on."""
     tree = resolved.recipe.to_plain()
-    told = {name: tree[name] for name in ("start", "descriptor", "repulsion", "precision")}
-    told |= {
+    given = {name: tree[name] for name in ("start", "descriptor", "repulsion", "precision")}
+    given |= {
         "n_devices": n_devices,
         "device": [jax.local_devices()[0].device_kind, cpu_hash()],
         "versions": versions(),
     }
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
 
 
 def _read(file: Path | None) -> dict[str, int]:
-    """What was measured before; nothing if the file is missing or broken."""
+    """Earlier measurements; empty if the file is missing or damaged."""
     if file is None:
         return {}
     try:
@@ -159,7 +160,7 @@ def _read(file: Path | None) -> dict[str, int]:
 
 
 def _write(file: Path, sizes: dict[str, int]) -> None:
-    """Keep what was measured, if the folder can be written."""
+    """Store measurements, unless the folder is not writable."""
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -251,7 +251,7 @@ def test_what_should_be_a_table(tmp_path):
             ["start.density = 1e-320 has no room", "least_distance = 1e+200 Å"],
         ),
         (["start.formula=W"], ['start.formula = "W" has one atom', "at least 2"]),
-        (['start.formula=["W4", "W4"]'], ["start.formula = ", "repeats one"]),
+        (['start.formula=["W4", "W4"]'], ["start.formula = ", "repeats a formula"]),
         (["start.formula=Xx3"], ["start.formula = 'Xx3'", "such as W39"]),
         (
             ["descriptor.rmin0=4.0"],

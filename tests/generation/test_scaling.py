@@ -173,7 +173,7 @@ def test_a_run_that_takes_too_much_memory(monkeypatch):
     potential = tiny(scale=None).potential
     systems = jm.System.random(jax.random.key(0), "W8", density=0.03, replicas=4)
     monkeypatch.setattr(Cycle, "advance", full)
-    with pytest.raises(JentmaxError, match=r"scale\.replicas = 4 structures of 8 atoms take more"):
+    with pytest.raises(JentmaxError, match=r"scale\.replicas = 4 structures of 8 atoms need more"):
         jm.fit_scale(potential, systems, key=jax.random.key(1), fit=SHORT)
 
 
