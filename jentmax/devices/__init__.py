@@ -1,4 +1,4 @@
-"""CPU cores and GPUs, their memory, versions and caches. Importing it loads no JAX."""
+"""CPU cores and GPUs, memory, package versions and caches; importing it does not import JAX."""
 
 from jentmax.devices._host import cache_folder as cache_folder
 from jentmax.devices._host import cpu_hash as cpu_hash

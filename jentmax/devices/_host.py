@@ -1,4 +1,4 @@
-"""The cores of the CPU, and the cache on disk that the command line uses."""
+"""CPU cores, and the disk cache of the command line."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from pathlib import Path
 
 
 def n_cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def quieten() -> None:
-    """Keep XLA's log out of the progress bar; call it before JAX is imported.
+    """Keep XLA's log out of the progress bar; call this before importing JAX.
 
-    XLA compares CPU features wrongly and writes an error for every program taken from JAX's
-    cache. What matters comes as an exception anyway.
+    XLA compares CPU features wrongly and logs an error for every program from JAX's cache. Real
+    problems raise exceptions.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def use_cache() -> None:
-    """Let JAX keep compiled programs on disk; call it before JAX is imported.
+    """Make JAX cache compiled programs on disk; call this before importing JAX.
 
-    They go to `cache_folder`, unless JAX_COMPILATION_CACHE_DIR names another folder. If the folder
-    cannot be written, there is no cache.
+    The cache is in `cache_folder`, unless JAX_COMPILATION_CACHE_DIR names another folder. If the
+    folder is not writable, there is no cache.
     """
-    # The least programs too: a run has some, and each would take a tenth of a second.
+    # Cache small programs too: a run has several, and each takes a tenth of a second to compile.
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-    # A full disk costs time only; a warning would break the progress lines.
+    # A full disk only costs time, and a warning would break the progress lines.
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
@@ -47,18 +47,18 @@ def use_cache() -> None:
 
 
 def cache_folder() -> Path:
-    """The user's cache folder for jentmax; it need not exist."""
+    """The user's cache folder for jentmax; it may not exist."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     return Path(home, "jentmax")
 
 
 def cpu_hash() -> str:
-    """Differs between CPUs that cannot run each other's programs, which may share home folders."""
+    """Hash of the CPU type: machines with a shared home folder may not run each other's programs."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         lines = []
     names = ("model name", "flags", "Features", "CPU part")  # the latter two on ARM
-    told = sorted({line for line in lines if line.split("\t")[0].strip() in names})
-    features = "\n".join(told) or platform.processor()
+    found = sorted({line for line in lines if line.split("\t")[0].strip() in names})
+    features = "\n".join(found) or platform.processor()
     return hashlib.sha256(f"{platform.machine()}\n{features}".encode()).hexdigest()[:12]

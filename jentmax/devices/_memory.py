@@ -1,4 +1,4 @@
-"""Memory of this machine, to refuse tasks that need more."""
+"""Memory of this machine, for rejecting tasks that need more."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 
 
 def memory_bytes() -> float:
-    """Memory of this machine in bytes, inf where the system does not tell."""
+    """Memory of this machine in bytes; inf if unknown."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # Windows

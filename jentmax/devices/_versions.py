@@ -1,4 +1,4 @@
-"""What computed a result: the device and the versions of the packages."""
+"""Name of the device and versions of the packages, for stored results."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from jentmax import __version__
 
 
 def device_name(n_devices: int) -> str:
-    """The devices that compute, in words.
+    """Name of the devices.
 
     Args:
-        n_devices: how many are used.
+        n_devices: number of devices in use.
     """
     import jax
 
@@ -25,11 +25,11 @@ def device_name(n_devices: int) -> str:
 
 
 def device_kind(name: str) -> str:
-    """What `device_name` gives, without the number of devices."""
+    """A result of `device_name` without the number of devices."""
     return re.sub(r"^\d+ x |, \d+ cores?(?=\))", "", name)
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that compute, and of Python."""
+    """Versions of the computing packages and of Python."""
     installed = {name: version(name) for name in ("jax", "jaxlib", "jax-md", "numpy")}
     return {"jentmax": __version__} | installed | {"python": platform.python_version()}

@@ -1,8 +1,8 @@
-"""What computes: one thread for each core of the CPU, or for each GPU, and how XLA compiles for it.
+"""Worker threads, one for each CPU core or GPU, and the compiler options for their programs.
 
-XLA runs executions that several threads start side by side, also on the one device that a CPU is.
-Each thread runs the same single-device program on replicas of its own, so that no number depends on
-how many threads or devices there are.
+XLA executes the programs of several threads at the same time, also on a CPU, which is one device.
+All threads run the same single-device program on different replicas, so results do not depend on
+the number of threads or devices.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from jentmax.devices._host import n_cores
 from jentmax.errors import JentmaxError
 
 Device = Any
-"""A device of JAX; its own class is no type for checkers."""
+"""A JAX device; type checkers do not accept its class as a type."""
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
 
 def workers(count: int | None = None) -> list[Device]:
-    """The device of each thread that should compute: the CPU once for each core, each GPU once.
+    """The device of each worker thread: the CPU once per core, or each GPU once.
 
     Args:
-        count: how many to use; None for all.
+        count: number of workers; None for all.
 
     Raises:
-        JentmaxError: there are not so many.
+        JentmaxError: there are fewer cores or GPUs.
     """
     import jax
 
@@ -53,7 +53,7 @@ def compiler_options(platform: str) -> dict[str, str | int | bool]:
         return {}
     return {
         "xla_cpu_prefer_vector_width": "512",
-        # It splits operations between cores, which are busy with replicas of their own.
+        # This pass splits operations between cores, which are busy with other replicas.
         "xla_disable_hlo_passes": "cpu-parallel-task-assigner",
     }
 
@@ -61,12 +61,12 @@ def compiler_options(platform: str) -> dict[str, str | int | bool]:
 def in_threads(
     function: Callable[[Device, Given], Made], items: Iterable[Given], count: int | None = None
 ) -> list[Made]:
-    """What a function makes of items, each in the thread of a worker.
+    """Results of a function for all items, computed in worker threads.
 
     Args:
         function: called with the worker's device and an item.
-        items: to be shared out.
-        count: of the workers; None for all.
+        items: the items.
+        count: number of workers; None for all.
     """
     devices = workers(count)
     free = list(devices)
