@@ -53,7 +53,7 @@ def cache_folder() -> Path:
 
 
 def cpu_hash() -> str:
-    """Hash of the CPU type: machines with a shared home folder may not run each other's programs."""
+    """Hash of the CPU type; machines that share a home folder may need different programs."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

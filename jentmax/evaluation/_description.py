@@ -1,4 +1,4 @@
-"""The description of the environments of structures, and the file that keeps it."""
+"""The description of the environments of structures, and its cache file."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from jentmax.dataset import Structures
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """The environments of structures, one row an atom, structure after structure.
+    """The environments of structures, with one row per atom, sorted by structure.
 
     Attributes:
-        features: descriptors in float64, not scaled, shape (n_atoms, n_features).
-        neighbors: numbers of neighbours within the descriptor's largest cutoff, images included,
+        features: unscaled features in float64, shape (n_atoms, n_features).
+        neighbors: number of neighbours within the descriptor's largest cutoff, including images,
             shape (n_atoms,).
-        nearest: distance of the nearest neighbour in Å, inf for an atom without neighbours, shape
-            (n_atoms,).
-        compilations: programs that were compiled, one for each room for neighbours.
+        nearest: distance to the nearest neighbour in Å, inf without neighbours, shape (n_atoms,).
+        compilations: number of compiled programs, one for each capacity for neighbours.
     """
 
     features: np.ndarray
@@ -36,12 +35,12 @@ _ARRAYS = ("positions", "numbers", "cells", "pbc", "pointer")
 
 
 def save(path: Path, structures: Structures, description: Description) -> None:
-    """Write structures and their description to a file, all of it or nothing.
+    """Write structures and their description to a file; on failure, no file is left.
 
     Args:
-        path: of the file.
-        structures: of whose columns config_type and duplicate are kept.
-        description: of their atoms.
+        path: path of the file.
+        structures: structures; of their columns, only config_type and duplicate are stored.
+        description: description of their atoms.
 
     Raises:
         OSError: the file cannot be written.
@@ -51,7 +50,7 @@ def save(path: Path, structures: Structures, description: Description) -> None:
     arrays |= {
         f"description/{name}": value
         for name, value in vars(description).items()
-        if name != "compilations"  # reading takes none
+        if name != "compilations"  # 0 when read from a file
     }
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +63,7 @@ def save(path: Path, structures: Structures, description: Description) -> None:
 
 
 def saved(path: Path) -> tuple[Structures, Description] | None:
-    """Read a file that `save` wrote; None if there is no such file, or it is damaged."""
+    """Read a file from `save`; None if it does not exist or is damaged."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             values = {name: arrays[name] for name in arrays.files}
@@ -73,7 +72,7 @@ def saved(path: Path) -> tuple[Structures, Description] | None:
             Structures(**_section(values, "structures"), columns=columns),
             Description(**_section(values, "description")),
         )
-    except Exception:  # numpy and zipfile raise many kinds of errors for a damaged file
+    except Exception:  # numpy and zipfile raise errors of many types for damaged files
         return None
 
 

@@ -1,4 +1,4 @@
-"""A descriptor's names: those of its features, and its own in files."""
+"""Names of descriptors and of their features, in files and tables."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from jentmax.neighbors import Environments
 
 Descriptor: TypeAlias = "Callable[[Environments], Array]"
-"""Environments -> features: of `jentmax.descriptors`, or any callable with a ``cutoff`` in Å."""
+"""Environments -> features: a descriptor of the package, or any callable with a ``cutoff`` in Å."""
 
 
 def component_labels(descriptor: Any) -> list[str]:
-    """A name for each feature: twice j1, j2 and j behind their elements, or its number.
+    """A label for each feature: elements, 2 j1, 2 j2 and 2 j for SNAP, otherwise its number.
 
     Args:
-        descriptor: as `jentmax.callables.as_descriptor` returns it.
+        descriptor: from `jentmax.callables.as_descriptor`.
     """
     return [
         "-".join([*map(str, label[:-3]), "".join(map(str, label[-3:]))])
@@ -30,12 +30,12 @@ def component_labels(descriptor: Any) -> list[str]:
 
 
 def plain_descriptor(descriptor: Any) -> dict[str, Any]:
-    """A descriptor as a table of plain data with its ``kind``, as data sets hold it."""
+    """A descriptor as a table of plain data with its ``kind``, for data sets."""
     plain = to_plain(descriptor)
     plain = plain if isinstance(plain, dict) else {"kind": plain}
     return json.loads(json.dumps(plain))
 
 
 def is_own_code(descriptor: Any) -> bool:
-    """Whether a descriptor is the user's own: nothing shows when its code has changed."""
+    """Whether a descriptor is the user's own code; jentmax cannot detect changes of such code."""
     return ":" in plain_descriptor(descriptor)["kind"]
