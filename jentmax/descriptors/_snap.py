@@ -51,6 +51,9 @@ from jentmax.fields import (
 from jentmax.materialize import materialized
 from jentmax.neighbors import Environments
 
+_ONE_PLACE = 1e-20
+"""Å^2: squared distance up to which LAMMPS takes two atoms to be at one place."""
+
 
 def bispectrum_indices(twojmax: int) -> list[tuple[int, int, int]]:
     """Doubled spins (j1, j2, j) of the components, in LAMMPS's order.
@@ -71,6 +74,8 @@ class Snap(Component):
     """SNAP bispectrum components, equal to those of LAMMPS's ``compute sna/atom``.
 
     Radii are dimensionless: the cutoff of a pair is ``cutoff`` times the sum of its two radii.
+    As in LAMMPS, atoms at one place, up to 1e-10 Å apart, do not see each other.
+
     ``chemflag`` multiplies the number of components by n_elements^3: one set for each triple of
     elements (a, b, c) of (j1, j2, j), with c varying fastest.
 
@@ -289,7 +294,8 @@ class Snap(Component):
         else:
             radii = jnp.asarray(self._table(self.radii, 0.5) * self.cutoff, dtype)
             cutoffs = radii[environments.numbers.reshape(-1)] + radii[numbers]
-        within = rows(environments.mask) & (squared < cutoffs**2)
+        # LAMMPS leaves out atoms at one place, too.
+        within = rows(environments.mask) & (squared < cutoffs**2) & (squared > _ONE_PLACE)
         if self.rmin0 == 0:
             cosine, sine_over_r, fade = self._polynomials(squared, cutoffs)
         else:
