@@ -17,7 +17,15 @@ from jentmax.arrays import AnyArray
 from jentmax.callables import OneStructure, as_descriptor, as_entropy, as_repulsion, cutoff_of
 from jentmax.errors import JentmaxError
 from jentmax.fields import shown
-from jentmax.neighbors import SKIN, Environments, Finder, HostSearch, Neighbors, neighbor_finder
+from jentmax.neighbors import (
+    SKIN,
+    Environments,
+    Finder,
+    HostSearch,
+    Neighbors,
+    compact_cells,
+    neighbor_finder,
+)
 from jentmax.system import System
 
 
@@ -364,9 +372,10 @@ def _most_neighbors(system: System, reach: float) -> int:
     """Largest number of neighbours of an atom within a distance (Å)."""
     search = HostSearch(reach)
     positions, cells = _last_first(system.positions, 2), _last_first(system.cell, 2)
+    periodic = np.ones((len(cells), 3), bool)
     return max(
-        int(search(own, cell, np.ones(3, bool))[0].max(initial=0))
-        for own, cell in zip(positions, cells, strict=True)
+        int(search(own, cell, periodic[0])[0].max(initial=0))
+        for own, cell in zip(positions, compact_cells(cells, periodic, reach), strict=True)
     )
 
 

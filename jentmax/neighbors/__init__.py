@@ -10,7 +10,9 @@ from jentmax.neighbors._environments import Environments as Environments
 from jentmax.neighbors._environments import Finder as Finder
 from jentmax.neighbors._environments import Neighbors as Neighbors
 from jentmax.neighbors._host import HostSearch as HostSearch
+from jentmax.neighbors._host import compact_cells as compact_cells
 from jentmax.neighbors._host import host_environments as host_environments
 from jentmax.neighbors._host import many_environments as many_environments
+from jentmax.neighbors._host import n_images as n_images
 from jentmax.neighbors._list import SKIN as SKIN
 from jentmax.neighbors._list import NeighborList as NeighborList

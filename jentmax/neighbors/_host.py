@@ -2,11 +2,56 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from jentmax.errors import JentmaxError
 from jentmax.neighbors._environments import Environments
+
+_MANY_IMAGES = 1000
+"""Images of a cell within the cutoff above which a more compact cell of the same lattice is tried:
+cells of ordinary shape have fewer, and the search takes as long as there are images."""
+
+
+def n_images(cells: np.ndarray, periodic: np.ndarray, cutoff: float) -> np.ndarray:
+    """Number of a cell's images, along its own vectors, that may lie within a cutoff.
+
+    Args:
+        cells: lattice vectors as rows, in Å, shape (..., 3, 3).
+        periodic: along each lattice vector, shape (..., 3).
+        cutoff: in Å.
+
+    Returns:
+        Shape (...), as floating-point numbers, because thin cells have very many.
+    """
+    # The inverse distances of lattice planes; 0 along vectors without a period.
+    inverse_heights = np.linalg.norm(np.linalg.pinv(cells * periodic[..., None]), axis=-2)
+    return np.prod(2 * np.ceil(cutoff * inverse_heights) + 1, axis=-1)
+
+
+def compact_cells(cells: np.ndarray, periodic: np.ndarray, cutoff: float) -> np.ndarray:
+    """The same cells; one so sheared that it has very many images is replaced by its reduced one.
+
+    A cell and its reduced one have the same lattice, so every atom keeps its neighbours.
+
+    Args:
+        cells: lattice vectors as rows, in Å, shape (n, 3, 3), independent where periodic.
+        periodic: along each lattice vector, shape (n, 3).
+        cutoff: in Å.
+
+    Returns:
+        Shape (n, 3, 3).
+    """
+    # Deferred: few cells need it.
+    from ase.geometry import minkowski_reduce
+
+    compact = np.array(cells, np.float64)
+    for k in np.flatnonzero(n_images(compact, periodic, cutoff) > _MANY_IMAGES):
+        with contextlib.suppress(RuntimeError):  # it gives up on cells that are nearly flat
+            compact[k] = minkowski_reduce(compact[k], periodic[k])[0]
+    return compact
 
 
 class HostSearch:
