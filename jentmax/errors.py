@@ -7,3 +7,7 @@ class JentmaxError(ValueError):
 
 class Stopped(Exception):
     """Someone stopped a run before its set was complete; progress callbacks may raise it."""
+
+
+class LeftOut(UserWarning):
+    """The output does not hold something that was given; the message names it."""

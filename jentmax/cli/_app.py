@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -13,7 +15,7 @@ from typer.core import TyperGroup
 from jentmax import __version__
 from jentmax.cli._streams import failure, guard
 from jentmax.dataset import printable
-from jentmax.errors import JentmaxError
+from jentmax.errors import JentmaxError, LeftOut
 
 if TYPE_CHECKING:
     from jentmax.config import RunOptions
@@ -106,6 +108,16 @@ Overrides = Annotated[
         show_default=False,
     ),
 ]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        help="ASE's name of the file's format.", show_default="what its content or name shows"
+    ),
+]
+OutputFormat = Annotated[
+    str | None,
+    typer.Option(help="ASE's name of the output's format.", show_default="what its name shows"),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
 NoCache = Annotated[
     bool,
@@ -125,6 +137,23 @@ def main() -> None:
     except JentmaxError as error:
         sys.stderr.write(f"error: {printable(str(error))}\n")
         sys.exit(2)
+
+
+@contextlib.contextmanager
+def notes() -> Iterator[None]:
+    """Print, in a line each, what is left out; other warnings go the usual way."""
+
+    def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+        if issubclass(category, LeftOut):
+            print(f"note: {printable(str(message))}")
+        else:
+            usual(message, category, *rest, **more)
+
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+        warnings.showwarning = show
+        warnings.simplefilter("always", LeftOut)
+        yield
 
 
 def prepare(no_cache: bool) -> Path | None:
@@ -187,15 +216,35 @@ def descriptor_for(
     from jentmax.devices import start
 
     start()
-    if source is preset is element is None:
-        import h5py
-
-        from jentmax.dataset import Dataset, Parts
-
-        for path in files:
-            if (path.is_file() and h5py.is_hdf5(path)) or Parts(path).exists():
-                with Dataset(path) as dataset:
-                    label = f"settings of {path}"
-                    return descriptor_from(dataset.recipe, overrides, label=label)
+    recipe, label = _own_recipe(files) if source is preset is element is None else (None, "")
+    if recipe is not None:
+        return descriptor_from(recipe, overrides, label=label)
     settings = load_settings(source, preset, overrides, element)
     return descriptor_from(settings.tree, own_code=True, label=settings.label)
+
+
+def stored_precision(
+    files: Sequence[Path],
+    source: Path | None,
+    preset: str | None,
+    overrides: Sequence[str],
+    element: str | None,
+) -> Any:
+    """The precision of the settings that `descriptor_for` takes for the same arguments."""
+    recipe, _ = _own_recipe(files) if source is preset is element is None else (None, "")
+    if recipe is None:
+        recipe = load_settings(source, preset, overrides, element).tree
+    return recipe.get("precision", "float32")
+
+
+def _own_recipe(files: Sequence[Path]) -> tuple[dict[str, Any] | None, str]:
+    """The recipe of the first data set among some files, and what to call it in messages."""
+    import h5py
+
+    from jentmax.dataset import Dataset, Parts
+
+    for path in files:
+        if (path.is_file() and h5py.is_hdf5(path)) or Parts(path).exists():
+            with Dataset(path) as dataset:
+                return dataset.recipe, f"settings of {path}"
+    return None, ""

@@ -23,7 +23,7 @@ from jentmax.cli._app import (
     descriptor_for,
     prepare,
 )
-from jentmax.dataset import printable
+from jentmax.dataset import printable, refuse_inputs
 from jentmax.errors import JentmaxError
 
 _DEFAULT_SIZES = 6000, 3000
@@ -99,6 +99,14 @@ def evaluate(
         typer.Option(help="Keep or drop structures that repeat an earlier one of their file."),
     ] = "keep",
     seed: Annotated[int, typer.Option(min=0, help="Seed of all draws.")] = 0,
+    format: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FORMAT",
+            help="ASE's name of the files' format, or repeated, one for each file.",
+            show_default="what their content or names show",
+        ),
+    ] = None,
     settings: SettingsFile = None,
     preset: Preset = None,
     element: Element = None,
@@ -121,6 +129,8 @@ def evaluate(
             f"--reference {reference} is not the name of a set; give one of {', '.join(called)}"
         )
     _refuse_missing(files)
+    formats = _formats(paths, format)
+    refuse_inputs(output, [*files, settings])
     place = called.index(reference) if reference else 0
     first = [files[place], *files[:place], *files[place + 1 :]]
     cache = prepare(no_cache)
@@ -134,7 +144,7 @@ def evaluate(
 
     refuse_folder(output, overwrite)
     with Phases(quiet=quiet) as phases:
-        sets = open_sets(paths, called, descriptor, duplicates, cache, phases.report)
+        sets = open_sets(paths, called, descriptor, duplicates, cache, phases.report, formats)
         counts = {one.name: len(one.description.features) for one in sets}
         compiled = sum(one.description.compilations for one in sets)
         phases.note(
@@ -193,6 +203,17 @@ def _names(paths: Sequence[str], names: Sequence[str] | None) -> tuple[str, ...]
     if repeated:
         raise JentmaxError(f"two sets have the name {repeated[0]}; {advice}")
     return tuple(names)
+
+
+def _formats(paths: Sequence[str], formats: Sequence[str] | None) -> list[str | None]:
+    """A format, or None, for each file."""
+    given = list(formats or [None])
+    if len(given) not in (1, len(paths)):
+        raise JentmaxError(
+            f"--format is given {len(given)} times ({', '.join(map(str, given))}) for {len(paths)} "
+            "files; give it once for all of them, or once for each"
+        )
+    return given * (len(paths) if len(given) == 1 else 1)
 
 
 def _refuse_missing(files: list[Path]) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from jentmax.cli._app import (
     Element,
+    Format,
     NoCache,
     Overrides,
     Overwrite,
@@ -16,9 +17,11 @@ from jentmax.cli._app import (
     SettingsFile,
     app,
     descriptor_for,
+    notes,
     prepare,
+    stored_precision,
 )
-from jentmax.dataset import refuse_existing
+from jentmax.dataset import refuse_existing, refuse_inputs
 
 
 @app.command()
@@ -54,7 +57,13 @@ def export(
         ),
     ],
     format: Annotated[
-        str | None, typer.Option(help="ASE's name of the format.", show_default=False)
+        str | None,
+        typer.Option(
+            "--output-format",
+            "--format",
+            help="ASE's name of the output's format.",
+            show_default="what its name shows",
+        ),
     ] = None,
     whole: Annotated[
         bool, typer.Option("--whole", help="Leave out what is damaged, instead of refusing a file.")
@@ -65,14 +74,16 @@ def export(
     from jentmax.dataset import Dataset
     from jentmax.dataset import export as run
 
+    refuse_inputs(output, [path])
     if whole:
         from jentmax.dataset import whole_structures
 
         structures, n_left_out = whole_structures(path)
-        run(structures, output, format, overwrite=overwrite)
+        with notes():
+            run(structures, output, format, overwrite=overwrite)
         print(f"{len(structures)} structures written to {output}, {n_left_out} left out as damaged")
         return
-    with Dataset(path) as dataset:
+    with Dataset(path) as dataset, notes():
         run(dataset, output, format, overwrite=overwrite)
         print(f"{len(dataset)} structures written to {output}")
 
@@ -81,6 +92,13 @@ def export(
 def describe(
     path: Annotated[Path, typer.Argument(help="File that ASE reads, or a data set.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="HDF5 file to write.")],
+    format: Format = None,
+    precision: Annotated[
+        Literal["float32", "float64"] | None,
+        typer.Option(
+            help="Of the stored descriptors.", show_default="that of the settings, or float32"
+        ),
+    ] = None,
     settings: SettingsFile = None,
     preset: Preset = None,
     element: Element = None,
@@ -89,13 +107,24 @@ def describe(
     no_cache: NoCache = False,
 ) -> None:
     """Compute the descriptors of given structures."""
+    refuse_inputs(output, [path, settings])
     refuse_existing(output, overwrite)
     prepare(no_cache)
-    descriptor = descriptor_for([path], settings, preset, overrides or [], element)
+    words = [path], settings, preset, overrides or [], element
+    descriptor = descriptor_for(*words)
 
     from jentmax.cli._info import print_info
     from jentmax.dataset import Dataset
     from jentmax.evaluation import describe_file
 
-    with Dataset(describe_file(path, output, descriptor, overwrite)) as dataset:
+    with notes():
+        described = describe_file(
+            path,
+            output,
+            descriptor,
+            overwrite,
+            precision=precision or stored_precision(*words),
+            format=format,
+        )
+    with Dataset(described) as dataset:
         print_info(dataset)

@@ -9,13 +9,16 @@ import typer
 
 from jentmax.cli._app import (
     Element,
+    Format,
     NoCache,
+    OutputFormat,
     Overrides,
     Overwrite,
     Preset,
     SettingsFile,
     app,
     descriptor_for,
+    notes,
     prepare,
 )
 
@@ -53,8 +56,17 @@ def select(
     ] = "drop",
     figure: Annotated[
         Path | None,
-        typer.Option(help="Drawing of the coverage.", show_default="beside the output, .png"),
+        typer.Option(help="Drawing of the coverage.", show_default="the output's path and .png"),
     ] = None,
+    format: Format = None,
+    given_format: Annotated[
+        str | None,
+        typer.Option(
+            help="ASE's name of the format of --given.",
+            show_default="what its content or name shows",
+        ),
+    ] = None,
+    output_format: OutputFormat = None,
     settings: SettingsFile = None,
     preset: Preset = None,
     element: Element = None,
@@ -63,27 +75,35 @@ def select(
     no_cache: NoCache = False,
 ) -> None:
     """Choose the structures that cover all others best."""
+    from jentmax.dataset import refuse_inputs, refuse_output
+
+    inputs = [path, given, settings]
+    refuse_inputs(output, inputs)
+    refuse_output(output, output_format, overwrite=overwrite)
     cache = prepare(no_cache)
     descriptor = descriptor_for([path], settings, preset, overrides or [], element)
 
     from jentmax.cli._selection import print_selection
-    from jentmax.dataset import refuse_output
     from jentmax.evaluation import select as run
     from jentmax.report import draw_selection, selection_figure
 
-    refuse_output(output, overwrite=overwrite)
     drawing = selection_figure(output, figure, overwrite)
-    selection = run(
-        path,
-        output,
-        descriptor,
-        structures,
-        method,
-        given=given,
-        seed=seed,
-        bandwidth=bandwidth,
-        duplicates=duplicates,
-        overwrite=overwrite,
-        cache=cache,
-    )
+    refuse_inputs(drawing, [*inputs, output])
+    with notes():
+        selection = run(
+            path,
+            output,
+            descriptor,
+            structures,
+            method,
+            given=given,
+            seed=seed,
+            bandwidth=bandwidth,
+            duplicates=duplicates,
+            format=format,
+            given_format=given_format,
+            output_format=output_format,
+            overwrite=overwrite,
+            cache=cache,
+        )
     print_selection(selection, output, draw_selection(selection, drawing))

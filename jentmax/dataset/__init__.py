@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jentmax.dataset._checking import Check, check_file, ranges, whole_structures
     from jentmax.dataset._export import export, refuse_output
-    from jentmax.dataset._foreign import read_atoms, read_structures
+    from jentmax.dataset._foreign import checked, is_dataset, read_structures, refuse_inputs
     from jentmax.dataset._order import set_order
     from jentmax.dataset._parts import DamagedPart, Parts
     from jentmax.dataset._reader import Dataset
+    from jentmax.dataset._reading import read_atoms
     from jentmax.dataset._schema import ChunkId
     from jentmax.dataset._structures import Structures, repeats
     from jentmax.dataset._writer import write_dataset, write_set
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
 _HOMES = {
     "_checking": ("Check", "check_file", "ranges", "whole_structures"),
     "_export": ("export", "refuse_output"),
-    "_foreign": ("read_atoms", "read_structures"),
+    "_foreign": ("checked", "is_dataset", "read_structures", "refuse_inputs"),
     "_order": ("set_order",),
     "_parts": ("DamagedPart", "Parts"),
     "_reader": ("Dataset",),
+    "_reading": ("read_atoms",),
     "_schema": ("ChunkId",),
     "_structures": ("Structures", "repeats"),
     "_writer": ("write_dataset", "write_set"),
@@ -44,13 +46,16 @@ __all__ = [
     "Structures",
     "being_written",
     "check_file",
+    "checked",
     "export",
+    "is_dataset",
     "printable",
     "ranges",
     "read_atoms",
     "read_structures",
     "reason",
     "refuse_existing",
+    "refuse_inputs",
     "refuse_output",
     "repeats",
     "set_order",

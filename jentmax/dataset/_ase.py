@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jentmax.dataset._same import same
+
 if TYPE_CHECKING:
     from ase import Atoms
 
@@ -19,6 +21,9 @@ _LONGEST_TEXT = 100
 _INFO = {"index": "jentmax_index", "energy": "energy_effective"}
 _RESULTS = {"reference_energy": "energy"}
 _COLUMNS = {name: column for column, name in (_INFO | _RESULTS).items()}
+
+_CONSTRAINTS = "constraints"
+"""A column of tables that ASE makes its constraints of."""
 
 # What ASE's calculators compute, for a structure and for each atom.
 _STRUCTURE_RESULTS = [
@@ -35,36 +40,80 @@ _ATOM_RESULTS = ["forces", "stresses", "energies", "charges", "magmoms", "born_e
 _PLAIN = bool | int | float | str | np.generic | np.ndarray
 
 
-def info_of(atoms: Atoms) -> dict[str, Any]:
-    """Values of a structure by the names of their columns."""
-    taken = {*_INFO, *_RESULTS, *_STRUCTURE_RESULTS}
+def labels_of(atoms: Atoms) -> tuple[dict[str, Any], dict[str, np.ndarray], dict[str, Any]]:
+    """All values of a structure, each in one place: info, arrays and results.
+
+    Results are those of the present positions, under names that ASE has for results; others stand
+    in info or arrays, unless something of this name is there. A result that also stands in info
+    or arrays with the same value is left out there. Values that are None are left out, and an
+    origin of the cell that is not zero is celldisp in info.
+    """
+    info = {str(name): value for name, value in atoms.info.items() if value is not None}
+    arrays = {k: v for k, v in atoms.arrays.items() if k not in ("numbers", "positions")}
+    if (origin := atoms.get_celldisp()).any():
+        info.setdefault("celldisp", origin.ravel())
+    results = {}
+    for name, value in _results(atoms).items():
+        values = np.asarray(value) if isinstance(value, _PLAIN | list | tuple) else np.empty(0, "O")
+        of_atoms = name not in _STRUCTURE_RESULTS and values.shape[:1] == (len(atoms),)
+        beside: dict[str, Any] = arrays if of_atoms else info
+        known = name in _STRUCTURE_RESULTS or (name in _ATOM_RESULTS and of_atoms)
+        if known and values.dtype.kind in "iuf":
+            results[name] = value
+            if name in beside and same(beside[name], value):
+                del beside[name]
+        elif name not in beside:
+            beside[name] = values if of_atoms else value
+    return info, arrays, results
+
+
+def _results(atoms: Atoms) -> dict[str, Any]:
+    """What a calculator has computed; nothing if the atoms have changed since."""
+    results = getattr(atoms.calc, "results", None) or {}
+    if results and hasattr(atoms.calc, "check_state") and atoms.calc.check_state(atoms):  # pyright: ignore[reportOptionalMemberAccess]
+        return {}
+    return {str(name): value for name, value in results.items() if value is not None}
+
+
+def plain_atoms(atoms: Atoms) -> Atoms:
+    """A copy that has all labels where ASE's writers look for them, as `labels_of` says."""
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    info, arrays, results = labels_of(atoms)
+    copied = atoms.copy()
+    copied.info = info
+    for name in atoms.arrays.keys() - arrays.keys() - {"numbers", "positions"}:
+        del copied.arrays[name]
+    for name in arrays.keys() - atoms.arrays.keys():
+        copied.set_array(name, arrays[name])
+    if results:
+        copied.calc = SinglePointCalculator(copied, **results)
+        if isinstance(name := getattr(atoms.calc, "name", None), str):
+            copied.calc.name = name  # pyright: ignore[reportAttributeAccessIssue]
+    return copied
+
+
+def columns_from(
+    atoms: Atoms,
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Values of a structure, and values of its atoms, by the names of their columns."""
+    info, arrays, results = labels_of(atoms)
+    taken = {*_INFO, *_RESULTS, *_STRUCTURE_RESULTS, _CONSTRAINTS}
     found = {}
-    for name, value in atoms.info.items():
-        if isinstance(name, str) and value is not None:
-            clash = name in taken or name.startswith("info:")
-            column = f"info:{name}" if clash else name
-            found[_COLUMNS[name] if name in _INFO.values() else column] = value
-    results = getattr(atoms.calc, "results", {})
-    return found | {
-        _COLUMNS.get(name, name): results[name]
-        for name in _STRUCTURE_RESULTS
-        if results.get(name) is not None
-    }
-
-
-def arrays_of(atoms: Atoms) -> dict[str, np.ndarray]:
-    """Values of the atoms by the names of their columns."""
-    found = {
+    for name, value in info.items():
+        clash = name in taken or name.startswith("info:")
+        column = f"info:{name}" if clash else name
+        found[_COLUMNS[name] if name in _INFO.values() else column] = value
+    for name in _STRUCTURE_RESULTS:
+        if name in results:
+            found[_COLUMNS.get(name, name)] = results[name]
+    if atoms.constraints:
+        found[_CONSTRAINTS] = [constraint.todict() for constraint in atoms.constraints]
+    of_atoms = {
         f"array:{name}" if name in _ATOM_RESULTS or name.startswith("array:") else name: values
-        for name, values in atoms.arrays.items()
-        if name not in ("numbers", "positions")
+        for name, values in arrays.items()
     }
-    results = getattr(atoms.calc, "results", {})
-    return found | {
-        name: values
-        for name in _ATOM_RESULTS
-        if results.get(name) is not None and len(values := np.asarray(results[name])) == len(atoms)
-    }
+    return found, of_atoms | {k: np.asarray(v) for k, v in results.items() if k in _ATOM_RESULTS}
 
 
 def atoms_from(
@@ -73,12 +122,16 @@ def atoms_from(
     """One structure from numbers, positions, cell and pbc, and the values of its columns."""
     from ase import Atoms
     from ase.calculators.singlepoint import SinglePointCalculator
+    from ase.constraints import dict2constraint
 
     numbers, positions, cell, pbc = arrays
     atoms = Atoms(numbers, positions, cell=cell, pbc=pbc.astype(bool))
     results = {}
     for name, value in info.items():
         if value is None:
+            continue
+        if name == _CONSTRAINTS:
+            atoms.set_constraint([dict2constraint(copy.deepcopy(one)) for one in value])
             continue
         value = value.item() if isinstance(value, np.generic) else copy.deepcopy(value)
         if (result := _RESULTS.get(name, name)) in _STRUCTURE_RESULTS and name != "energy":

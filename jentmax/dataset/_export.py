@@ -6,18 +6,25 @@ import difflib
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jentmax.dataset._ase import plain_atoms
+from jentmax.dataset._held import LABELLED, holds, lost, write_atoms
+from jentmax.dataset._reading import read_atoms
 from jentmax.dataset.output import partial_path, printable, refuse_existing, writing
-from jentmax.errors import JentmaxError
+from jentmax.errors import JentmaxError, LeftOut
 
 if TYPE_CHECKING:
     from ase import Atoms
+
+_COMPUTED = {"descriptors"}
+"""Values that `jentmax describe` makes again: they may be left out."""
 
 
 def export(
@@ -29,8 +36,12 @@ def export(
 ) -> None:
     """Write structures in any format that ASE writes.
 
-    The columns (V, E_rep, S and so on) are written too if the format has a place for them, as
-    .extxyz, .traj and .db have. The path appears when everything is written.
+    Labels, and the columns (V, E_rep, S and so on), are written too. Before anything is written
+    some structures are written to a temporary folder and read again. If .extxyz, .traj, .db or
+    .json do not hold a value, the structures are refused. Other formats are mostly input of
+    programs: what they do not hold is left out, with a `LeftOut` warning that names it.
+
+    The path appears when everything is written.
 
     Args:
         structures: to write: a `Dataset`, `Structures`, or a list of ASE atoms.
@@ -43,33 +54,91 @@ def export(
         overwrite: whether existing files may be replaced; in a folder only those of such names.
 
     Raises:
-        JentmaxError: the format is unknown, the path exists, or it cannot be written.
+        JentmaxError: the format is unknown or does not hold a value, the path exists, or it cannot
+            be written.
     """
     name, into_folder = _way(path, format)
-    listed = list(structures)
+    listed = _plain(path, structures)
     if not listed:
         raise JentmaxError(f"there are no structures to write to {os.fspath(path)}")
     target = Path(os.path.realpath(path))
     if into_folder:
-        _write_folder(target, listed, name, overwrite)
+        files = _files(target, listed, name)
+        _present(target, name, overwrite)
+        _refuse_lost(path, listed, name)
+        _write_folder(target, files, name, overwrite)
         return
     refuse_existing(target, overwrite)
+    _refuse_lost(path, listed, name)
     with writing(target), _scratch(target.parent, target) as scratch:
-        _write(scratch / target.name, listed, name)
+        write_atoms(scratch / target.name, listed, name)
         refuse_existing(target, overwrite)
         os.replace(scratch / target.name, target)
 
 
 def refuse_output(
-    path: str | os.PathLike[str], format: str | None = None, *, overwrite: bool = False
+    path: str | os.PathLike[str],
+    format: str | None = None,
+    *,
+    overwrite: bool = False,
+    structures: Iterable[Atoms] = (),
 ) -> None:
-    """Raise the JentmaxError that `export` would raise for this path, before any work is done."""
+    """Raise the error, or give the warning, that `export` would, before any work is done.
+
+    Args:
+        path: as for `export`.
+        format: as for `export`.
+        overwrite: as for `export`.
+        structures: those that may be written.
+
+    Raises:
+        JentmaxError: as `export`.
+    """
     name, into_folder = _way(path, format)
     target = Path(os.path.realpath(path))
     if into_folder:
         _present(target, name, overwrite)
     else:
         refuse_existing(target, overwrite)
+    _refuse_lost(path, _plain(path, structures), name)
+
+
+def _plain(path: str | os.PathLike[str], structures: Iterable[Atoms]) -> list[Atoms]:
+    from ase import Atoms
+
+    found = []
+    for k, atoms in enumerate(structures):
+        if not isinstance(atoms, Atoms):
+            raise JentmaxError(
+                f"{os.fspath(path)}: structure {k} is of the type {type(atoms).__name__}, must be "
+                "ase.Atoms"
+            )
+        found.append(plain_atoms(atoms))
+    return found
+
+
+def _refuse_lost(path: str | os.PathLike[str], structures: Sequence[Atoms], name: str) -> None:
+    """Refuse or name what a format does not hold."""
+    names = lost(structures, name, read_atoms)
+    needed = [one for one in names if one not in _COMPUTED]
+    if needed and name in LABELLED:
+        others = [one for one in LABELLED if one != name and holds(structures, one, read_atoms)]
+        where = f"write {' or '.join(others)}, which can, or" if others else "no format here can:"
+        raise JentmaxError(
+            f"{os.fspath(path)}: the format {name} cannot hold {_listed(needed)}; {where} remove "
+            "them first"
+        )
+    if names:
+        warnings.warn(
+            f"{os.fspath(path)}: the format {name} does not hold {_listed(names)}; left out",
+            LeftOut,
+            stacklevel=3,
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    few = [printable(name)[:60] for name in names[:12]]
+    return ", ".join(few) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
 
 
 def _way(path: str | os.PathLike[str], format: str | None) -> tuple[str, bool]:
@@ -83,7 +152,7 @@ def _way(path: str | os.PathLike[str], format: str | None) -> tuple[str, bool]:
     except UnknownFileTypeError:
         raise JentmaxError(
             f"{text} has no ending that tells the format; end it with .extxyz, .traj, .db, "
-            'with "/" for a folder of POSCAR files, or name the format'
+            'with "/" for a folder of POSCAR files, or name the format (--output-format)'
         ) from None
     writable = [name for name, one in ioformats.items() if one.can_write]
     if name not in writable:
@@ -95,8 +164,8 @@ def _way(path: str | os.PathLike[str], format: str | None) -> tuple[str, bool]:
     return name, into_folder or ioformats[name].single
 
 
-def _write_folder(target: Path, structures: list[Atoms], name: str, overwrite: bool) -> None:
-    """One file per structure; the folder may exist and have other files in it."""
+def _files(target: Path, structures: Sequence[Atoms], name: str) -> dict[str, Atoms]:
+    """Structures by the names of their files."""
     stem, ending = _file_name(name)
     files: dict[str, Atoms] = {}
     for k, atoms in enumerate(structures):
@@ -109,11 +178,16 @@ def _write_folder(target: Path, structures: list[Atoms], name: str, overwrite: b
         files[f"{stem}_{number:05d}{ending}"] = atoms
     if len(files) != len(structures):
         raise JentmaxError(f"{target}: several structures have the same jentmax_index")
+    return files
+
+
+def _write_folder(target: Path, files: Mapping[str, Atoms], name: str, overwrite: bool) -> None:
+    """One file per structure; the folder may exist and have other files in it."""
     present = _present(target, name, overwrite)
     parent = target if os.path.isdir(target) else target.parent
     with writing(target), _scratch(parent, target) as scratch:
         for file, atoms in files.items():
-            _write(scratch / file, [atoms], name)
+            write_atoms(scratch / file, [atoms], name)
         if parent is not target:
             scratch.rename(target)
             return
@@ -165,22 +239,3 @@ def _scratch(parent: Path, target: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _write(path: Path, structures: list[Atoms], name: str) -> None:
-    import ase.db
-    import ase.io
-
-    try:
-        if name in ("db", "json"):  # ase.io.write would drop atoms.info
-            with ase.db.connect(path, type=name, serial=True) as database:  # pyright: ignore[reportGeneralTypeIssues]
-                for atoms in structures:
-                    data = {k: v for k, v in atoms.arrays.items() if k == "descriptors"}
-                    database.write(atoms, key_value_pairs=atoms.info, data=data)
-        else:
-            options = {"sort": True} if name == "vasp" else {}
-            ase.io.write(path, structures, format=name, **options)
-    except OSError:
-        raise
-    except Exception as error:  # whatever some hundred writers may raise
-        raise JentmaxError(f"{path.name}: ASE cannot write it as {name!r}: {error}") from error

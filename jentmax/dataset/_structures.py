@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
-from jentmax.dataset._ase import arrays_of, atoms_from, columns_of, info_of, joined
+from jentmax.dataset._ase import atoms_from, columns_from, columns_of, joined
 from jentmax.dataset._export import export
 from jentmax.dataset._schema import HEAVIEST
 from jentmax.dataset.output import printable
@@ -89,7 +89,7 @@ class Structures:
 
     @classmethod
     def from_ase(cls, structures: Sequence[Atoms]) -> Structures:
-        """The arrays of ASE's structures, with everything in info, arrays and calculator results.
+        """The arrays of ASE's structures, with everything in info, arrays, constraints and results.
 
         Args:
             structures: of any sizes. Entries of info that are None are dropped.
@@ -99,14 +99,15 @@ class Structures:
         """
         structures = list(structures)
         counts = [len(atoms) for atoms in structures]
+        values = [columns_from(atoms) for atoms in structures]
         made = cls(
             np.concatenate([np.zeros((0, 3)), *(atoms.positions for atoms in structures)]),
             np.concatenate([np.zeros(0, int), *(atoms.numbers for atoms in structures)]),
             np.array([atoms.cell.array for atoms in structures], float).reshape(-1, 3, 3),
             np.array([atoms.pbc for atoms in structures], bool).reshape(-1, 3),
             np.concatenate([[0], np.cumsum(counts, dtype=int)]),
-            columns_of([info_of(atoms) for atoms in structures]),
-            joined([arrays_of(atoms) for atoms in structures], counts),
+            columns_of([of_structure for of_structure, _ in values]),
+            joined([of_atoms for _, of_atoms in values], counts),
         )
         made.check()
         return made

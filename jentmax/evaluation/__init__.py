@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from jentmax.evaluation._coverage import sizes as sizes
     from jentmax.evaluation._coverage import standard_error as standard_error
     from jentmax.evaluation._describe import describe as describe
-    from jentmax.evaluation._describe import describe_file as describe_file
-    from jentmax.evaluation._describe import described as described
+    from jentmax.evaluation._describe_files import describe_file as describe_file
+    from jentmax.evaluation._describe_files import described as described
     from jentmax.evaluation._description import Description as Description
     from jentmax.evaluation._descriptor import Descriptor as Descriptor
     from jentmax.evaluation._descriptor import plain_descriptor as plain_descriptor
@@ -60,7 +60,8 @@ _HOMES = {
         "sizes",
         "standard_error",
     ),
-    "_describe": ("describe", "describe_file", "described"),
+    "_describe": ("describe",),
+    "_describe_files": ("describe_file", "described"),
     "_description": ("Description",),
     "_descriptor": ("Descriptor", "plain_descriptor"),
     "_evaluate": ("Evaluation", "evaluate"),

@@ -5,16 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import itertools
 import json
 import math
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import equinox as eqx
@@ -23,12 +20,18 @@ import numpy as np
 from jaxtyping import Array
 
 from jentmax.callables import as_descriptor, cutoff_of
-from jentmax.dataset import Structures, read_structures, refuse_existing, write_dataset
-from jentmax.devices import compiler_options, device_name, versions, workers
+from jentmax.dataset import Structures
+from jentmax.devices import compiler_options, workers
 from jentmax.errors import JentmaxError
-from jentmax.evaluation._description import Description, save, saved
-from jentmax.evaluation._descriptor import Descriptor, is_own_code, plain_descriptor
-from jentmax.neighbors import Environments, HostSearch, many_environments
+from jentmax.evaluation._description import Description
+from jentmax.evaluation._descriptor import Descriptor
+from jentmax.neighbors import (
+    Environments,
+    HostSearch,
+    compact_cells,
+    many_environments,
+    n_images,
+)
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -52,23 +55,20 @@ _MOST_IMAGES = 100_000
 _MOST_NEIGHBORS = 2000
 """Neighbours of an atom, about, above which a structure is refused."""
 
-_FORMAT = 2
-"""Of cached descriptions; to be raised whenever the same input gives something else."""
-
 _Item = TypeVar("_Item")
 
 Report = Callable[[int, int], None]
 """Called with the number of atoms described so far, and of all."""
 
 
-def _ignore(done: int, atoms: int) -> None:
+def ignore_report(done: int, atoms: int) -> None:
     """Report nothing."""
 
 
 def describe(
     structures: Structures | Sequence[Atoms],
     descriptor: Descriptor,
-    report: Report = _ignore,
+    report: Report = ignore_report,
 ) -> Description:
     """Descriptors of structures of any cell, periodic or not, in float64, on all devices.
 
@@ -100,7 +100,7 @@ def describe(
     batched = as_descriptor(descriptor, cutoff=None)
     cutoff = cutoff_of(batched)
     assert cutoff is not None  # `as_descriptor` sees to it
-    _check(structures, getattr(batched, "elements", ()), cutoff)
+    structures = _checked(structures, getattr(batched, "elements", ()), cutoff)
     n_atoms = len(structures.numbers)
     features = np.empty((n_atoms, batched.n_features))
     neighbors, nearest = np.zeros(n_atoms, np.int64), np.full(n_atoms, np.inf)
@@ -131,95 +131,8 @@ def describe(
     return Description(features, neighbors, nearest, len(capacities))
 
 
-def described(
-    path: str | os.PathLike[str],
-    descriptor: Descriptor,
-    cache: Path | None = None,
-    report: Report = _ignore,
-) -> tuple[Structures, Description]:
-    """The structures of a file and their description.
-
-    Both are kept in ``cache``. They are computed again if the file's content or name or the
-    descriptor changes. Nothing is kept if the cache cannot be written, nor of a descriptor that is
-    the user's own, because a change of its code cannot be seen.
-
-    Args:
-        path: of any file that ASE reads, or a data set.
-        descriptor: environments -> features.
-        cache: `jentmax.devices.cache_folder`, or None.
-        report: as for `describe`; not called if nothing needs to be computed.
-
-    Returns:
-        The structures, whose columns are config_type and duplicate alone, and the description.
-
-    Raises:
-        JentmaxError: as `read_structures` and `describe`.
-    """
-    kept = cache and _kept(Path(path), descriptor, cache)
-    if kept and (known := saved(kept)):
-        return known
-    read = read_structures(path)
-    columns = {"config_type": read.groups, "duplicate": read.duplicate}
-    structures = Structures(
-        read.positions, read.numbers, read.cells, read.pbc, read.pointer, columns
-    )
-    with _naming(path):
-        description = describe(structures, descriptor, report)
-    if kept:
-        with contextlib.suppress(OSError):
-            save(kept, structures, description)
-    return structures, description
-
-
-def describe_file(
-    path: str | os.PathLike[str],
-    output: str | os.PathLike[str],
-    descriptor: Descriptor,
-    overwrite: bool = False,
-) -> Path:
-    """Write a file's structures with their descriptors as a data set.
-
-    The set's scale and shift are the standard deviation and the mean over its own atoms.
-
-    Args:
-        path: of any file that ASE reads, or a data set.
-        output: path of the data set file to make.
-        descriptor: environments -> features.
-        overwrite: whether an existing output may be replaced.
-
-    Returns:
-        The output's path.
-
-    Raises:
-        JentmaxError: as `read_structures` and `describe`, or if the output cannot be written.
-    """
-    refuse_existing(Path(output), overwrite)
-    structures, description = described(path, descriptor)
-    values = description.features
-    header = {
-        "recipe": {"descriptor": plain_descriptor(descriptor)},
-        "seed": 0,  # nothing is random
-        "scale": values.std(axis=0).tolist(),
-        "shift": values.mean(axis=0).tolist(),
-        "versions": versions(),
-        "device": device_name(len(workers())),
-    }
-    write_dataset(
-        Path(output),
-        header,
-        dataclasses.replace(
-            structures,
-            columns={"index": np.arange(len(structures))},
-            atom_columns={"descriptors": values},
-        ),
-        kind="described",
-        overwrite=overwrite,
-    )
-    return Path(output)
-
-
-def _check(structures: Structures, symbols: Sequence[str], cutoff: float) -> None:
-    """Refuse what cannot be described, naming the first such structure."""
+def _checked(structures: Structures, symbols: Sequence[str], cutoff: float) -> Structures:
+    """The structures, in cells of which few images are near; the first wrong one is refused."""
     from ase.data import atomic_numbers, chemical_symbols
 
     structures.check()
@@ -254,9 +167,8 @@ def _check(structures: Structures, symbols: Sequence[str], cutoff: float) -> Non
             "direction; give three independent lattice vectors, or set pbc false where there is "
             "no period"
         )
-    # Distances of the lattice planes; their inverse is 0 along vectors without a period.
-    inverse_heights = np.linalg.norm(np.linalg.pinv(periods), axis=1)
-    images = np.prod(2 * np.ceil(cutoff * inverse_heights) + 1, axis=1)
+    cells = compact_cells(structures.cells, structures.pbc, cutoff)
+    images = n_images(cells, structures.pbc, cutoff)
     if (images > _MOST_IMAGES).any():
         k = int(np.argmax(images > _MOST_IMAGES))
         raise JentmaxError(
@@ -274,6 +186,7 @@ def _check(structures: Structures, symbols: Sequence[str], cutoff: float) -> Non
             f"{neighbors[k]:.3g} neighbours within descriptor.cutoff, {cutoff:g} Å; at most "
             f"{_MOST_NEIGHBORS} are allowed: correct the cell, or lower descriptor.cutoff"
         )
+    return dataclasses.replace(structures, cells=cells)
 
 
 class _Piece(NamedTuple):
@@ -405,35 +318,3 @@ def _program(platform: str) -> Callable[[Descriptor, Environments], Array]:
 
     options: dict[str, Any] = {"compiler_options": compiler_options(platform)}
     return eqx.filter_jit(features, **options)
-
-
-def _kept(path: Path, descriptor: Descriptor, cache: Path) -> Path | None:
-    """The file that keeps a description; None if there should be none.
-
-    There is none if the described file cannot be read, or the descriptor is the user's own.
-    """
-    if is_own_code(descriptor):
-        return None
-    try:
-        with open(path, "rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None
-    given = {
-        "format": _FORMAT,
-        "versions": versions(),
-        "content": content,
-        "name": path.name,  # ASE looks at it to know the format
-        "descriptor": plain_descriptor(descriptor),
-    }
-    key = hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
-    return cache / "descriptors" / f"{key[:32]}.npz"
-
-
-@contextlib.contextmanager
-def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Put the file's name before messages about a structure."""
-    try:
-        yield
-    except JentmaxError as error:
-        raise JentmaxError(f"{path}, {error}") from None

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from ase.data import chemical_symbols
 
-from jentmax.dataset import Dataset, Parts, Structures, export, read_atoms, refuse_output
-from jentmax.errors import JentmaxError
-from jentmax.evaluation._describe import Report, described
+from jentmax.dataset import (
+    Dataset,
+    Structures,
+    export,
+    is_dataset,
+    read_atoms,
+    refuse_inputs,
+    refuse_output,
+)
+from jentmax.errors import JentmaxError, LeftOut
+from jentmax.evaluation._describe import Report
+from jentmax.evaluation._describe_files import described
 from jentmax.evaluation._descriptor import Descriptor, plain_descriptor
 from jentmax.evaluation._measures import silverman_bandwidth
 from jentmax.evaluation._orders import (
@@ -77,6 +87,9 @@ def select(
     seed: int = 0,
     bandwidth: float | None = None,
     duplicates: Duplicates = "drop",
+    format: str | None = None,
+    given_format: str | None = None,
+    output_format: str | None = None,
     overwrite: bool = False,
     cache: Path | None = None,
     report: Report | None = None,
@@ -102,18 +115,25 @@ def select(
         bandwidth: of method "entropy", in the unit of the scaled features; by default Silverman's
             for so many environments.
         duplicates: whether structures that repeat an earlier one of the file may be chosen.
+        format: ASE's name of the candidates' format, for a file whose content and name do not tell.
+        given_format: the same of the given structures' file.
+        output_format: ASE's name of the output's format, if the path does not tell it.
         overwrite: whether the output may be replaced.
         cache: folder where descriptions are kept, or None.
         report: as for `describe`.
 
     Raises:
         JentmaxError: a file that cannot be read or described, more structures than there are, an
-            unknown method, or an output that exists or cannot be written.
+            unknown method, or an output that exists, is an input, cannot be written or does not
+            hold all that is in the file.
     """
     _check(n_structures, method, seed, bandwidth, duplicates)
-    refuse_output(output, overwrite=overwrite)
+    refuse_inputs(output, [path, given])
+    refuse_output(output, output_format, overwrite=overwrite)
+    everything = _everything(path, format)
+    refuse_output(output, output_format, overwrite=overwrite, structures=everything)
 
-    structures, features = _described(path, descriptor, cache, report)
+    structures, features = _described(path, descriptor, cache, report, format)
     scale = _stored_scale(path, descriptor)
     kept = np.flatnonzero(~structures.duplicate | (duplicates == "keep"))
     if n_structures > len(kept):
@@ -122,6 +142,7 @@ def select(
             f"--structures {n_structures}: {path} has {len(kept)}"
             + (f" that repeat no earlier one, and {dropped} that do" if dropped else "")
             + "; ask for fewer"
+            + (", or keep those too (--duplicates keep)" if dropped else "")
         )
     candidates, features = structures[kept], features[structures.rows(kept)]
     if scale is None:
@@ -130,7 +151,7 @@ def select(
     features = features / scale
     covered = None
     if given is not None:
-        others, covered = _described(given, descriptor, cache, report)
+        others, covered = _described(given, descriptor, cache, report, given_format)
         _check_species(path, candidates, given, others)
         covered = covered / scale
 
@@ -149,7 +170,10 @@ def select(
         random_mean=random_means.mean(axis=0),
         random_spread=random_means.std(axis=0),
     )
-    export(_chosen_atoms(path, selection.chosen), output, overwrite=overwrite)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LeftOut)  # said before
+        chosen = _chosen_atoms(path, everything, selection.chosen)
+        export(chosen, output, output_format, overwrite=overwrite)
     return selection
 
 
@@ -183,15 +207,16 @@ def _described(
     descriptor: Descriptor,
     cache: Path | None,
     report: Report | None,
+    format: str | None,
 ) -> tuple[Structures, np.ndarray]:
     options = {} if report is None else {"report": report}
-    structures, description = described(path, descriptor, cache, **options)
+    structures, description = described(path, descriptor, cache, format=format, **options)
     return structures, description.features
 
 
 def _stored_scale(path: str | os.PathLike[str], descriptor: Descriptor) -> np.ndarray | None:
     """The scale of a data set that has the same descriptor; None for any other file."""
-    if not _is_dataset(path):
+    if not is_dataset(path):
         return None
     with Dataset(path) as dataset:
         same = dataset.recipe.get("descriptor") == plain_descriptor(descriptor)
@@ -255,21 +280,22 @@ def _steps(features: np.ndarray, pointer: np.ndarray, order: np.ndarray) -> Iter
     return (features[pointer[k] : pointer[k + 1]] for k in order)
 
 
-def _is_dataset(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is that of a data set, finished or under way."""
-    import h5py
+def _everything(path: str | os.PathLike[str], format: str | None) -> list[Atoms]:
+    """All structures of a file as they stand there; of a data set one, which is like all others."""
+    if not is_dataset(path):
+        return read_atoms(path, format)
+    with Dataset(path) as dataset:
+        return list(dataset[:1])
 
-    text = os.fspath(path)
-    return h5py.is_hdf5(text) or (not os.path.exists(text) and Parts(Path(text)).exists())
 
-
-def _chosen_atoms(path: str | os.PathLike[str], chosen: np.ndarray) -> list[Atoms]:
+def _chosen_atoms(
+    path: str | os.PathLike[str], everything: Sequence[Atoms], chosen: np.ndarray
+) -> list[Atoms]:
     """Structures as they stand in their file, with energies and forces if it has them."""
-    if _is_dataset(path):
+    if is_dataset(path):
         with Dataset(path) as dataset:
             structures = [dataset[int(k)] for k in chosen]
     else:
-        everything = read_atoms(path)
         structures = [everything[k] for k in chosen]
     for rank, atoms in enumerate(structures):
         atoms.info["selection_rank"] = rank

@@ -12,7 +12,7 @@ import numpy as np
 
 from jentmax.dataset import Structures, printable
 from jentmax.errors import JentmaxError
-from jentmax.evaluation._describe import described
+from jentmax.evaluation._describe_files import described
 from jentmax.evaluation._description import Description
 from jentmax.evaluation._descriptor import Descriptor
 
@@ -76,6 +76,7 @@ def open_sets(
     duplicates: Duplicates = "keep",
     cache: Path | None = None,
     report: Report = ignore,
+    formats: Sequence[str | None] = (),
 ) -> list[EnvironmentSet]:
     """Read and describe the sets' files.
 
@@ -86,15 +87,18 @@ def open_sets(
         duplicates: "drop" leaves out structures that repeat an earlier one of the same file.
         cache: folder that keeps descriptions, or None.
         report: called as atoms get described, with the set's name in the phase.
+        formats: ASE's name of the format of each file, None if its content or name tells it; by
+            default all tell it.
 
     Raises:
         JentmaxError: if a file cannot be read or described, or two hold the same structures.
     """
     sets: list[EnvironmentSet] = []
-    for path, name in zip(paths, names, strict=True):
+    formats = formats or [None] * len(paths)
+    for path, name, format in zip(paths, names, formats, strict=True):
         phase = f"reading and describing {name}"
         report(phase, 0, 1)
-        structures, description = described(path, descriptor, cache, partial(report, phase))
+        structures, description = described(path, descriptor, cache, partial(report, phase), format)
         for other in sets:
             if _same(other.structures, structures):
                 raise JentmaxError(

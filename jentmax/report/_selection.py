@@ -26,7 +26,7 @@ def selection_figure(
 
     Args:
         output: path of the selection.
-        figure: path of the figure; by default that of the output with the ending .png.
+        figure: path of the figure; by default that of the output with .png added.
         overwrite: whether the figure may replace a file.
 
     Raises:
@@ -34,7 +34,8 @@ def selection_figure(
     """
     from matplotlib.backend_bases import FigureCanvasBase
 
-    path = Path(output).with_suffix(".png") if figure is None else Path(figure)
+    # The whole name, so that out.extxyz and out.traj have drawings of their own.
+    path = Path(f"{Path(output)}.png") if figure is None else Path(figure)
     if path == Path(output):
         raise JentmaxError(f"--figure {path}: is the output's path too; give another one")
     endings = sorted(FigureCanvasBase.get_supported_filetypes())

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from cli_runs import FLAGS
 
-from jentmax.evaluation import _describe, _evaluate
+from jentmax.evaluation import _describe_files, _evaluate
 from jentmax.report import _write
 from jentmax.report import figures as draw
 
@@ -115,7 +115,7 @@ def test_again_from_the_cache_and_over_an_old_report(good, call, files, monkeypa
     def never(path):
         raise AssertionError(f"{path} was read again")
 
-    monkeypatch.setattr(_describe, "read_structures", never)
+    monkeypatch.setattr(_describe_files, "read_structures", never)
     assert good(f"{COMMAND} {FEW} --quiet --overwrite") == ""
     assert Path("report/tables.csv").read_text() == first
     Path("report/thesis.tex").write_text("years of work")

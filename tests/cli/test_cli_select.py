@@ -49,8 +49,10 @@ def test_a_choice_its_table_and_its_drawing(good, candidates):
     assert [atoms.info["selection_rank"] for atoms in written()] == list(range(5))
     rows = [line.split() for line in output.splitlines() if line.startswith("│")]
     assert [row[1] for row in rows] == ["1", "2", "5"]
-    assert output.splitlines()[-1] == ("best.extxyz: 5 of 14 structures; their coverage: best.png")
-    with open("best.png", "rb") as file:
+    assert output.splitlines()[-1] == (
+        "best.extxyz: 5 of 14 structures; their coverage: best.extxyz.png"
+    )
+    with open("best.extxyz.png", "rb") as file:
         assert file.read(4) == b"\x89PNG"
 
 

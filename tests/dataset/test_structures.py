@@ -279,9 +279,13 @@ def test_no_such_structure():
     ("name", "content", "parts"),
     [
         ("none.extxyz", None, ["none.extxyz: no such file", "give one that ASE reads"]),
-        ("empty.extxyz", "", ["empty.extxyz: ASE cannot read it", "extended XYZ"]),
-        ("notes.txt", "no structures here", ["notes.txt: ASE cannot read it", "extended XYZ"]),
-        ("cut.extxyz", '3\npbc="T T T"\nW 0 0 0\n', ["cut.extxyz: ASE cannot read it"]),
+        ("empty.extxyz", "", ["empty.extxyz is empty; give a file"]),
+        ("notes.txt", "no structures here", ["notes.txt: neither its content", "(--format)"]),
+        (
+            "cut.extxyz",
+            '3\npbc="T T T"\nW 0 0 0\n',
+            ["cut.extxyz: a structure claims 3 atoms"],
+        ),
         ("cut.h5", "\x89HDF\r\n\x1a\n and no more", ["cut.h5 is truncated or damaged"]),
         (
             "no.extxyz",

@@ -22,6 +22,7 @@ from jentmax.devices import workers
 from jentmax.entropy import NearestNeighbor
 from jentmax.errors import JentmaxError
 from jentmax.evaluation import _describe as room
+from jentmax.evaluation import _describe_files as file_room
 from jentmax.evaluation import describe, describe_file, described, plain_descriptor
 from jentmax.neighbors import Environments
 from jentmax.potential import Potential
@@ -348,7 +349,7 @@ def test_structures_that_cannot_be_described(change, parts, tmp_path, monkeypatc
     for part in parts:
         assert part in message
     # Through a file: its name too, and nothing written.
-    monkeypatch.setattr(foreign_room, "read_atoms", lambda path: bad(change))
+    monkeypatch.setattr(foreign_room, "read_atoms", lambda path, format: bad(change))
     Path("bad.extxyz").touch()
     with pytest.raises(JentmaxError, match=r"^bad\.extxyz, structure 1: "):
         describe_file("bad.extxyz", "out.h5", descriptor)
@@ -402,7 +403,7 @@ def test_an_existing_output_stays(tmp_path):
 # The cache
 
 
-def forbidden(path):
+def forbidden(path, format=None):
     raise AssertionError(f"{path} is read")
 
 
@@ -414,7 +415,7 @@ def known(monkeypatch):
     ase.io.write("some.extxyz", atoms)
     found = described("some.extxyz", TINY, Path("cache"))
     assert [file.suffix for file in Path("cache", "descriptors").iterdir()] == [".npz"]
-    monkeypatch.setattr(room, "read_structures", forbidden)
+    monkeypatch.setattr(file_room, "read_structures", forbidden)
     return found
 
 
@@ -469,7 +470,7 @@ def test_another_content_or_name_is_described_again(known):
 
 
 def test_another_version_describes_again(known, monkeypatch):
-    monkeypatch.setattr(room, "_FORMAT", room._FORMAT + 1)
+    monkeypatch.setattr(file_room, "_FORMAT", file_room._FORMAT + 1)
     with pytest.raises(AssertionError, match=r"some\.extxyz is read"):
         described("some.extxyz", TINY, Path("cache"))
 
@@ -501,9 +502,9 @@ def a_folder(path):
 def test_a_damaged_cache_is_made_again(known, monkeypatch, damage):
     [path] = Path("cache", "descriptors").iterdir()
     damage(path)
-    monkeypatch.setattr(room, "read_structures", read_structures)
+    monkeypatch.setattr(file_room, "read_structures", read_structures)
     assert_same(described("some.extxyz", TINY, Path("cache")), known)
-    monkeypatch.setattr(room, "read_structures", forbidden)
+    monkeypatch.setattr(file_room, "read_structures", forbidden)
     if damage is not a_folder:
         assert_same(described("some.extxyz", TINY, Path("cache")), known)
     assert len(list(Path("cache", "descriptors").iterdir())) == 1
@@ -511,7 +512,7 @@ def test_a_damaged_cache_is_made_again(known, monkeypatch, damage):
 
 def test_a_cache_that_cannot_be_written(known, monkeypatch):
     Path("no-folder").touch()
-    monkeypatch.setattr(room, "read_structures", read_structures)
+    monkeypatch.setattr(file_room, "read_structures", read_structures)
     assert_same(described("some.extxyz", TINY, Path("no-folder")), known)
 
 

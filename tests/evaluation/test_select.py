@@ -15,6 +15,9 @@ from jentmax.descriptors import Snap
 from jentmax.errors import JentmaxError
 from jentmax.evaluation import describe_file, described, farthest_point, random_order, select
 
+# Descriptors, which a .traj does not hold, are left out.
+pytestmark = pytest.mark.filterwarnings("ignore::jentmax.errors.LeftOut")
+
 N = 14
 SNAP = Snap(cutoff=4.0, components=6)
 

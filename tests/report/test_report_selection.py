@@ -33,14 +33,16 @@ def test_drawn(name, start):
 
 def test_the_path():
     Path("old.png").touch()
-    assert selection_figure("best.extxyz") == Path("best.png")
+    assert selection_figure("best.extxyz") == Path("best.extxyz.png")
+    assert selection_figure("best.traj") == Path("best.traj.png")
+    assert selection_figure("best/") == Path("best.png")
     assert selection_figure("best.extxyz", "curve.pdf") == Path("curve.pdf")
     assert selection_figure("best.extxyz", "old.png", overwrite=True) == Path("old.png")
     for output, figure, message in (
         ("best.extxyz", "old.png", "old.png exists"),
-        ("old.extxyz", None, "old.png exists"),
+        ("old", None, "old.png exists"),
         ("best.extxyz", "best.what", "--figure best.what: its ending must be one of"),
-        ("best.png", None, "--figure best.png: is the output's path too"),
+        ("best.png", "best.png", "--figure best.png: is the output's path too"),
         ("best.extxyz", "none/best.png", "there is no folder"),
     ):
         with pytest.raises(JentmaxError) as raised:

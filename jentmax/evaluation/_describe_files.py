@@ -1,0 +1,184 @@
+"""Descriptions of files: kept in the cache, or written as data sets."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+
+from jentmax.dataset import (
+    Structures,
+    printable,
+    read_structures,
+    refuse_existing,
+    refuse_inputs,
+    write_dataset,
+)
+from jentmax.devices import device_name, versions, workers
+from jentmax.errors import JentmaxError, LeftOut
+from jentmax.evaluation._describe import Report, describe, ignore_report
+from jentmax.evaluation._description import Description, save, saved
+from jentmax.evaluation._descriptor import Descriptor, is_own_code, plain_descriptor
+
+_FORMAT = 3
+"""Of cached descriptions; to be raised whenever the same input gives something else."""
+
+_OWN = {"index", "descriptors"}
+"""Columns that a described file has of its own."""
+
+Precision = Literal["float32", "float64"]
+
+
+def described(
+    path: str | os.PathLike[str],
+    descriptor: Descriptor,
+    cache: Path | None = None,
+    report: Report = ignore_report,
+    format: str | None = None,
+) -> tuple[Structures, Description]:
+    """The structures of a file and their description.
+
+    Both are kept in ``cache``. They are computed again if the file's content or name or the
+    descriptor changes. Nothing is kept if the cache cannot be written, nor of a descriptor that is
+    the user's own, because a change of its code cannot be seen.
+
+    Args:
+        path: of any file that ASE reads, or a data set.
+        descriptor: environments -> features.
+        cache: `jentmax.devices.cache_folder`, or None.
+        report: as for `describe`; not called if nothing needs to be computed.
+        format: ASE's name of the file's format, if its content and name do not tell it.
+
+    Returns:
+        The structures, whose columns are config_type and duplicate alone, and the description.
+
+    Raises:
+        JentmaxError: as `read_structures` and `describe`.
+    """
+    kept = cache and _kept(Path(path), descriptor, cache, format)
+    if kept and (known := saved(kept)):
+        return known
+    read = read_structures(path, format)
+    columns = {"config_type": read.groups, "duplicate": read.duplicate}
+    structures = Structures(
+        read.positions, read.numbers, read.cells, read.pbc, read.pointer, columns
+    )
+    with _naming(path):
+        description = describe(structures, descriptor, report)
+    if kept:
+        with contextlib.suppress(OSError):
+            save(kept, structures, description)
+    return structures, description
+
+
+def describe_file(
+    path: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    descriptor: Descriptor,
+    overwrite: bool = False,
+    *,
+    precision: Precision = "float32",
+    format: str | None = None,
+) -> Path:
+    """Write a file's structures with their descriptors as a data set.
+
+    The set's scale and shift are the standard deviation and the mean over its own atoms. Labels and
+    other values of the file have no place in it; a `LeftOut` warning names them.
+
+    Args:
+        path: of any file that ASE reads, or a data set.
+        output: path of the data set file to make.
+        descriptor: environments -> features.
+        overwrite: whether an existing output may be replaced.
+        precision: of the stored descriptors, which are computed in float64.
+        format: ASE's name of the file's format, if its content and name do not tell it.
+
+    Returns:
+        The output's path.
+
+    Raises:
+        JentmaxError: as `read_structures` and `describe`, or if the output is the file or cannot be
+            written.
+    """
+    if precision not in get_args(Precision):
+        raise JentmaxError(
+            f"precision {precision!r}: must be one of {', '.join(get_args(Precision))}"
+        )
+    refuse_inputs(output, [path])
+    refuse_existing(Path(output), overwrite)
+    structures = read_structures(path, format)
+    columns = {*structures.columns, *structures.atom_columns} - _OWN
+    # As they stand in the file: columns have other names for some.
+    names = sorted(
+        name.replace("reference_energy", "energy").removeprefix("info:").removeprefix("array:")
+        for name in columns
+    )
+    if names:
+        warnings.warn(
+            f"{os.fspath(output)} will hold no {', '.join(map(printable, names))}; they stay in "
+            f"{os.fspath(path)}",
+            LeftOut,
+            stacklevel=2,
+        )
+    with _naming(path):
+        values = describe(structures, descriptor).features
+    header = {
+        "recipe": {"descriptor": plain_descriptor(descriptor)},
+        "seed": 0,  # nothing is random
+        "scale": values.std(axis=0).tolist(),
+        "shift": values.mean(axis=0).tolist(),
+        "versions": versions(),
+        "device": device_name(len(workers())),
+    }
+    write_dataset(
+        Path(output),
+        header,
+        dataclasses.replace(
+            structures,
+            columns={"index": np.arange(len(structures))},
+            atom_columns={"descriptors": values.astype(precision)},
+        ),
+        kind="described",
+        overwrite=overwrite,
+    )
+    return Path(output)
+
+
+def _kept(path: Path, descriptor: Descriptor, cache: Path, format: str | None) -> Path | None:
+    """The file that keeps a description; None if there should be none.
+
+    There is none if the described file cannot be read, or the descriptor is the user's own.
+    """
+    if is_own_code(descriptor):
+        return None
+    try:
+        with open(path, "rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+    given = {
+        "format": _FORMAT,
+        "versions": versions(),
+        "content": content,
+        "name": [path.name, format],  # ASE looks at it to know the format
+        "descriptor": plain_descriptor(descriptor),
+    }
+    key = hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
+    return cache / "descriptors" / f"{key[:32]}.npz"
+
+
+@contextlib.contextmanager
+def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Put the file's name before messages about a structure."""
+    try:
+        yield
+    except JentmaxError as error:
+        raise JentmaxError(f"{path}, {error}") from None
