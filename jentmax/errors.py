@@ -1,12 +1,8 @@
-"""Exceptions: bad input, and runs that someone stopped."""
+"""What the package raises, and what it warns of."""
 
 
 class JentmaxError(ValueError):
     """Bad input; the message names the field, its value, what is allowed and what to do."""
-
-
-class Stopped(Exception):
-    """Someone stopped a run before its set was complete; progress callbacks may raise it."""
 
 
 class LeftOut(UserWarning):

@@ -22,6 +22,7 @@ from jentmax.cli._app import (
     stored_precision,
 )
 from jentmax.dataset import refuse_existing, refuse_inputs
+from jentmax.errors import JentmaxError
 
 
 @app.command()
@@ -30,14 +31,12 @@ def info(
         list[Path], typer.Argument(metavar="PATH...", help="Data sets, finished or under way.")
     ],
     check: Annotated[
-        bool, typer.Option("--check", help="Read all of them, and tell what is damaged.")
+        bool, typer.Option("--check", help="Read all of them, and list what is damaged.")
     ] = False,
 ) -> None:
     """Show what is in data sets, or whether they are whole."""
     if check:
-        from jentmax.cli._checks import print_checks
-
-        print_checks(paths)
+        _check(paths)
         return
     from jentmax.cli._info import print_info
     from jentmax.dataset import Dataset
@@ -45,6 +44,39 @@ def info(
     for path in paths:
         with Dataset(path) as dataset:
             print_info(dataset)
+
+
+_MOST_LINES = 10
+"""Of what is damaged in a file; the rest is only counted."""
+
+
+def _check(paths: list[Path]) -> None:
+    """Read data sets, and say which are whole.
+
+    Raises:
+        JentmaxError: listing what is damaged.
+    """
+    from jentmax.dataset import Dataset
+
+    errors = []
+    for path in paths:
+        try:
+            with Dataset(path) as dataset:
+                lines = dataset.damage()
+        except JentmaxError as error:
+            errors.append(str(error))
+            continue
+        if lines:
+            left = len(lines) - _MOST_LINES
+            errors += [f"{path} is damaged:", *lines[:_MOST_LINES]]
+            errors += [f"and {left} more"] if left > 0 else []
+        else:
+            print(
+                f"{path} is whole: {len(dataset)} structures, {dataset.status}; all checksums fit, "
+                "all numbers are possible"
+            )
+    if errors:
+        raise JentmaxError("\n  ".join(errors))
 
 
 @app.command()
@@ -65,9 +97,6 @@ def export(
             show_default="what its name shows",
         ),
     ] = None,
-    whole: Annotated[
-        bool, typer.Option("--whole", help="Leave out what is damaged, instead of refusing a file.")
-    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Write structures in any format that ASE writes."""
@@ -75,14 +104,6 @@ def export(
     from jentmax.dataset import export as run
 
     refuse_inputs(output, [path])
-    if whole:
-        from jentmax.dataset import whole_structures
-
-        structures, n_left_out = whole_structures(path)
-        with notes():
-            run(structures, output, format, overwrite=overwrite)
-        print(f"{len(structures)} structures written to {output}, {n_left_out} left out as damaged")
-        return
     with Dataset(path) as dataset, notes():
         run(dataset, output, format, overwrite=overwrite)
         print(f"{len(dataset)} structures written to {output}")

@@ -99,10 +99,9 @@ def generate(
     The same command again goes on where the last one ended, with a larger
     --structures to more. Any number of processes may make one set.
 
-    A signal (Ctrl-C, SIGTERM, SIGHUP, SIGUSR1, SIGXCPU) ends the run, keeps all
-    that is done, and gives the exit code 128 + the signal's number. A second one
-    ends it at once. Exit code 75: the time given by --max-time was over. Both
-    print the command that goes on with the run.
+    A signal (Ctrl-C, SIGTERM, SIGHUP, SIGUSR1, SIGXCPU) ends the run at once with
+    exit code 128 + the signal's number, --max-time with exit code 75. Both keep
+    all finished chunks, and print the command that goes on.
     """
     with Stopper(None if max_time is None else seconds(max_time), max_time) as stopper:
         flags = {
@@ -141,7 +140,6 @@ def generate(
         start()
         recipe = recipe_from(tree, own_code=True, label=label)
         goes_on = Parts(path).exists() or (path.exists() and not overwrite)
-        stopper.begin(path)
         # Processes that a launcher starts share a terminal.
         silent = quiet or (process is None and own.index > 0)
         log = RunLog(path, goes_on, own.index)
@@ -169,8 +167,7 @@ def generate(
                     cache=cache,
                 )
             except Exception as error:
-                if not stopper.stops:
-                    log.tell(f"error: {error}")
+                log.tell(f"error: {error}")
                 raise
         log.tell(f"complete: {console.summary(path)}")
 

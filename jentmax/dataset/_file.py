@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,16 +14,13 @@ from jentmax.dataset._schema import (
     ACCEPTED,
     ATOM_COLUMNS,
     CHUNK_TABLE,
+    COMPUTED_COLUMNS,
     KINDS,
     POINTER,
-    REQUIRED,
-    SCALING,
     STORED,
-    STRUCTURE_COLUMNS,
     TOO_CLOSE,
     ChunkId,
     columns,
-    required,
 )
 from jentmax.dataset._structures import Structures
 from jentmax.errors import JentmaxError
@@ -36,11 +32,12 @@ class File:
     Attributes:
         kind: "generated" or "described".
         status: "complete".
-        header: what the set says of itself.
+        header: of the set.
         n: number of structures of the set.
         pointer: atoms of structure k are ``pointer[k]:pointer[k + 1]``, shape (n + 1,).
         names: of the columns with one row per structure.
         counts: of all structures that were computed, by the value of their status.
+        ids: of its chunks, ascending; of a generated set.
     """
 
     status = "complete"
@@ -67,98 +64,102 @@ class File:
         self._hdf5.close()
 
     def column(self, name: str, first: int, last: int) -> np.ndarray:
-        """One of the names, or cells, pbc, positions, numbers or descriptors."""
+        """Rows of one of the names, or of cells, pbc, positions, numbers or descriptors."""
         if name == "index":
             return np.arange(first, last)
         if name in ATOM_COLUMNS:
-            atoms = slice(int(self._pointer[first]), int(self._pointer[last]))
-            return self._hdf5.rows(f"atoms/{name}", atoms)
-        values = self._hdf5.rows(f"structures/{STORED.get(name, name)}", slice(first, last))
+            first, last = self._pointer[[first, last]].tolist()
+        values = self._hdf5.rows(STORED[name], slice(first, last))
         return values.astype(bool) if name == "pbc" else values
 
     def structures(self, first: int, last: int) -> Structures:
         """Structures by their rows, also those after the last one of the set."""
-        positions, numbers, descriptors = (self.column(n, first, last) for n in ATOM_COLUMNS)
         return Structures(
-            positions,
-            numbers,
+            self.column("positions", first, last),
+            self.column("numbers", first, last),
             self.column("cells", first, last),
             self.column("pbc", first, last),
             self._pointer[first : last + 1] - self._pointer[first],
             {name: self.column(name, first, last) for name in self.names},
-            {"descriptors": descriptors},
+            {"descriptors": self.column("descriptors", first, last)},
         )
 
-    def chunks(self) -> set[ChunkId]:
-        """The chunks that were finished."""
-        return set(self._chunks)
+    def chunks(self) -> Iterator[tuple[ChunkId, Structures]]:
+        """The chunks of a generated set; rejected rows have their status, and else zeros."""
+        n_read = [0] * len(self.header["streams"])
+        for chunk, status in zip(self.ids, self._statuses, strict=True):
+            n = int((status == ACCEPTED).sum())
+            rows = np.flatnonzero(self._order == chunk.stream)[n_read[chunk.stream] :][:n]
+            n_read[chunk.stream] += n
+            first, last = (int(rows[0]), int(rows[-1]) + 1) if n else (0, 0)
+            yield chunk, self._all_rows(chunk, status, self.structures(first, last)[rows - first])
 
-    def chunk(self, chunk: ChunkId) -> Structures:
-        """All rows of a chunk; those rejected have their status, and are else another structure."""
-        if chunk not in self._chunks:
-            raise JentmaxError(f"{self.path} has no chunk {chunk}; it has {len(self._chunks)}")
-        place = self._chunks[chunk]
-        status = self._status[self._first_row[place] : self._first_row[place + 1]]
-        accepted = status == ACCEPTED
-        rank = self._first_rank[place]
-        rows = np.flatnonzero(self._order == chunk.stream)[rank : rank + accepted.sum()]
-        if not len(rows):
-            rows = np.zeros(1, int)
-        some = self.structures(int(rows[0]), int(rows[-1]) + 1)
-        made = some[(rows - rows[0])[np.maximum(np.cumsum(accepted) - 1, 0)]]
-        columns = {name: values for name, values in made.columns.items() if name != "index"}
+    def _all_rows(self, chunk: ChunkId, status: np.ndarray, some: Structures) -> Structures:
+        """The rows of a chunk, from its accepted ones."""
+        n_atoms = self.header["streams"][chunk.stream]["n_atoms"]
+
+        def spread(values: np.ndarray, per_structure: int = 1) -> np.ndarray:
+            """Rows of zeros between those that were accepted."""
+            width = values.shape[1:]
+            found = np.zeros((len(status), per_structure, *width), values.dtype)
+            found[status == ACCEPTED] = values.reshape(-1, per_structure, *width)
+            return found.reshape(-1, *width)
+
+        columns = {name: spread(values) for name, values in some.columns.items()}
+        del columns["index"]
         columns |= {"row": np.arange(len(status)), "status": status}
+        columns["chain"] = chunk.batch * len(status) + np.arange(len(status))
         columns["cycle"] = np.full(len(status), chunk.cycle)
-        return dataclasses.replace(made, columns=columns)
+        return Structures(
+            spread(some.positions, n_atoms),
+            spread(some.numbers, n_atoms),
+            spread(some.cells),
+            spread(some.pbc),
+            n_atoms * np.arange(len(status) + 1),
+            columns,
+            {"descriptors": spread(some.descriptors, n_atoms)},
+        )
 
     def _read_header(self) -> None:
-        stored = self._hdf5.attributes
-        self.kind = stored["kind"]
+        self.kind = self._hdf5.attributes["kind"]
         if self.kind not in KINDS:
             raise ValueError(f"attribute kind is {self.kind!r}")
-        header: dict[str, Any] = dict(parsed_json(stored["header"]))
-        header |= {name: parsed_json(stored[name]) for name in ("recipe", "versions")}
-        header |= {name: stored[name] for name in ("created", "device")}
-        header["seed"] = int(stored["seed"])
-        for name in ("scale", "shift"):
-            self._hdf5.column(f"scaling/{name}", SCALING)
-            header[name] = self._hdf5.rows(f"scaling/{name}").tolist()
         try:
-            self.header = check_header(header, generated=self.kind == "generated")
+            self.header = check_header(
+                parsed_json(self._hdf5.attributes["header"]), generated=self.kind == "generated"
+            )
         except JentmaxError as error:
             raise DamagedFile(self.path, str(error)) from None
 
     def _read_pointer(self) -> None:
-        """Where structures begin and end; the other columns must fit."""
-        self._hdf5.column("structures/pointer", POINTER)
-        self._pointer = self._hdf5.rows("structures/pointer")
+        """Read where structures begin and end; the other columns must fit."""
+        self._hdf5.column(STORED["pointer"], POINTER)
+        self._pointer = self._hdf5.rows(STORED["pointer"])
         self.n, n_stored = int(self._hdf5.attributes["structures"]), len(self._pointer) - 1
         n_atoms = self._pointer[-1] if n_stored >= 0 else 0
-        known = [
-            (name, column)
+        known = {
+            name: self._hdf5.column(STORED[name], column)
             for name, column in columns(len(self.header["scale"])).items()
-            if required(name, self.kind) or self._hdf5.has(name)
-        ]
-        lengths = {
-            len(self._hdf5.column(name, column)) == (n_atoms if "atoms/" in name else n_stored)
-            for name, column in known
+            if self.kind == "generated"
+            or name not in COMPUTED_COLUMNS
+            or self._hdf5.has(STORED[name])
         }
         if (
             not 1 <= self.n <= n_stored
             or self._pointer[0] != 0
             or (self._pointer[1:] <= self._pointer[:-1]).any()  # their difference may wrap around
-            or lengths != {True}
+            or any(
+                len(rows) != (n_atoms if name in ATOM_COLUMNS else n_stored)
+                for name, rows in known.items()
+            )
         ):
             raise DamagedFile(self.path, "structures/pointer does not fit the other columns")
         self.pointer = self._pointer[: self.n + 1]
-        there = {name for name, _ in known}
-        names = (name for name in STRUCTURE_COLUMNS if f"structures/{name}" in there)
-        self.names = ("index", *(name for name in names if name not in REQUIRED))
+        self.names = ("index", *(name for name in COMPUTED_COLUMNS if name in known))
 
     def _read_chunks(self) -> None:
-        """The table of chunks, and which structures are theirs."""
-        self._chunks: dict[ChunkId, int] = {}
-        self.counts = np.array([self.n, 0, 0])
+        """Read the table of chunks, which says where each structure belongs."""
+        self.counts, self.ids = np.array([self.n, 0, 0]), list[ChunkId]()
         if self.kind != "generated":
             return
         table = {}
@@ -166,25 +167,23 @@ class File:
             self._hdf5.column(f"chunks/{name}", column)
             table[name] = self._hdf5.rows(f"chunks/{name}")
         streams, status, stream = self.header["streams"], table["status"], table["stream"]
-        ids = list(
-            map(ChunkId._make, zip(*(table[n].tolist() for n in ChunkId._fields), strict=True))
-        )
-        first_row = table["pointer"]
+        if len({len(table[name]) for name in ChunkId._fields}) != 1:
+            raise DamagedFile(self.path, "its table of chunks is impossible")
+        ids = [ChunkId(*one) for one in np.array([table[n] for n in ChunkId._fields]).T.tolist()]
+        if ((stream < 0) | (stream >= len(streams))).any() or ids != sorted(set(ids)):
+            raise DamagedFile(self.path, "its table of chunks is impossible")
+        ends = np.cumsum([streams[k]["batch_size"] for k in stream])
         if (
-            ((stream < 0) | (stream >= len(streams))).any()
-            or ids != sorted(set(ids))
-            or ((status < ACCEPTED) | (status > TOO_CLOSE)).any()
-            or first_row.tolist() != [0, *np.cumsum([streams[s]["batch_size"] for s in stream])]
-            or len(status) != first_row[-1]
+            not len(ends)
+            or len(status) != ends[-1]
+            or not np.isin(status, range(TOO_CLOSE + 1)).all()
         ):
             raise DamagedFile(self.path, "its table of chunks is impossible")
-        accepted = np.concatenate([[0], np.cumsum(status == ACCEPTED)])[first_row]
-        counts = np.bincount(stream, np.diff(accepted), len(streams)).astype(int)
-        self._order = set_order([s["share"] for s in streams], counts.tolist())
-        sizes = np.array([s["n_atoms"] for s in streams])
+        self.ids, self._statuses = ids, np.split(status, ends[:-1])
+        counts = np.zeros(len(streams), int)
+        np.add.at(counts, stream, [(one == ACCEPTED).sum() for one in self._statuses])
+        self._order = set_order([one["share"] for one in streams], counts.tolist())
+        sizes = np.array([one["n_atoms"] for one in streams])
         if not np.array_equal(sizes[self._order], np.diff(self._pointer)):
             raise DamagedFile(self.path, "its table of chunks does not fit its structures")
-        self._chunks = {chunk: place for place, chunk in enumerate(ids)}
-        self._status, self._first_row = status, first_row
-        self._first_rank = accepted[:-1] - (np.cumsum(counts) - counts)[stream]
         self.counts = np.bincount(status, minlength=3)

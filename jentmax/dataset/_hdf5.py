@@ -17,12 +17,15 @@ from typing import Any
 import h5py
 import numpy as np
 
-from jentmax.dataset._schema import ATTRIBUTES, FORMAT, SCHEMA, Column, impossible
+from jentmax.dataset._schema import FORMAT, SCHEMA, Column, impossible
 from jentmax.dataset.output import printable, reason
 from jentmax.devices import memory_bytes
 from jentmax.errors import JentmaxError
 
 _FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
+
+ATTRIBUTES = ("format", "schema", "kind", "structures", "header")
+"""Attributes of the root; one more, checksum, is the CRC-32 of these."""
 
 _PACKED = 1032
 """Bytes that gzip can make of one, at most (https://zlib.net/zlib_tech.html)."""
@@ -52,8 +55,7 @@ class DamagedFile(JentmaxError):
 
     def __init__(self, path: Path, why: str) -> None:
         super().__init__(
-            f"{path} is truncated or damaged: {why}; copy it again or generate it again "
-            f"(jentmax info --check {path} says which structures are whole)"
+            f"{path} is truncated or damaged: {why}; copy it again, or remove it and make it again"
         )
         self.why = why
 

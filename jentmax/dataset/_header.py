@@ -1,26 +1,86 @@
-"""The header of a set, a plain table in set.json and in the file; and what chunks must be."""
+"""The header of a set: a plain table, in set.json and in the finished file."""
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
-import math
+import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
-import numpy as np
+from annotated_types import Ge, Gt, Le
 
-from jentmax.dataset._schema import (
-    ACCEPTED,
-    CHUNK_COLUMNS,
-    TOO_CLOSE,
-    ChunkId,
-    columns,
-    impossible,
-)
-from jentmax.dataset._structures import Structures
 from jentmax.dataset.output import printable
 from jentmax.errors import JentmaxError
+from jentmax.fields import check
+
+
+@dataclasses.dataclass(frozen=True)
+class Stream:
+    """Structures of one formula, numbered from 0.
+
+    Attributes:
+        formula: of its structures.
+        n_atoms: in each.
+        share: of the set; shares may have any sum.
+        batch_size: chains of a chunk, side by side on a device.
+        entropy_weight: K in eV, or the range that each chain draws its own from.
+    """
+
+    formula: str
+    n_atoms: Annotated[int, Ge(1), Le(10**9)]
+    share: Annotated[float, Gt(0), Le(1e300)]
+    batch_size: Annotated[int, Ge(1), Le(10**9)]
+    entropy_weight: float | tuple[float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Header:
+    """What a header holds; a described file has no streams."""
+
+    recipe: dict
+    seed: int
+    versions: Mapping[str, str]
+    device: str
+    created: str
+    scale: tuple[float, ...]
+    shift: tuple[float, ...]
+    precision: Literal["float32", "float64"] = "float32"
+    sha256: str = ""
+    streams: tuple[dict, ...] = ()
+
+
+def plain_header(header: Mapping[str, Any], *, generated: bool = True) -> dict[str, Any]:
+    """A header as JSON would give it back, checked, with the time now unless it has one.
+
+    Raises:
+        JentmaxError: naming the entry, its value and what is allowed.
+    """
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return check_header(parsed_json(plain_json({"created": now, **header})), generated=generated)
+
+
+def check_header(header: Any, *, generated: bool = True) -> dict[str, Any]:
+    """The header, if it has all that it needs; a generated set has streams.
+
+    Raises:
+        JentmaxError: naming the entry, its value and what is allowed.
+    """
+    try:
+        if not isinstance(header, dict):
+            raise JentmaxError("it must be a table")
+        checked = check("header", _Header, header)
+        if len(checked["scale"]) != len(checked["shift"]):
+            raise JentmaxError("header.shift must have as many numbers as header.scale")
+        streams = checked.get("streams", ())
+        if generated and not streams:
+            raise JentmaxError("header.streams must have at least one stream")
+        for k, stream in enumerate(streams):
+            check(f"header.streams[{k}]", Stream, stream)
+    except (JentmaxError, RecursionError) as error:
+        raise JentmaxError(printable(str(error))) from None
+    return header
 
 
 def plain_json(tree: object) -> str:
@@ -41,12 +101,6 @@ def plain_json(tree: object) -> str:
         raise JentmaxError(f"the header of a set must be plain data: {error}") from error
 
 
-def with_time(header: Mapping[str, Any]) -> dict[str, Any]:
-    """The header with the entry created, which is now unless it has one."""
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return {"created": now} | dict(header)
-
-
 def parsed_json(text: str | bytes) -> Any:
     """The data in a text.
 
@@ -59,74 +113,6 @@ def parsed_json(text: str | bytes) -> Any:
         raise ValueError("it is nested too deeply") from None
 
 
-def check_header(header: Any, *, generated: bool = True) -> dict[str, Any]:
-    """The header, if it has all that it needs; a generated set has streams.
-
-    Raises:
-        JentmaxError: naming the entry, its value and what is allowed.
-    """
-    _check("it", header, isinstance(header, dict), "a table")
-    for name, kind, allowed in (
-        ("recipe", dict, "a table"),
-        ("seed", int, "a whole number"),
-        ("versions", dict, "a table of texts"),
-        ("device", str, "a text"),
-        ("created", str, "a text"),
-        ("scale", list, "a list of finite numbers"),
-        ("shift", list, "a list of finite numbers"),
-    ):
-        _check(name, header.get(name), type(header.get(name)) is kind, allowed)
-    for name, value in header["versions"].items():
-        _check(f"versions.{name}", value, isinstance(value, str), "a text")
-    for name in ("scale", "shift"):
-        fits = len(header[name]) == len(header["scale"]) and all(map(_is_number, header[name]))
-        _check(name, header[name], fits, "a list of finite numbers, one for each descriptor")
-    if generated:
-        precision, streams = header.get("precision"), header.get("streams")
-        _check("precision", precision, precision in ("float32", "float64"), "float32 or float64")
-        _check("streams", streams, type(streams) is list and bool(streams), "a list of streams")
-        for k, stream in enumerate(streams):
-            _check(f"streams[{k}]", stream, isinstance(stream, dict), "a table")
-            share = stream.get("share")
-            _check(f"streams[{k}].share", share, _is_number(share) and share > 0, "positive")
-            for key in ("n_atoms", "batch_size"):
-                n = stream.get(key)
-                fits = type(n) is int and 1 <= n <= 10**9
-                _check(f"streams[{k}].{key}", n, fits, "a whole number of at least 1")
-    return header
-
-
-def check_chunk(chunk: ChunkId, structures: Structures, header: Mapping[str, Any]) -> None:
-    """Raise a JentmaxError if structures are not those of a chunk."""
-    if not 0 <= chunk.stream < len(header["streams"]) or min(chunk) < 0:
-        raise JentmaxError(f"{chunk}: the set has {len(header['streams'])} streams")
-    stream = header["streams"][chunk.stream]
-    n, n_atoms = stream["batch_size"], stream["n_atoms"]
-    if len(structures) != n or (structures.counts != n_atoms).any():
-        raise JentmaxError(f"{chunk} must have {n} structures of {n_atoms} atoms each")
-    values = {**structures.columns, **structures.atom_columns}
-    schema = columns(len(header["scale"]))
-    schema = {**CHUNK_COLUMNS, "descriptors": schema["atoms/descriptors"]}
-    for name, column in schema.items():
-        if name not in values or not column.fits(values[name].dtype, values[name].shape):
-            raise JentmaxError(f"{chunk}: {name} is missing, or of another type or shape")
-    row, status = structures.columns["row"], structures.columns["status"]
-    if (row != np.arange(n)).any() or (status < 0).any() or (status > TOO_CLOSE).any():
-        raise JentmaxError(f"{chunk}: rows must be 0 to {n - 1}, and status from 0 to {TOO_CLOSE}")
-    accepted = structures[status == ACCEPTED]
-    accepted.check()
-    for name, column in {**accepted.columns, **accepted.atom_columns}.items():
-        if impossible(name, column):
-            raise JentmaxError(f"{chunk}: {name} of an accepted structure is not finite")
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) < 1e300 and math.isfinite(value)
-
-
-def _check(name: str, value: object, fits: bool, allowed: str) -> None:
-    if not fits:
-        shown = type(value).__name__ if isinstance(value, dict | list) else repr(value)
-        raise JentmaxError(
-            f"header of a set: {printable(name)} is {printable(shown)[:80]}, must be {allowed}"
-        )
+def checksum(tree: object) -> int:
+    """CRC-32 of plain data."""
+    return zlib.crc32(plain_json(tree).encode())

@@ -15,21 +15,23 @@ _ARRAYS = ("positions", "numbers", "cells", "pbc", "pointer")
 _COLUMNS, _ATOM_COLUMNS = "columns/", "atom_columns/"
 
 
-def pack(structures: Structures) -> bytes:
+def pack(structures: Structures, comment: str) -> bytes:
     """An .npz file, which `numpy.load` reads too, of structures whose columns hold numbers."""
     arrays = {name: getattr(structures, name) for name in _ARRAYS}
     arrays |= {_COLUMNS + name: values for name, values in structures.columns.items()}
     arrays |= {_ATOM_COLUMNS + name: values for name, values in structures.atom_columns.items()}
     content = io.BytesIO()
     np.savez(content, **arrays)
+    with zipfile.ZipFile(content, "a") as archive:
+        archive.comment = comment.encode()
     return content.getvalue()
 
 
 def unpack(content: bytes) -> Structures:
-    """The structures in an .npz file, as views of its bytes.
+    """The structures in an .npz file, as views of its bytes; a CRC-32 checks each array.
 
     Raises:
-        ValueError: it is none that `pack` makes.
+        ValueError: the file is damaged, or none that `pack` makes.
         JentmaxError: its arrays do not fit together.
     """
     arrays, n_bytes = {}, 0
@@ -52,7 +54,7 @@ def unpack(content: bytes) -> Structures:
 
 
 def _array(content: bytes) -> np.ndarray:
-    """The numbers of an .npy file; no memory is taken for a shape that claims more."""
+    """The numbers of an .npy file; a shape that claims more than the file takes no memory."""
     stream = io.BytesIO(content)
     if npy.read_magic(stream) != (1, 0):
         raise ValueError("an array has another version")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from jentmax.dataset._structures import Structures
 from jentmax.errors import JentmaxError
 
 
@@ -35,35 +34,3 @@ def set_order(shares: Sequence[float], counts: Sequence[int]) -> np.ndarray:
     keys = np.concatenate([(np.arange(count) + 0.5) / share for share, count in pairs])
     streams = np.repeat(np.arange(len(pairs)), counts)
     return streams[np.lexsort((streams, keys))]
-
-
-def in_set_order(
-    shares: Sequence[float], streams: Sequence[Iterator[Structures]]
-) -> Iterator[Structures]:
-    """The structures of all streams in the order that `set_order` gives, a few at a time.
-
-    Args:
-        shares: of the streams.
-        streams: structures of each stream, in its own order, in pieces of any length.
-    """
-    n_read = [0] * len(shares)
-    under_way = set(range(len(shares)))
-    waiting, keys, of = Structures.concatenate([]), np.zeros(0), np.zeros(0, int)
-    while under_way:
-        # A structure is ready when every stream has been read beyond it.
-        last = min(under_way, key=lambda stream: ((n_read[stream] - 0.5) / shares[stream], stream))
-        if (piece := next(streams[last], None)) is None:
-            under_way.remove(last)
-        else:
-            new = (n_read[last] + np.arange(len(piece)) + 0.5) / shares[last]
-            n_read[last] += len(piece)
-            waiting = Structures.concatenate([waiting, piece]) if len(waiting) else piece
-            keys, of = np.concatenate([keys, new]), np.concatenate([of, np.full(len(new), last)])
-        ends = [((n_read[stream] - 0.5) / shares[stream], stream) for stream in under_way]
-        end, stream = min(ends, default=(np.inf, 0))
-        order = np.lexsort((of, keys))
-        n_ready = int(((keys < end) | ((keys == end) & (of <= stream))).sum())
-        if n_ready:
-            yield waiting[order[:n_ready]]
-            order = order[n_ready:]
-            waiting, keys, of = waiting[order], keys[order], of[order]

@@ -3,63 +3,69 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
 import stat
 import time
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jentmax.dataset._header import check_chunk, check_header, parsed_json, plain_json, with_time
+from jentmax.dataset._header import check_header, checksum, parsed_json, plain_header
 from jentmax.dataset._npz import pack, unpack
 from jentmax.dataset._schema import (
     ACCEPTED,
+    PART_COLUMNS,
     SCHEMA,
     ChunkId,
+    columns,
+    impossible,
 )
 from jentmax.dataset._structures import Structures
-from jentmax.dataset.output import (
-    being_written,
-    partial_path,
-    partial_paths,
-    put_in_place,
-    reason,
-    writing,
-)
+from jentmax.dataset.output import partial_path, partial_paths, put_in_place, reason, writing
 from jentmax.devices import memory_bytes
 from jentmax.errors import JentmaxError
 
-FORMAT = "jentmax set"
 ENDING = ".parts"
 
+_FORMAT = "jentmax set"
 _HEADER = "set.json"
 _NAME = re.compile(r"(\d+)-(\d{6,})-(\d{4,})\.npz")
 _OURS = re.compile(rf"{re.escape(_HEADER)}|{_NAME.pattern}|\..+\.[0-9a-f]{{8}}\.partial")
 
-# The last bytes of a part, a comment to other readers of zip files: chunk, set, numbers of
-# structures accepted, not finite and too close, and CRC-32 of all bytes before the comment and of
-# the comment so far.
-_COMMENT = "jentmax part {} {:08x} {:09d} {:09d} {:09d} {:08x} "
-_COMMENT_READ = re.compile(rb"jentmax part (\S+) (\w{8}) (\d{9}) (\d{9}) (\d{9}) (\w{8}) (\w{8})$")
-_TAIL = 256
-"""Bytes at the end of a part in which its comment stands."""
+# The comment at the end of a part: its name, the checksum of its set's header, and the numbers of
+# structures accepted, not finite and too close. One short read counts the structures of a chunk.
+_COMMENT = "jentmax {} {:08x} {} {} {}"
+_COMMENT_READ = re.compile(rb"jentmax (\S+) (\w{8}) (\d{1,9}) (\d{1,9}) (\d{1,9})$")
+_COMMENT_BYTES = 128
+
+Counts = tuple[int, int, int]
 
 
 class DamagedPart(JentmaxError):
     """A part is not as it was written, or belongs to another set: remove it and make it again."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"{path} is damaged: {why}; the same command makes it again")
+
+
+class MissingPart(JentmaxError):
+    """A part, or the whole folder, does not exist: another process may have finished the set."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} does not exist now; if the set has been finished, open it again")
 
 
 class Parts:
     """A set under way: the folder ``OUTPUT.parts`` with ``set.json`` and one file per chunk.
 
     Any number of processes may read and write it at the same time. Each file appears whole under
-    its name and is never changed; if several processes make the same one, the first one in place
-    counts for all.
+    its name and never changes. If several processes make the same file, the first one counts for
+    all.
 
     Attributes:
         output: path of the finished file, links followed.
@@ -74,10 +80,10 @@ class Parts:
         self._id = 0
 
     def exists(self) -> bool:
-        """Whether there is the folder.
+        """Whether the folder exists.
 
         Raises:
-            JentmaxError: there is something else of this name.
+            JentmaxError: something else has this name.
         """
         try:
             mode = self.folder.lstat().st_mode
@@ -93,10 +99,10 @@ class Parts:
         return True
 
     def begin(self, header: Mapping[str, Any]) -> dict[str, Any]:
-        """Make the folder and its header, unless they are there.
+        """Make the folder and its header, unless they exist.
 
         Args:
-            header: of the set; it gets the entries format, schema and, if it has none, created.
+            header: of the set; it gets the entry created, unless it has one.
 
         Returns:
             The header in place: this one, or that of the process that was first.
@@ -105,8 +111,8 @@ class Parts:
             JentmaxError: the folder cannot be written, has no header but other files, or its
                 header is damaged or lacks something.
         """
-        mine = parsed_json(plain_json({**with_time(header), "format": FORMAT, "schema": SCHEMA}))
-        content = check_header(mine) | {"checksum": _checksum(mine)}
+        mine = plain_header(header)
+        content = {"format": _FORMAT, "schema": SCHEMA, "checksum": checksum(mine), **mine}
         with writing(self.folder):
             if not self.exists():
                 self.folder.mkdir(exist_ok=True)
@@ -118,17 +124,15 @@ class Parts:
         return found
 
     def header(self) -> dict[str, Any] | None:
-        """What set.json says; None if there is no folder, or nothing in it yet.
+        """The header in set.json; None if there is no folder, or nothing in it yet.
 
         Raises:
             JentmaxError: it is damaged, of another layout, or no set's folder.
         """
-        if not self.exists():
-            return None
         path = self.folder / _HEADER
         try:
-            content = _read(path)[0]
-        except FileNotFoundError:
+            content = _read(path)
+        except MissingPart:
             others = [name for name in self._names() if not name.endswith(".partial")]
             if os.path.lexists(path):  # another process has just put it there
                 return self.header()
@@ -140,34 +144,30 @@ class Parts:
             return None
         try:
             header = parsed_json(content)
-            if header.get("format") != FORMAT:
-                raise ValueError(f"its format is not {FORMAT!r}")
-            if (schema := header.get("schema")) != SCHEMA:
-                raise JentmaxError(f"it has schema {schema!r:.20}, this jentmax reads {SCHEMA}")
-            if header.pop("checksum", None) != _checksum(header):
+            if header.pop("format", None) != _FORMAT:
+                raise ValueError(f"its format is not {_FORMAT!r}")
+            if (schema := header.pop("schema", None)) != SCHEMA:
+                raise ValueError(f"it has schema {schema!r:.20}, this jentmax reads {SCHEMA}")
+            if header.pop("checksum", None) != checksum(header):
                 raise ValueError("it does not fit its checksum")
             check_header(header)
-        except (JentmaxError, ValueError, AttributeError) as error:
-            why = str(error) if isinstance(error, JentmaxError) else f"it is damaged: {error}"
+        except (ValueError, AttributeError) as error:
             raise JentmaxError(
-                f"{path}: {why}; copy the folder again, or remove it and generate the set again"
+                f"{path} is damaged: {error}; copy the folder again, or remove it and generate "
+                "the set again"
             ) from error
         if self._header is None:
-            self._header, self._id = header, _checksum(header)
+            self._header, self._id = header, checksum(header)
         return header
 
     def chunks(self) -> set[ChunkId]:
-        """The chunks that are there, by the names in the folder; no file is opened."""
-        found = set()
-        for name in self._names():
-            if match := _NAME.fullmatch(name):
-                chunk = ChunkId(*map(int, match.groups()))
-                if chunk.file_name == name:
-                    found.add(chunk)
-        return found
+        """The chunks in the folder, by the names of its files; none of them is opened."""
+        matches = filter(None, map(_NAME.fullmatch, self._names()))
+        found = {ChunkId(*map(int, match.groups())): match.string for match in matches}
+        return {chunk for chunk, name in found.items() if chunk.file_name == name}
 
     def put(self, chunk: ChunkId, structures: Structures) -> Structures:
-        """Write a chunk, unless it is there.
+        """Write a chunk, unless it exists.
 
         Args:
             chunk: which one.
@@ -178,18 +178,17 @@ class Parts:
             The chunk in place: this one, or that of the process that was first.
 
         Raises:
-            FileNotFoundError: the folder is gone: another process has finished the set.
+            MissingPart: the folder is gone: another process has finished the set.
             JentmaxError: the structures are no chunk of this set, the file cannot be written, or
-                there is a link or a folder in its place.
+                a link or a folder is in its place.
         """
-        check_chunk(chunk, structures, self._known())
-        content = self._packed(chunk, structures)
-        with being_written:
-            while not self._put(chunk.file_name, content):
-                try:
-                    return self.get(chunk)
-                except DamagedPart:
-                    self.remove(chunk)
+        _check_chunk(chunk, structures, self._known())
+        content = pack(structures, _COMMENT.format(chunk.file_name, self._id, *_counts(structures)))
+        while not self._put(chunk.file_name, content):
+            try:
+                return self.get(chunk)
+            except DamagedPart:
+                self.remove(chunk)
         return structures
 
     def get(self, chunk: ChunkId) -> Structures:
@@ -199,70 +198,63 @@ class Parts:
             All rows of its batch, in their order; arrays that cannot be written to.
 
         Raises:
-            FileNotFoundError: there is none.
+            MissingPart: it does not exist.
             DamagedPart: it is not as it was written, or of another set.
-            JentmaxError: there is a link or a folder in its place, or it cannot be read.
+            JentmaxError: it is a link or a folder, or cannot be read.
         """
-        return self._whole(self.folder / chunk.file_name, chunk)
+        path = self.folder / chunk.file_name
+        content = _read(path)
+        counts = self._comment(chunk, content[-_COMMENT_BYTES:])
+        try:
+            structures = unpack(content)
+            _check_chunk(chunk, structures, self._known())
+        except ValueError as error:
+            raise DamagedPart(path, reason(error)) from error
+        if _counts(structures) != counts:
+            raise DamagedPart(path, "its comment does not fit its structures")
+        return structures
 
-    def accepted(self, chunk: ChunkId) -> int:
-        """Number of accepted structures of a chunk; as `counts`."""
-        return self.counts(chunk)[ACCEPTED]
-
-    def counts(self, chunk: ChunkId) -> tuple[int, int, int]:
+    def counts(self, chunk: ChunkId) -> Counts:
         """Numbers of structures of a chunk by their status; only the end of its file is read.
 
         Returns:
             How many are accepted, not finite and too close.
 
         Raises:
-            FileNotFoundError, DamagedPart, JentmaxError: as `get`.
+            MissingPart, DamagedPart, JentmaxError: as `get`.
         """
-        path = self.folder / chunk.file_name
-        return self._comment(path, chunk, *_read(path, _TAIL))[0]
+        return self._comment(chunk, _read(self.folder / chunk.file_name, _COMMENT_BYTES))
 
     def remove(self, chunk: ChunkId) -> None:
-        """Remove a damaged part; a whole one stays, also if another process puts it there now.
+        """Remove a chunk.
 
         Raises:
-            JentmaxError: there is a link or a folder in its place, or it cannot be removed.
+            JentmaxError: it cannot be removed.
         """
         path = self.folder / chunk.file_name
-        aside = partial_path(path)
-        with contextlib.suppress(FileNotFoundError), writing(path, FileNotFoundError):
-            with contextlib.suppress(DamagedPart):
-                self._whole(path, chunk)
-                return
-            os.rename(path, aside)
-            with contextlib.suppress(DamagedPart):
-                self._whole(aside, chunk)
-                put_in_place(aside, path)
-            aside.unlink()
+        with writing(path):
+            path.unlink(missing_ok=True)
 
     def remove_all(self) -> None:
-        """Remove the set under way, with what killed processes have left of it.
+        """Remove the set under way, and what killed processes have left of it.
 
-        The folder loses its name first, so that processes that write to it notice. Files that are
-        not of a set stay where they are.
+        The folder loses its name first, so that processes that write to it notice. It stays if it
+        holds other files.
         """
         with writing(self.folder):
             if self.exists():
-                foreign = [name for name in self._names() if not _OURS.fullmatch(name)]
-                doomed = self.folder
-                if not foreign:
-                    doomed = partial_path(self.folder)
-                    with contextlib.suppress(FileNotFoundError):
-                        os.rename(self.folder, doomed)
-                _empty(doomed)
+                if not all(map(_OURS.fullmatch, self._names())):
+                    _empty(self.folder)
+                    return
+                with contextlib.suppress(FileNotFoundError):
+                    os.rename(self.folder, partial_path(self.folder))
             for left in partial_paths(self.folder):
-                if left.is_dir() and not left.is_symlink():
+                if not left.is_symlink():
                     _empty(left)
 
     def _names(self) -> list[str]:
-        if not self.exists():
-            return []
         try:
-            return os.listdir(self.folder)
+            return os.listdir(self.folder) if self.exists() else []
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -271,7 +263,7 @@ class Parts:
     def _known(self) -> dict[str, Any]:
         """The header that this object has seen first: all parts belong to that set."""
         if self._header is None and self.header() is None:
-            raise FileNotFoundError(f"there is no set under way in {self.folder}")
+            raise MissingPart(self.folder)
         assert self._header is not None
         return self._header
 
@@ -279,81 +271,71 @@ class Parts:
         """Write a file whole, or not at all; whether it is in place."""
         path = self.folder / name
         partial = partial_path(path)
-        with writing(path, FileNotFoundError):
+        with writing(path):
             try:
                 with open(partial, "xb") as file:
                     file.write(content)
                     file.flush()
                     os.fsync(file.fileno())
                 return put_in_place(partial, path)
+            except FileNotFoundError:
+                raise MissingPart(path) from None
             finally:
                 partial.unlink(missing_ok=True)
 
-    def _packed(self, chunk: ChunkId, structures: Structures) -> bytes:
-        """The bytes of a part."""
-        counts = np.bincount(structures.columns["status"], minlength=3)
-        content = pack(structures)
-        comment = _COMMENT.format(chunk.file_name, self._id, *counts, 0).encode()
-        # The two bytes before a zip file's comment are the comment's length.
-        content = content[:-2] + (len(comment) + 8).to_bytes(2, "little")
-        comment = _COMMENT.format(chunk.file_name, self._id, *counts, zlib.crc32(content)).encode()
-        return content + comment + f"{zlib.crc32(comment):08x}".encode()
-
-    def _whole(self, path: Path, chunk: ChunkId) -> Structures:
-        content, size = _read(path)
-        _, length, checksum = self._comment(path, chunk, content[-_TAIL:], size)
-        if zlib.crc32(memoryview(content)[:-length]) != checksum:
-            raise _damaged(path, "it does not fit its checksum")
-        try:
-            structures = unpack(content)
-            check_chunk(chunk, structures, self._known())
-        except (JentmaxError, ValueError) as error:
-            raise _damaged(path, reason(error)) from error
-        return structures
-
-    def _comment(
-        self, path: Path, chunk: ChunkId, tail: bytes, size: int
-    ) -> tuple[tuple[int, int, int], int, int]:
-        """The comment of a part: counts, its own length, and the checksum of the rest."""
-        streams = self._known()["streams"]
+    def _comment(self, chunk: ChunkId, tail: bytes) -> Counts:
+        """The counts in a part's comment."""
+        path, streams = self.folder / chunk.file_name, self._known()["streams"]
         if (match := _COMMENT_READ.search(tail)) is None:
-            raise _damaged(path, "its end is cut off or overwritten")
-        if f"{zlib.crc32(match.group()[:-8]):08x}".encode() != match.groups()[-1]:
-            raise _damaged(path, "its last line does not fit its checksum")
-        name, of_set, *numbers, checksum, _ = (group.decode() for group in match.groups())
+            raise DamagedPart(path, "its end is cut off or overwritten")
+        name, of_set, *numbers = (group.decode() for group in match.groups())
         if of_set != f"{self._id:08x}":
-            raise _damaged(path, "it belongs to another set")
+            raise DamagedPart(path, "it belongs to another set")
         accepted, not_finite, too_close = map(int, numbers)
-        n = accepted + not_finite + too_close
-        if (
-            name != chunk.file_name
-            or chunk.stream >= len(streams)
-            or n * streams[chunk.stream]["n_atoms"] > size
-        ):
-            raise _damaged(path, f"it is {name[:80]}")
-        return (accepted, not_finite, too_close), len(match.group()), int(checksum, 16)
+        fits = name == chunk.file_name and chunk.stream < len(streams)
+        if not fits or accepted + not_finite + too_close != streams[chunk.stream]["batch_size"]:
+            raise DamagedPart(path, f"it says that it is {name[:80]}, with {numbers} structures")
+        return accepted, not_finite, too_close
 
 
-def _checksum(header: Mapping[str, Any]) -> int:
-    return zlib.crc32(plain_json(header).encode())
+def _counts(structures: Structures) -> Counts:
+    accepted, not_finite, too_close = np.bincount(structures.columns["status"], minlength=3)
+    return int(accepted), int(not_finite), int(too_close)
 
 
-def _damaged(path: Path, why: str) -> DamagedPart:
-    return DamagedPart(
-        f"{path} is damaged: {why}; the same command again removes it and makes it again"
-    )
+def _check_chunk(chunk: ChunkId, structures: Structures, header: Mapping[str, Any]) -> None:
+    """Raise a JentmaxError if structures are not those of a chunk."""
+    if not 0 <= chunk.stream < len(header["streams"]) or min(chunk) < 0:
+        raise JentmaxError(f"{chunk}: the set has {len(header['streams'])} streams")
+    stream = header["streams"][chunk.stream]
+    n, n_atoms = stream["batch_size"], stream["n_atoms"]
+    if len(structures) != n or (structures.counts != n_atoms).any():
+        raise JentmaxError(f"{chunk} must have {n} structures of {n_atoms} atoms each")
+    values = {**structures.columns, **structures.atom_columns}
+    schema = columns(len(header["scale"]))
+    for name, column in {**PART_COLUMNS, "descriptors": schema["descriptors"]}.items():
+        if name not in values or not column.fits(values[name].dtype, values[name].shape):
+            raise JentmaxError(f"{chunk}: {name} is missing, or of another type or shape")
+    if (values["row"] != np.arange(n)).any() or not np.isin(values["status"], range(3)).all():
+        raise JentmaxError(f"{chunk}: rows must be 0 to {n - 1}, and status from 0 to 2")
+    accepted = structures[values["status"] == ACCEPTED]
+    accepted.check()
+    for name, column in {**accepted.columns, **accepted.atom_columns}.items():
+        if impossible(name, column):
+            raise JentmaxError(f"{chunk}: {name} of an accepted structure is not finite")
 
 
-def _read(path: Path, n_last: int | None = None) -> tuple[bytes, int]:
-    """The last bytes of a regular file, or all; and its size. An empty one is soon replaced.
+def _read(path: Path, n_last: int | None = None) -> bytes:
+    """The last bytes of a regular file, or all. An empty file is about to be replaced: wait.
 
     Raises:
-        FileNotFoundError: there is none.
+        MissingPart: it does not exist.
+        DamagedPart: the disk cannot read it.
         JentmaxError: it is something else, or cannot be read.
     """
     more = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    for attempt in range(50):
-        try:
+    try:
+        for _ in range(50):
             if not stat.S_ISREG(path.lstat().st_mode):
                 raise JentmaxError(
                     f"{path} is a link or no regular file, and links are not followed; remove it"
@@ -362,22 +344,23 @@ def _read(path: Path, n_last: int | None = None) -> tuple[bytes, int]:
                 size = os.fstat(file.fileno()).st_size
                 if size > memory_bytes():
                     raise JentmaxError(f"{path} has {size} bytes, more than the memory holds")
-                if size or attempt == 49:
-                    file.seek(max(0, size - (n_last or size)))
-                    return file.read(), size
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise JentmaxError(f"{path} cannot be read: {reason(error)}") from error
-        time.sleep(0.02)
-    raise AssertionError
+                file.seek(max(0, size - (n_last or size)))
+                if content := file.read():
+                    return content
+            time.sleep(0.02)
+        return b""
+    except FileNotFoundError:
+        raise MissingPart(path) from None
+    except OSError as error:
+        if error.errno == errno.EIO:
+            raise DamagedPart(path, reason(error)) from error
+        raise JentmaxError(f"{path} cannot be read: {reason(error)}") from error
 
 
 def _empty(folder: Path) -> None:
-    """Remove a folder and the files of a set in it; others stay, and with them the folder."""
-    with contextlib.suppress(FileNotFoundError):
+    """Remove a folder and the files of a set in it; other files stay, and with them the folder."""
+    with contextlib.suppress(OSError):
         for name in filter(_OURS.fullmatch, os.listdir(folder)):
-            with contextlib.suppress(FileNotFoundError, IsADirectoryError, PermissionError):
+            with contextlib.suppress(OSError):
                 (folder / name).unlink()
-        with contextlib.suppress(OSError):
-            folder.rmdir()
+        folder.rmdir()

@@ -11,24 +11,15 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from jentmax.dataset._file import File
-from jentmax.dataset._parts import ENDING, Parts
+from jentmax.dataset._hdf5 import DamagedFile
+from jentmax.dataset._parts import ENDING, MissingPart, Parts
 from jentmax.dataset._running import Running
-from jentmax.dataset._schema import (
-    ATOM_COLUMNS,
-    NOT_FINITE,
-    STRUCTURE_COLUMNS,
-    TOO_CLOSE,
-    ChunkId,
-)
+from jentmax.dataset._schema import ATOM_COLUMNS, COMPUTED_COLUMNS, NOT_FINITE, SLAB, TOO_CLOSE
 from jentmax.dataset._structures import Structures
 from jentmax.errors import JentmaxError
 
 if TYPE_CHECKING:
     from ase import Atoms
-
-
-Source = File | Running
-"""Where the structures of a set are; `File` says what both have."""
 
 
 class Dataset:
@@ -65,6 +56,7 @@ class Dataset:
             unit, shape (n_features,); S is that of descriptors / scale.
         shift: mean of each descriptor there, shape (n_features,).
         pointer: atoms of structure k are ``pointer[k]:pointer[k + 1]``, shape (n + 1,).
+        chunks: numbers of stream, batch and cycle of the chunks of a generated set, ascending.
         discarded: numbers of structures that were computed and not accepted: "not finite", and
             "too close".
         share_discarded: their share of all that were computed.
@@ -79,7 +71,7 @@ class Dataset:
         Raises:
             JentmaxError: there is none, or it is no data set, empty, truncated or damaged.
         """
-        self.path, source = opened(path)
+        self.path, source = _opened(path)
         self._source, self._cache = source, {}
         self.kind, self.status, self.header = source.kind, source.status, source.header
         self.recipe: dict[str, Any] = self.header["recipe"]
@@ -89,7 +81,7 @@ class Dataset:
         self.created: str = self.header["created"]
         self.scale = np.array(self.header["scale"], float)
         self.shift = np.array(self.header["shift"], float)
-        self.pointer, self.columns = source.pointer, source.names
+        self.pointer, self.columns, self.chunks = source.pointer, source.names, source.ids
         counts = source.counts.tolist()
         self.discarded = {"not finite": counts[NOT_FINITE], "too close": counts[TOO_CLOSE]}
         self.share_discarded = sum(self.discarded.values()) / sum(counts)
@@ -149,17 +141,23 @@ class Dataset:
         some = self._source.structures(first, last)
         return some if (np.diff(chosen) == 1).all() else some[chosen - first]
 
-    def chunks(self) -> set[ChunkId]:
-        """The chunks that are there."""
-        return self._source.chunks()
+    def damage(self) -> list[str]:
+        """Read everything, and with it all checksums.
 
-    def chunk(self, chunk: ChunkId) -> Structures:
-        """All rows of a chunk; those that a finished file has rejected have only their status.
-
-        Raises:
-            JentmaxError: there is no such chunk.
+        Returns:
+            What is damaged, a line for each block of structures; empty if the set is whole.
         """
-        return self._source.chunk(chunk)
+        found: list[str] = []
+        for first in range(0, len(self), SLAB):
+            last = min(first + SLAB, len(self))
+            for name in ("cells", "pbc", *ATOM_COLUMNS, *self.columns):
+                try:
+                    self._source.column(name, first, last)
+                except JentmaxError as error:
+                    why = error.why if isinstance(error, DamagedFile) else str(error)
+                    line = f"structures {first} to {last - 1}: {why}"
+                    found += [line] if line not in found[-1:] else []
+        return found
 
     def __getattr__(self, name: str) -> np.ndarray:
         """A whole column.
@@ -167,11 +165,10 @@ class Dataset:
         Raises:
             JentmaxError: this set has no such column, or it cannot be read.
         """
-        known = ("index", "cells", "pbc", *ATOM_COLUMNS, *STRUCTURE_COLUMNS)
-        if name not in known or name in ("cell", "periodic"):
+        if name not in ("index", "cells", "pbc", *ATOM_COLUMNS, *COMPUTED_COLUMNS):
             raise AttributeError(f"Dataset has no attribute or column {name!r}")
         if name not in self._cache:
-            if name in STRUCTURE_COLUMNS and name not in self.columns:
+            if name in COMPUTED_COLUMNS and name not in self.columns:
                 raise JentmaxError(
                     f"{self.path} has no column {name!r}: it is a {self.kind} data set with "
                     f"{', '.join(self.columns)}"
@@ -182,7 +179,7 @@ class Dataset:
         return self._cache[name]
 
 
-def opened(path: str | os.PathLike[str]) -> tuple[Path, Source]:
+def _opened(path: str | os.PathLike[str]) -> tuple[Path, File | Running]:
     """A set by the path of its file or of its folder of parts; and the path of the file."""
     path = Path(path)
     if path.name.endswith(ENDING) and path.is_dir():
@@ -191,7 +188,7 @@ def opened(path: str | os.PathLike[str]) -> tuple[Path, Source]:
     if not os.path.lexists(path) and parts.header() is not None:
         try:
             return path, Running(parts)
-        except FileNotFoundError:
+        except MissingPart:
             if not path.exists():  # or another process has just finished the set
-                raise JentmaxError(f"{path} is being removed; open it again") from None
+                raise
     return path, File(path)

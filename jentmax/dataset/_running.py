@@ -8,14 +8,14 @@ import functools
 import numpy as np
 
 from jentmax.dataset._order import set_order
-from jentmax.dataset._parts import Parts
-from jentmax.dataset._schema import ACCEPTED, CHUNK_COLUMNS, ChunkId
+from jentmax.dataset._parts import MissingPart, Parts
+from jentmax.dataset._schema import ACCEPTED, COMPUTED_COLUMNS, ChunkId
 from jentmax.dataset._structures import Structures
 from jentmax.errors import JentmaxError
 
 
 class Running:
-    """What there was of a set when it was opened; `File` says what the attributes are."""
+    """The accepted structures of the parts that exist when it is opened; else as `File`."""
 
     kind, status = "generated", "running"
 
@@ -23,15 +23,16 @@ class Running:
         """Read the names of the parts, and how many structures are in each.
 
         Raises:
-            FileNotFoundError: there is no set under way.
+            MissingPart: there is no set under way, or it has just been finished.
             JentmaxError: it has no structures yet, or is damaged.
         """
         header = parts.header()
         if header is None:
-            raise FileNotFoundError(parts.folder)
+            raise MissingPart(parts.folder)
         self.header, self._parts = header, parts
-        self._ids = sorted(parts.chunks())
-        counts = np.array([parts.counts(chunk) for chunk in self._ids], int).reshape(-1, 3)
+        self.ids = sorted(parts.chunks())
+        self._statuses: dict[ChunkId, np.ndarray] = {}
+        counts = np.array([parts.counts(chunk) for chunk in self.ids], int).reshape(-1, 3)
         self.counts = counts.sum(axis=0)
         self.n = int(self.counts[ACCEPTED])
         if not self.n:
@@ -40,7 +41,7 @@ class Running:
                 "command that began the set again"
             )
         self._ends = np.cumsum(counts[:, ACCEPTED])
-        of = np.repeat([chunk.stream for chunk in self._ids], counts[:, ACCEPTED])
+        of = np.repeat([chunk.stream for chunk in self.ids], counts[:, ACCEPTED])
         streams = header["streams"]
         order = set_order(
             [stream["share"] for stream in streams],
@@ -51,45 +52,42 @@ class Running:
         self._places[np.argsort(order, kind="stable")] = np.arange(self.n)
         sizes = np.array([stream["n_atoms"] for stream in streams])
         self.pointer = np.concatenate([[0], np.cumsum(sizes[order])])
-        self.names = ("index", *(name for name in CHUNK_COLUMNS if name not in ("row", "status")))
-        self._read = functools.lru_cache(1)(self._structures)
+        self.names = ("index", *COMPUTED_COLUMNS)
+        self.structures = functools.lru_cache(1)(self._structures)
+        self._chunk = functools.lru_cache(len(streams))(self._read_chunk)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
     def column(self, name: str, first: int, last: int) -> np.ndarray:
-        """One of the names, or cells, pbc, positions, numbers or descriptors."""
-        return getattr(self._read(first, last), name)
+        """Rows of one of the names, or of cells, pbc, positions, numbers or descriptors."""
+        return getattr(self.structures(first, last), name)
 
-    def structures(self, first: int, last: int) -> Structures:
-        """Those from one number up to, and without, another."""
-        return self._read(first, last)
+    def statuses(self) -> dict[ChunkId, np.ndarray]:
+        """Of every row of every chunk; those of chunks that were read are known."""
+        for chunk in self.ids:
+            if chunk not in self._statuses:
+                self._read_chunk(chunk)
+        return self._statuses
+
+    def _read_chunk(self, chunk: ChunkId) -> Structures:
+        rows = self._parts.get(chunk)
+        self._statuses[chunk] = rows.columns["status"]
+        return rows
 
     def _structures(self, first: int, last: int) -> Structures:
+        """The structures first to last - 1."""
         places = self._places[first:last]
         used = np.unique(np.searchsorted(self._ends, places, side="right"))
-        chunks = [self.chunk(self._ids[k]) for k in used]
-        found = [rows[rows.columns["status"] == ACCEPTED] for rows in chunks]
-        there = np.concatenate(
-            [np.arange(end - len(f), end) for end, f in zip(self._ends[used], found, strict=True)]
-        )
-        some = Structures.concatenate(found)[np.searchsorted(there, places)]
+        found, there = [], []
+        for k in used.tolist():
+            rows = self._chunk(self.ids[k])
+            found.append(rows[rows.columns["status"] == ACCEPTED])
+            end = int(self._ends[k])
+            there.append(np.arange(end - len(found[-1]), end))
+        some = Structures.concatenate(found)[np.searchsorted(np.concatenate(there), places)]
         columns = {"index": np.arange(first, first + len(some))}
         columns |= {name: some.columns[name] for name in self.names[1:]}
         descriptors = {"descriptors": some.atom_columns["descriptors"]}
         pbc = some.pbc.astype(bool)
         return dataclasses.replace(some, pbc=pbc, columns=columns, atom_columns=descriptors)
-
-    def chunks(self) -> set[ChunkId]:
-        """Those that were there when it was opened."""
-        return set(self._ids)
-
-    def chunk(self, chunk: ChunkId) -> Structures:
-        """All rows of a chunk."""
-        try:
-            return self._parts.get(chunk)
-        except FileNotFoundError:
-            raise JentmaxError(
-                f"{self._parts.folder} has no chunk {chunk}; if the set has been finished "
-                "meanwhile, open it again"
-            ) from None

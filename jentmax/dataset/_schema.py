@@ -6,24 +6,10 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
-SCHEMA = 2
+SCHEMA = 3
 """Number of the layout of sets, under way and finished; other numbers are not read."""
 
 FORMAT = "jentmax"
-
-ATTRIBUTES = (
-    "format",
-    "schema",
-    "kind",
-    "created",
-    "seed",
-    "versions",
-    "device",
-    "recipe",
-    "header",
-    "structures",
-)
-"""Attributes of the root of a finished file; one more, checksum, is the CRC-32 of these."""
 
 Kind = Literal["generated", "described"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -66,16 +52,14 @@ class Column(NamedTuple):
     units: str
 
     def fits(self, dtype: np.dtype, shape: tuple[int, ...]) -> bool:
-        """Whether values of a type and shape may stand in it."""
+        """Whether the column can hold values of a type and shape."""
         kinds = "f" if self.dtype.startswith("float") else "iub"
         # There are floating-point numbers of 2 bytes that nothing can be computed with.
         sizes = (4, 8) if kinds == "f" else (1, 2, 4, 8)
         return shape[1:] == self.shape and dtype.kind in kinds and dtype.itemsize in sizes
 
 
-STRUCTURE_COLUMNS = {
-    "cell": Column("float64", (3, 3), "Å"),
-    "periodic": Column("int8", (3,), "1"),
+COMPUTED_COLUMNS = {
     "chain": Column("int64", (), "1"),
     "cycle": Column("int32", (), "1"),
     "energy": Column("float64", (), "eV"),
@@ -85,56 +69,56 @@ STRUCTURE_COLUMNS = {
     "least_distance": Column("float64", (), "Å"),
     "temperature": Column("float64", (), "K"),
 }
+"""One row per structure of a generated set; a described file has those that are known."""
 
-REQUIRED = ("cell", "periodic")
-"""Columns of a described file, which has those of the others that are known."""
-
-STORED = {"cells": "cell", "pbc": "periodic"}
-"""Names in the file of columns that `Structures` call otherwise."""
-
-CHUNK_COLUMNS = {
+PART_COLUMNS = {
     "row": Column("int32", (), "1"),
     "status": Column("int8", (), "1"),
-    **{name: column for name, column in STRUCTURE_COLUMNS.items() if name not in REQUIRED},
+    **COMPUTED_COLUMNS,
 }
-"""Columns that every chunk of a set has."""
+"""One row per structure of a chunk, accepted or not."""
 
-POINTER, SCALING = Column("int64", (), "1"), Column("float64", (), "1")
+SLAB = 128
+"""Structures in one HDF5 chunk of a column, which has a checksum: a damaged bit loses as many."""
+
+POINTER = Column("int64", (), "1")
 
 CHUNK_TABLE = {
     "stream": Column("int32", (), "1"),
     "batch": Column("int64", (), "1"),
     "cycle": Column("int32", (), "1"),
-    "pointer": Column("int64", (), "1"),
     "status": Column("int8", (), "1"),
 }
-"""One row per chunk of a generated file; of status one per row of the batch."""
+"""Stream, batch and cycle of each chunk of a generated file, and the status of each row."""
 
 ATOM_COLUMNS = ("positions", "numbers", "descriptors")
 
+STORED = {
+    "pointer": "structures/pointer",
+    "cells": "structures/cell",
+    "pbc": "structures/periodic",
+    **{name: f"structures/{name}" for name in COMPUTED_COLUMNS},
+    **{name: f"atoms/{name}" for name in ATOM_COLUMNS},
+}
+"""Where the file has each array of `Structures`."""
+
 
 def columns(n_features: int, precision: str = "float32") -> dict[str, Column]:
-    """All columns of structures and atoms, by their names in the file."""
-    atoms = (
-        Column("float64", (3,), "Å"),
-        Column("int16", (), "1"),
-        Column(precision, (n_features,), "1"),
-    )
-    return {f"structures/{name}": column for name, column in STRUCTURE_COLUMNS.items()} | {
-        f"atoms/{name}": column for name, column in zip(ATOM_COLUMNS, atoms, strict=True)
+    """All columns of structures and atoms except the pointer, by the names of `Structures`."""
+    return {
+        "cells": Column("float64", (3, 3), "Å"),
+        "pbc": Column("int8", (3,), "1"),
+        **COMPUTED_COLUMNS,
+        "positions": Column("float64", (3,), "Å"),
+        "numbers": Column("int16", (), "1"),
+        "descriptors": Column(precision, (n_features,), "1"),
     }
-
-
-def required(name: str, kind: str) -> bool:
-    """Whether a file of a kind must have a column."""
-    group, column = name.split("/")
-    return kind == "generated" or group == "atoms" or column in REQUIRED
 
 
 def impossible(name: str, values: np.ndarray) -> str:
     """What values of a column cannot be, in words; "" if they can."""
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         return "there are numbers that are not finite"
-    if name == "atoms/numbers" and len(wrong := values[(values < 0) | (values > HEAVIEST)]):
+    if name.endswith("numbers") and len(wrong := values[(values < 0) | (values > HEAVIEST)]):
         return f"an atomic number is {wrong[0]}, must be from 0 to {HEAVIEST}"
     return ""

@@ -5,38 +5,40 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
+from jentmax.dataset._file import File
 from jentmax.dataset._hdf5 import checksum
-from jentmax.dataset._header import check_header, parsed_json, plain_json, with_time
-from jentmax.dataset._order import in_set_order
+from jentmax.dataset._header import plain_header, plain_json
+from jentmax.dataset._parts import MissingPart, Parts
+from jentmax.dataset._running import Running
 from jentmax.dataset._schema import (
-    ACCEPTED,
+    ATOM_COLUMNS,
     CHUNK_TABLE,
+    COMPUTED_COLUMNS,
     FORMAT,
     POINTER,
-    SCALING,
     SCHEMA,
+    SLAB,
+    STORED,
     ChunkId,
     Column,
     Kind,
     columns,
     impossible,
-    required,
 )
 from jentmax.dataset._structures import Structures
 from jentmax.dataset.output import (
-    being_written,
     partial_path,
     put_in_place,
     refuse_existing,
     remove_partial,
-    sync_folder,
+    replace,
     writing,
 )
 from jentmax.errors import JentmaxError
@@ -44,12 +46,9 @@ from jentmax.errors import JentmaxError
 # HDF5 1.10's layout, which has checksums of all that it writes about the columns.
 _LAYOUT = ("v110", "v110")
 
-_SLAB = 128
-"""Structures in one chunk of a column: as many are lost to a damaged bit."""
-
 _SLAB_ATOMS = (512, 65536)
 
-_BLOCK = 8 * _SLAB
+_BLOCK = 8 * SLAB
 """Structures that are written at once."""
 
 _CACHE = 32 << 20
@@ -61,7 +60,6 @@ def write_dataset(
     header: Mapping[str, Any],
     structures: Structures,
     *,
-    kind: Kind = "described",
     overwrite: bool = False,
 ) -> None:
     """Write given structures, with their descriptors, as a data set file.
@@ -72,7 +70,6 @@ def write_dataset(
         path: of the file; its folder must exist.
         header: the entries recipe, seed, versions, device, scale, shift and, if known, created.
         structures: with the atom column descriptors. Columns that the schema lacks are left out.
-        kind: what the file says that it is.
         overwrite: whether an existing file may be replaced.
 
     Raises:
@@ -80,130 +77,74 @@ def write_dataset(
     """
     target = Path(os.path.realpath(path))
     refuse_existing(target, overwrite)
-    in_place = _replace if overwrite else put_in_place
-    if not _write(target, header, kind, iter([structures]), len(structures), {}, in_place):
-        raise JentmaxError(f"{target} exists now; give another path, or allow it to be replaced")
+    plain = plain_header(header, generated=False)
+    with _partial_file(target) as (partial, file):
+        _write(file, "described", plain, iter([structures]), len(structures), dict)
+        file.close()
+        if overwrite:
+            replace(partial, target)
+        elif not put_in_place(partial, target):
+            raise JentmaxError(
+                f"{target} exists now; give another path, or allow it to be replaced"
+            )
 
 
-def write_set(
-    path: str | os.PathLike[str],
-    header: Mapping[str, Any],
-    chunks: Iterable[ChunkId],
-    get: Callable[[ChunkId], Structures],
-    n_structures: int,
-    *,
-    overwrite: bool = False,
-) -> bool:
-    """Write the finished file of a generated set from its chunks.
+def write_set(parts: Parts, structures: int) -> None:
+    """Write the finished file of a set under way, unless it is there; the first process wins.
 
     Args:
-        path: of the file.
-        header: of the set.
-        chunks: all that there are, without a gap before the last one that the set needs. The
-            structures of the others are kept too, so that a larger set can go on from them.
-        get: reads a chunk, as `Parts.get` and `Dataset.chunk` do.
-        n_structures: that the set has.
-        overwrite: whether to replace a file, unless it is of the same set and has as many
-            structures.
-
-    Returns:
-        Whether the file in place is this one: the first of several processes wins.
+        parts: the set under way, without a gap before its last chunk that the set needs. Structures
+            of later chunks are kept too, so that a larger set can go on from them.
+        structures: number of structures that the set has.
 
     Raises:
-        JentmaxError: the chunks do not have so many structures, or nothing can be written.
-        FileNotFoundError, DamagedPart: as ``get`` raises them.
+        MissingPart, DamagedPart: make the part again.
+        JentmaxError: there are fewer structures, another set has this name, or nothing can be
+            written.
     """
-    target = Path(os.path.realpath(path))
-    if not overwrite and target.exists():
-        return False
-    refuse_existing(target, overwrite)
-    chunks, statuses = sorted(chunks), {}
-
-    def accepted(stream: int) -> Iterator[Structures]:
-        for chunk in chunks:
-            if chunk.stream == stream:
-                rows = get(chunk)
-                statuses[chunk] = rows.columns["status"]
-                yield rows[statuses[chunk] == ACCEPTED]
-
-    def replace(partial: Path, target: Path) -> bool:
-        return not _has_as_many(target, header, n_structures) and _replace(partial, target)
-
-    shares = [stream["share"] for stream in header["streams"]]
-    pieces = in_set_order(shares, [accepted(stream) for stream in range(len(shares))])
-    in_place = replace if overwrite else put_in_place
-    return _write(target, header, "generated", pieces, n_structures, statuses, in_place)
-
-
-def _has_as_many(path: Path, header: Mapping[str, Any], n_structures: int) -> bool:
-    """Whether there is a file of the same set that has as many structures."""
-    from jentmax.dataset._file import File
-
-    try:
-        there = File(path)
-        there.close()
-        return there.n >= n_structures and plain_json(there.header) == plain_json(_own(header))
-    except JentmaxError:
-        return False
+    target, source = parts.output, Running(parts)
+    firsts = range(0, source.n, _BLOCK)
+    pieces = (source.structures(first, min(first + _BLOCK, source.n)) for first in firsts)
+    with _partial_file(target) as (partial, file):
+        _write(file, "generated", source.header, pieces, structures, source.statuses)
+        file.close()
+        try:
+            if not put_in_place(partial, target):
+                with contextlib.closing(File(target)) as there:
+                    if there.header != source.header:
+                        raise JentmaxError(
+                            f"{target} is another set now; remove it, and give the same command "
+                            "again"
+                        )
+                    if there.n >= structures:
+                        return
+                replace(partial, target)
+        except FileNotFoundError:  # another process was first, and has removed temporary names
+            raise MissingPart(partial) from None
+        remove_partial(target)
 
 
-def _replace(partial: Path, target: Path) -> bool:
-    os.replace(partial, target)
-    sync_folder(target.parent)
-    return True
+def reopen_set(parts: Parts) -> None:
+    """Put the chunks of a finished file into its folder of parts: a larger set goes on from them.
 
-
-def _own(header: Mapping[str, Any]) -> dict[str, Any]:
-    """The header without the entries that set.json has of its own; with a time."""
-    return with_time({k: v for k, v in header.items() if k not in ("format", "schema")})
-
-
-def _write(
-    target: Path,
-    header: Mapping[str, Any],
-    kind: Kind,
-    pieces: Iterator[Structures],
-    n_structures: int,
-    statuses: Mapping[ChunkId, np.ndarray],
-    in_place: Callable[[Path, Path], bool],
-) -> bool:
-    """Write a file and put it in place; whether it is the one there now."""
-    plain = check_header(parsed_json(plain_json(_own(header))), generated=kind == "generated")
-    partial = partial_path(target)
-    try:
-        with writing(target, FileNotFoundError):
-            with _File(io.FileIO(partial, "x+")) as file:
-                try:
-                    with h5py.File(
-                        file, "w", libver=_LAYOUT, rdcc_nbytes=_CACHE, rdcc_nslots=10_007
-                    ) as hdf5:
-                        _write_all(hdf5, kind, plain, pieces, n_structures, statuses)
-                    file.flush()
-                finally:
-                    if file.error is not None:
-                        raise file.error
-                os.fsync(file.fileno())
-            with being_written:
-                try:
-                    first = in_place(partial, target)
-                except FileNotFoundError:
-                    # Another process was first, and has removed the temporary names that it found.
-                    if not target.exists():
-                        raise
-                    first = False
-                if first:
-                    remove_partial(target)
-        return first
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
+    Raises:
+        MissingPart: another process has finished the larger set.
+        JentmaxError: the file is damaged, the folder is another set's, or it cannot be written.
+    """
+    with contextlib.closing(File(parts.output)) as file:
+        if parts.begin(file.header) != file.header:
+            raise JentmaxError(f"{parts.folder} is not of {parts.output}; remove the folder")
+        there = parts.chunks()
+        for chunk, rows in file.chunks():
+            if chunk not in there:
+                parts.put(chunk, rows)
 
 
 class _File(io.BufferedRandom):
     """A file that seems to take everything that HDF5 writes.
 
     HDF5 does not recover from a full disk: it cannot close the file any more, and the process
-    crashes at its end. So the first error is kept, and raised when HDF5 is through.
+    crashes at its end. So this keeps the first error, and `close` raises it.
     """
 
     error: OSError | None = None
@@ -221,6 +162,14 @@ class _File(io.BufferedRandom):
     def flush(self) -> None:
         self._try(super().flush)
 
+    def close(self) -> None:
+        if not self.closed:
+            self.flush()
+            self._try(os.fsync, self.fileno())
+            super().close()
+        if self.error is not None:
+            raise self.error
+
     def _try(self, action: Callable[..., Any], *values: Any) -> Any:
         if self.error is None:
             try:
@@ -230,51 +179,74 @@ class _File(io.BufferedRandom):
         return 0
 
 
-def _write_all(
-    file: h5py.File,
+@contextlib.contextmanager
+def _partial_file(target: Path) -> Iterator[tuple[Path, _File]]:
+    """A new file beside a target under a temporary name, which goes at the end."""
+    partial = partial_path(target)
+    with writing(target):
+        try:
+            with _File(io.FileIO(partial, "x+")) as file:
+                yield partial, file
+        finally:
+            with contextlib.suppress(OSError):
+                partial.unlink()
+
+
+def _write(
+    stream: _File,
     kind: Kind,
     header: Mapping[str, Any],
     pieces: Iterator[Structures],
     n_structures: int,
-    statuses: Mapping[ChunkId, np.ndarray],
+    statuses: Callable[[], Mapping[ChunkId, np.ndarray]],
 ) -> None:
-    _put(file, "format", FORMAT)
-    file.flush()  # so that it stands near the start, where ASE looks for it
-    n = _write_columns(file, kind, header, pieces)
-    if not 1 <= n_structures <= n:
-        raise JentmaxError(f"{n_structures} structures are asked for, there are {n}")
-    if kind == "generated":
-        ids = sorted(statuses)
-        rows = [statuses[chunk] for chunk in ids]
-        table = dict(zip(ChunkId._fields, np.array(ids).T, strict=True))
-        table |= {"pointer": np.cumsum([0, *map(len, rows)]), "status": np.concatenate(rows)}
-        for name, column in CHUNK_TABLE.items():
-            _append(file, f"chunks/{name}", column, table[name], 4096)
-    for name in ("scale", "shift"):
-        values = np.array(header[name], float)
-        _append(file, f"scaling/{name}", SCALING, values, max(len(values), 1))
-    _write_attributes(file, kind, header, n_structures)
+    """Write all that a file holds; the statuses are those of the rows of all chunks."""
+    with h5py.File(stream, "w", libver=_LAYOUT, rdcc_nbytes=_CACHE, rdcc_nslots=10_007) as file:
+        _put(file, "format", FORMAT)
+        file.flush()  # near the start of the file, where ASE looks for it
+        n = _write_columns(file, kind, header, pieces)
+        if not 1 <= n_structures <= n:
+            raise JentmaxError(f"{n_structures} structures are asked for, there are {n}")
+        if kind == "generated":
+            ids, of_rows = zip(*sorted(statuses().items()), strict=True)
+            table = dict(zip(ChunkId._fields, np.array(ids).T, strict=True))
+            table["status"] = np.concatenate(of_rows)
+            for name, column in CHUNK_TABLE.items():
+                _append(file, f"chunks/{name}", column, table[name], 4096)
+        attributes = {
+            "format": FORMAT,
+            "schema": str(SCHEMA),
+            "kind": kind,
+            "structures": str(n_structures),
+            "header": plain_json(header),
+        }
+        for name in ("kind", "header"):
+            _put(file, name, attributes[name])
+        for name in ("schema", "structures"):
+            file.attrs[name] = np.int64(attributes[name])
+        file.attrs["checksum"] = np.uint32(checksum(attributes))
 
 
 def _write_columns(
     file: h5py.File, kind: Kind, header: Mapping[str, Any], pieces: Iterator[Structures]
 ) -> int:
-    """Write the columns of structures and atoms, a block at a time; how many structures."""
+    """Write the columns of structures and atoms, a piece at a time; return how many structures."""
     n = n_atoms = per_atom = 0
     schema: dict[str, Column] = {}
-    for block in _blocks(pieces):
-        block.check()
-        values = {"structures/cell": block.cells, "structures/periodic": block.pbc}
-        values |= {f"structures/{name}": column for name, column in block.columns.items()}
-        values |= {"atoms/positions": block.positions, "atoms/numbers": block.numbers}
-        values |= {f"atoms/{name}": column for name, column in block.atom_columns.items()}
+    for piece in pieces:
+        piece.check()
+        values = {name: getattr(piece, name) for name in ("cells", "pbc", "positions", "numbers")}
+        values |= {**piece.columns, **piece.atom_columns}
         if not schema:
-            double = getattr(values.get("atoms/descriptors"), "dtype", None) == np.float64
+            double = getattr(values.get("descriptors"), "dtype", None) == np.float64
             precision = header.get("precision", "float64" if double else "float32")
             schema = columns(len(header["scale"]), precision)
-            schema = {k: c for k, c in schema.items() if k in values or required(k, kind)}
-            per_atom = int(np.clip(_SLAB * len(block.positions) // len(block), *_SLAB_ATOMS))
-            _append(file, "structures/pointer", POINTER, np.zeros(1, int), _SLAB)
+            if kind == "described":
+                schema = {
+                    k: c for k, c in schema.items() if k in values or k not in COMPUTED_COLUMNS
+                }
+            per_atom = int(np.clip(SLAB * len(piece.positions) // len(piece), *_SLAB_ATOMS))
+            _append(file, STORED["pointer"], POINTER, np.zeros(1, int), SLAB)
         for name, column in schema.items():
             if name not in values or not column.fits(values[name].dtype, values[name].shape):
                 raise JentmaxError(
@@ -283,46 +255,15 @@ def _write_columns(
                 )
             if why := impossible(name, values[name]):
                 raise JentmaxError(f"{name} cannot be written: {why}")
-            _append(file, name, column, values[name], per_atom if "atoms/" in name else _SLAB)
-        _append(file, "structures/pointer", POINTER, n_atoms + block.pointer[1:], _SLAB)
-        n, n_atoms = n + len(block), n_atoms + len(block.positions)
+            slab = per_atom if name in ATOM_COLUMNS else SLAB
+            _append(file, STORED[name], column, values[name], slab)
+        _append(file, STORED["pointer"], POINTER, n_atoms + piece.pointer[1:], SLAB)
+        n, n_atoms = n + len(piece), n_atoms + len(piece.positions)
     return n
 
 
-def _blocks(pieces: Iterator[Structures]) -> Iterator[Structures]:
-    """The same structures, many at a time."""
-    pending: list[Structures] = []
-    for piece in pieces:
-        pending.append(piece)
-        if sum(map(len, pending)) >= _BLOCK:
-            yield Structures.concatenate(pending)
-            pending = []
-    if any(map(len, pending)):
-        yield Structures.concatenate(pending)
-
-
-def _write_attributes(file: h5py.File, kind: Kind, header: Mapping[str, Any], n: int) -> None:
-    apart = {"scale", "shift", "seed", "created", "device", "versions", "recipe"}
-    attributes = {
-        "kind": kind,
-        "created": header["created"],
-        "seed": str(header["seed"]),
-        "versions": plain_json(header["versions"]),
-        "device": header["device"],
-        "recipe": plain_json(header["recipe"]),
-        "header": plain_json({k: v for k, v in header.items() if k not in apart}),
-    }
-    for name, text in attributes.items():
-        _put(file, name, text)
-    numbers = {"schema": SCHEMA, "structures": n}
-    for name, number in numbers.items():
-        file.attrs[name] = np.int64(number)
-    everything = {"format": FORMAT, **attributes, **{k: str(v) for k, v in numbers.items()}}
-    file.attrs["checksum"] = np.uint32(checksum(everything))
-
-
 def _append(file: h5py.File, name: str, column: Column, values: np.ndarray, slab: int) -> None:
-    """Write rows of a dataset after those that are there."""
+    """Write rows of a dataset after those that it has."""
     if name in file:
         dataset: Any = file[name]
         start = len(dataset)

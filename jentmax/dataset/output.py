@@ -8,14 +8,10 @@ import os
 import re
 import secrets
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from jentmax.errors import JentmaxError
-
-being_written = threading.Lock()
-"""Held while structures are written: whoever is about to end the process waits for it."""
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 """What file systems without hard links say."""
@@ -82,11 +78,17 @@ def put_in_place(partial: Path, path: Path) -> bool:
         except FileExistsError:
             return False
         os.replace(partial, path)
-    sync_folder(path.parent)
+    _sync_folder(path.parent)
     return True
 
 
-def sync_folder(folder: Path) -> None:
+def replace(partial: Path, path: Path) -> None:
+    """Give a whole file its name, whatever has it now."""
+    os.replace(partial, path)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
     """Make the names in a folder last, if the system can."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
@@ -97,11 +99,11 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def writing(path: Path, *others: type[Exception]) -> Iterator[None]:
-    """Turn what the system and HDF5 raise into one clear message; ``others`` stay as they are."""
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the system and HDF5 raise into one clear message."""
     try:
         yield
-    except (JentmaxError, *others):
+    except JentmaxError:
         raise
     except (OSError, RuntimeError, ValueError) as error:
         raise JentmaxError(

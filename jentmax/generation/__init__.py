@@ -11,6 +11,5 @@ from jentmax.generation._processes import use_own_device as use_own_device
 from jentmax.generation._progress import Progress as Progress
 from jentmax.generation._recipe import Recipe as Recipe
 from jentmax.generation._resolved import Resolved as Resolved
-from jentmax.generation._resolved import Stream as Stream
 from jentmax.generation._scale import fit_scale as fit_scale
 from jentmax.generation._starts import RandomStart as RandomStart

@@ -15,7 +15,7 @@ import jax
 
 from jentmax.dataset import ChunkId, Structures
 from jentmax.devices import versions, workers
-from jentmax.errors import JentmaxError, Stopped
+from jentmax.errors import JentmaxError
 from jentmax.generation._fields import RecipeFields
 from jentmax.generation._resolved import Resolved
 
@@ -26,58 +26,61 @@ class Engine:
     """Runs chunks side by side.
 
     Attributes:
-        n_workers: how many run at a time.
+        pending: the chunks that are under way.
     """
 
-    n_workers: int
+    def __init__(
+        self,
+        executor: Executor,
+        task: Callable[[ChunkId, Structures | None], Structures],
+        count: Callable[[], int],
+        shares: Mapping[ChunkId, float],
+    ) -> None:
+        """Prepare to run chunks.
+
+        Args:
+            executor: runs the task.
+            task: makes a chunk from the chunk of the cycle before.
+            count: the number of workers that exist now.
+            shares: how much is done of the chunks under way, as far as is known.
+        """
+        self.pending: dict[Future[Structures], ChunkId] = {}
+        self._executor, self._task, self._count, self._shares = executor, task, count, shares
+
+    @property
+    def n_workers(self) -> int:
+        """How many chunks run at a time."""
+        return max(1, self._count())
 
     def submit(self, chunk: ChunkId, previous: Structures | None) -> Future[Structures]:
         """Start a chunk."""
-        raise NotImplementedError
+        return self._executor.submit(self._task, chunk, previous)
 
     def under_way(self) -> float:
-        """Chunks' worth of what is under way and done."""
-        return 0.0
-
-    def stop(self) -> None:
-        """End what is under way; chunks that are done stay so."""
-        raise NotImplementedError
-
-
-class Threads(Engine):
-    """Threads of this process, one for each core or GPU."""
-
-    def __init__(self, resolved: Resolved, devices: int | None, pool: Executor) -> None:
-        """Prepare to run chunks."""
-        free = workers(devices)
-        self.n_workers = len(free)
-        self.stopped = threading.Event()
-        self._resolved, self._free, self._pool = resolved, free, pool
-        self._shares: dict[ChunkId, float] = {}
-
-    def submit(self, chunk: ChunkId, previous: Structures | None) -> Future[Structures]:
-        """Start a chunk."""
-        return self._pool.submit(self._run, chunk, previous)
-
-    def under_way(self) -> float:
-        """Chunks' worth of what is under way and done."""
+        """The sum of the shares that are done of the chunks under way."""
         return sum(list(self._shares.values()))
 
-    def stop(self) -> None:
-        """End threads at their next tenth of a cycle, and wait for them."""
-        self.stopped.set()
-        self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _run(self, chunk: ChunkId, previous: Structures | None) -> Structures:
-        device = self._free.pop()
+class _Stopped(Exception):
+    """Ends a thread."""
+
+
+@contextlib.contextmanager
+def threads(resolved: Resolved, devices: int | None) -> Iterator[Engine]:
+    """Threads, one for each core or GPU. At the end they stop at their next tenth of a cycle."""
+    free, shares, stopped = workers(devices), dict[ChunkId, float](), threading.Event()
+    n_workers = len(free)
+
+    def task(chunk: ChunkId, previous: Structures | None) -> Structures:
+        device = free.pop()
 
         def report(share: float) -> None:
-            if self.stopped.is_set():
-                raise Stopped
-            self._shares[chunk] = share
+            if stopped.is_set():
+                raise _Stopped
+            shares[chunk] = share
 
         try:
-            return self._resolved.chunk(
+            return resolved.chunk(
                 chunk.batch,
                 chunk.cycle,
                 previous,
@@ -86,42 +89,15 @@ class Threads(Engine):
                 callback=report,
             )
         finally:
-            self._free.append(device)
-            self._shares.pop(chunk, None)
+            free.append(device)
+            shares.pop(chunk, None)
 
-
-@contextlib.contextmanager
-def threads(resolved: Resolved, devices: int | None) -> Iterator[Threads]:
-    """Threads that end with the context: those at work stop at their next tenth of a cycle."""
-    with ThreadPoolExecutor(len(workers(devices))) as pool:
-        engine = Threads(resolved, devices, pool)
+    with ThreadPoolExecutor(n_workers) as pool:
         try:
-            yield engine
+            yield Engine(pool, task, lambda: n_workers, shares)
         finally:
-            engine.stop()
-
-
-class Dask(Engine):
-    """Workers of a Dask cluster, each with one thread and one device."""
-
-    def __init__(self, client: Any, resolved: Resolved, header: Mapping[str, Any]) -> None:
-        """Prepare to run chunks."""
-        self._client, self._executor = client, client.get_executor(pure=False)
-        content = json.dumps(dict(header))
-        self._task = functools.partial(remote_chunk, resolved.recipe, content)
-
-    @property
-    def n_workers(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Workers that there are now."""
-        return max(1, len(self._client.nthreads()))
-
-    def submit(self, chunk: ChunkId, previous: Structures | None) -> Future[Structures]:
-        """Start a chunk."""
-        return self._executor.submit(self._task, tuple(chunk), previous)
-
-    def stop(self) -> None:
-        """Take back what the workers have not begun or not finished."""
-        self._executor.shutdown(wait=False)
+            stopped.set()
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 _resolved: dict[str, Resolved] = {}
@@ -152,8 +128,8 @@ def remote_chunk(
 
 
 @contextlib.contextmanager
-def dask(scheduler: Any, resolved: Resolved, header: Mapping[str, Any]) -> Iterator[Dask]:
-    """The workers of a Dask cluster.
+def dask(scheduler: Any, resolved: Resolved, header: Mapping[str, Any]) -> Iterator[Engine]:
+    """The workers of a Dask cluster, each with one thread and one device.
 
     Args:
         scheduler: address of the scheduler, or a ``distributed.Client``.
@@ -176,14 +152,15 @@ def dask(scheduler: Any, resolved: Resolved, header: Mapping[str, Any]) -> Itera
             f"scheduler = {scheduler!r} is not allowed; give its address, such as "
             "tcp://node001:8786, or a distributed.Client"
         )
-    client = _connected(Client, scheduler) if own else scheduler
+    client: Any = _connected(Client, scheduler) if own else scheduler
     try:
         _refuse_other_versions(client)
-        engine = Dask(client, resolved, header)
+        task = functools.partial(remote_chunk, resolved.recipe, json.dumps(dict(header)))
+        executor = client.get_executor(pure=False)
         try:
-            yield engine
+            yield Engine(executor, task, lambda: len(client.nthreads()), {})
         finally:
-            engine.stop()
+            executor.shutdown(wait=False)
     finally:
         if own:
             client.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 import numpy as np
 
@@ -29,14 +29,12 @@ class Plan:
 
     Attributes:
         counts: of the chunks that are there.
-        under_way: chunks that this process is making.
         sizes: chains of each stream's chunks.
     """
 
     def __init__(self, resolved: Resolved, structures: int, process: Process) -> None:
         """Plan a set of so many structures."""
         self.counts: dict[ChunkId, Counts] = {}
-        self.under_way: set[ChunkId] = set()
         self.sizes = [stream.batch_size for stream in resolved.streams]
         self._cycles = resolved.recipe.cycles_per_chain
         self._structures, self._process = structures, process
@@ -88,7 +86,6 @@ class Plan:
         if chunk not in self.counts:
             self.counts[chunk] = counts
             self._totals += np.asarray(counts)
-        self.under_way.discard(chunk)
 
     def remove(self, chunk: ChunkId) -> None:
         """A chunk is no longer there."""
@@ -96,11 +93,15 @@ class Plan:
             self._totals -= np.asarray(self.counts.pop(chunk))
             self._gapless[chunk.stream] = 0, 0
 
-    def next(self, count: int) -> list[ChunkId]:
+    def next(self, count: int, under_way: Set[ChunkId]) -> list[ChunkId]:
         """The chunks to make next; fewer than asked for if no more are needed or can begin.
 
         A process begins with every N-th batch, N being the number of processes, and then helps the
         others from their last batch on.
+
+        Args:
+            count: how many are asked for.
+            under_way: chunks that this process is making.
         """
         if count < 1:
             return []
@@ -115,7 +116,7 @@ class Plan:
             chunk
             for chunk in self._needed()
             if chunk not in self.counts
-            and chunk not in self.under_way
+            and chunk not in under_way
             and (not chunk.cycle or chunk._replace(cycle=chunk.cycle - 1) in self.counts)
         )
         return heapq.nsmallest(count, possible, urgency)

@@ -13,11 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jentmax.dataset import Stream
 from jentmax.devices import workers
 from jentmax.errors import JentmaxError
 from jentmax.generation._entropy_weight import largest_entropy_weight
 from jentmax.generation._fields import RecipeFields
-from jentmax.generation._resolved import Resolved, Stream
+from jentmax.generation._resolved import Resolved
 from jentmax.generation._scale import typical_features
 from jentmax.generation._tuning import chosen_batch_size
 from jentmax.samplers import pinned

@@ -13,9 +13,10 @@ import numpy as np
 from jax.errors import JaxRuntimeError
 from jaxtyping import Array
 
-from jentmax.dataset import Structures
+from jentmax.dataset import Stream, Structures
 from jentmax.devices import Device, device_name, versions
 from jentmax.errors import JentmaxError
+from jentmax.fields import check
 from jentmax.generation._fields import RecipeFields
 from jentmax.generation._identity import fingerprint
 from jentmax.generation._starts import as_range, chain_rng
@@ -33,25 +34,6 @@ _WEIGHT, _KEYS = 3, 4
 """Last words of a chain's seeds; `jentmax.generation._starts` has the others."""
 
 Callback = Callable[[float], None]
-
-
-@dataclasses.dataclass(frozen=True)
-class Stream:
-    """Structures of one formula, numbered from 0.
-
-    Attributes:
-        formula: of its structures.
-        n_atoms: in each.
-        share: of the set.
-        batch_size: chains of a chunk, side by side on a device.
-        entropy_weight: K in eV, or the range that each chain draws its own from.
-    """
-
-    formula: str
-    n_atoms: int
-    share: float
-    batch_size: int
-    entropy_weight: float | tuple[float, float]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -193,19 +175,7 @@ class Resolved:
             "device": device_name(n_devices),
             "seed": self.seed,
             "precision": self.recipe.precision,
-            "streams": [
-                {
-                    "formula": stream.formula,
-                    "n_atoms": stream.n_atoms,
-                    "share": stream.share,
-                    "batch_size": stream.batch_size,
-                    "cycles": self.recipe.cycles_per_chain,
-                    "entropy_weight": stream.entropy_weight
-                    if not isinstance(stream.entropy_weight, tuple)
-                    else list(stream.entropy_weight),
-                }
-                for stream in self.streams
-            ],
+            "streams": [dataclasses.asdict(stream) for stream in self.streams],
             "scale": self.scale.tolist(),
             "shift": self.shift.tolist(),
         }
@@ -213,18 +183,7 @@ class Resolved:
     @classmethod
     def from_header(cls, recipe: RecipeFields, header: Mapping[str, Any]) -> Resolved:
         """What a set's files hold, for the recipe that made them."""
-        streams = tuple(
-            Stream(
-                formula=one["formula"],
-                n_atoms=int(one["n_atoms"]),
-                share=float(one["share"]),
-                batch_size=int(one["batch_size"]),
-                entropy_weight=(float(one["entropy_weight"][0]), float(one["entropy_weight"][1]))
-                if isinstance(one["entropy_weight"], list)
-                else float(one["entropy_weight"]),
-            )
-            for one in header["streams"]
-        )
+        streams = tuple(Stream(**check("stream", Stream, one)) for one in header["streams"])
         scale, shift = (np.asarray(header[name], float) for name in ("scale", "shift"))
         return cls(recipe, int(header["seed"]), streams, scale, shift)
 
@@ -372,8 +331,7 @@ def _precedes(previous: Structures | None, chains: np.ndarray, cycle: int) -> bo
         previous is not None
         and len(previous) == len(chains)
         and bool((previous.columns["cycle"] == cycle - 1).all())
-        # A finished file has no chain numbers of discarded rows.
-        and bool(((previous.columns["chain"] == chains) | (previous.columns["status"] != 0)).all())
+        and bool((previous.columns["chain"] == chains).all())
     )
 
 

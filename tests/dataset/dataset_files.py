@@ -9,11 +9,22 @@ import numpy as np
 
 from jentmax.dataset import ChunkId, Dataset, Parts, Structures, write_dataset, write_set
 
+
+def stream(formula, n_atoms, share, batch_size):
+    return {
+        "formula": formula,
+        "n_atoms": n_atoms,
+        "share": share,
+        "batch_size": batch_size,
+        "entropy_weight": 100.0,
+    }
+
+
 HEADER = {
     "recipe": {"descriptor": {"kind": "snap", "cutoff": 4.0}, "steps": 3},
     "seed": 7,
     "precision": "float32",
-    "streams": [{"share": 1.0, "n_atoms": 3, "batch_size": 4, "cycles": 2}],
+    "streams": [stream("W3", 3, 1.0, 4)],
     "scale": [1.5, 2.5],
     "shift": [-1.0, 1.0],
     "versions": {"jentmax": "0.2.0", "jax": "0.10.1"},
@@ -23,8 +34,8 @@ HEADER = {
 
 TWO_STREAMS = HEADER | {
     "streams": [
-        {"share": 3.0, "n_atoms": 3, "batch_size": 4, "cycles": 2},
-        {"share": 1.0, "n_atoms": 5, "batch_size": 2, "cycles": 1},
+        stream("W3", 3, 3.0, 4),
+        stream("W5", 5, 1.0, 2),
     ]
 }
 
@@ -67,9 +78,9 @@ def ids(n_batches=3, header=HEADER):
     """Chunks of the first batches of every stream."""
     return [
         ChunkId(stream, batch, cycle)
-        for stream, one in enumerate(header["streams"])
+        for stream, cycles in zip(range(len(header["streams"])), (2, 1), strict=False)
         for batch in range(n_batches)
-        for cycle in range(one["cycles"])
+        for cycle in range(cycles)
     ]
 
 
@@ -97,11 +108,11 @@ def under_way(output, n_batches=3, header=HEADER):
     return parts
 
 
-def finished(path, n_batches=3, header=HEADER, n=None, **options):
+def finished(path, n_batches=3, header=HEADER, n=None):
     """A finished file, of all structures of its chunks by default."""
-    chunks = ids(n_batches, header)
-    n = len(accepted(chunks, header)) if n is None else n
-    assert write_set(path, header, chunks, lambda chunk: made(chunk, header), n, **options)
+    parts = under_way(path, n_batches, header)
+    write_set(parts, len(accepted(ids(n_batches, header), header)) if n is None else n)
+    parts.remove_all()
     return path
 
 
