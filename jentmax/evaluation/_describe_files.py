@@ -146,7 +146,6 @@ def describe_file(
             columns={"index": np.arange(len(structures))},
             atom_columns={"descriptors": values.astype(precision)},
         ),
-        kind="described",
         overwrite=overwrite,
     )
     return Path(output)

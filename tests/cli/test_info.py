@@ -6,6 +6,7 @@ from pathlib import Path
 
 import ase
 import ase.io
+import h5py
 import numpy as np
 import pytest
 from cli_runs import FLAGS
@@ -82,8 +83,19 @@ def test_whole_ones_are_whole(good, under_way):
     output = good(f"info --check {under_way} done.h5")
     assert "done.h5 is whole: 2 structures, complete" in output
     assert "set.h5 is whole" in output
-    output = good("export done.h5 done.extxyz --whole")
-    assert output == "2 structures written to done.extxyz, 0 left out as damaged\n"
+
+
+def test_a_damaged_file(call, good):
+    """The block of a column that is damaged is named."""
+    good("generate", *FLAGS, "-o", "set.h5", "--structures", "2", "-q")
+    with h5py.File("set.h5") as file:
+        place = file["atoms/positions"].id.get_chunk_info(0).byte_offset
+    content = bytearray(Path("set.h5").read_bytes())
+    content[place + 8] ^= 1
+    Path("set.h5").write_bytes(content)
+    code, output, errors = call("info --check set.h5")
+    assert (code, output) == (2, "")
+    assert "set.h5 is damaged:\n  structures 0 to 1: atoms/positions cannot be read" in errors
 
 
 def test_a_file_that_is_cut_off(call, good):

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jentmax.dataset import Structures, set_order
-
 from jentmax.errors import JentmaxError
 
 SHARES = st.lists(st.integers(1, 20), min_size=1, max_size=5)

@@ -183,7 +183,7 @@ def test_a_small_filesystem(whole, tmp_path):
 
 READ_ONLY = """
 import pathlib, subprocess
-from jentmax.errors import JentmaxError, Stopped
+from jentmax.errors import JentmaxError
 os.chdir(sys.argv[1])
 def report(progress):
     if progress.made:

@@ -8,10 +8,9 @@ import sys
 
 import numpy as np
 import pytest
-from tiny_runs import PROLOGUE, assert_identical, columns, ended, left, started, tiny
+from tiny_runs import PROLOGUE, Stopped, assert_identical, columns, ended, left, started, tiny
 
 from jentmax.dataset import ChunkId, Dataset, Parts
-from jentmax.errors import Stopped
 from jentmax.generation import Resolved, generate
 
 pytestmark = pytest.mark.slow

@@ -23,7 +23,7 @@ def finish(plan, accept=lambda chunk: 4, most=10_000):
     """Make chunks until the plan is complete; the order in which they were made."""
     order = []
     while not plan.complete and not plan.hopeless:
-        [chunk] = plan.next(1)
+        [chunk] = plan.next(1, set())
         n = accept(chunk)
         plan.add(chunk, (n, 0, 4 - n))
         order.append(chunk)
@@ -53,7 +53,7 @@ def test_processes_begin_elsewhere_and_help_each_other(count, accept):
     made = []
     while not together[0].complete:
         for one in together:
-            for chunk in one.next(1):
+            for chunk in one.next(1, set()):
                 made.append(chunk)
                 for other in together:
                     other.add(chunk, (accept, 0, 4 - accept))
@@ -62,12 +62,12 @@ def test_processes_begin_elsewhere_and_help_each_other(count, accept):
 
 def test_a_cycle_waits_for_the_one_before():
     plan = plan_of(100, cycles=5)
-    assert plan.next(3) == [ChunkId(0, batch, 0) for batch in range(3)]
-    plan.under_way.update(plan.next(3))
-    assert plan.next(30) == [ChunkId(0, 3, 0), ChunkId(0, 4, 0)]
+    under_way = set(plan.next(3, set()))
+    assert under_way == {ChunkId(0, batch, 0) for batch in range(3)}
+    assert plan.next(30, under_way) == [ChunkId(0, 3, 0), ChunkId(0, 4, 0)]
     plan.add(ChunkId(0, 1, 0), (4, 0, 0))
-    assert plan.next(1) == [ChunkId(0, 1, 1)]
-    assert plan.next(0) == plan.next(-2) == []
+    assert plan.next(1, under_way) == [ChunkId(0, 1, 1)]
+    assert plan.next(0, set()) == plan.next(-2, set()) == []
 
 
 def test_gaps_count_for_nothing():
@@ -76,12 +76,12 @@ def test_gaps_count_for_nothing():
         plan.add(ChunkId(0, batch, 0), (4, 0, 0))
     assert not plan.complete
     assert plan.done == 8
-    assert plan.next(5) == [ChunkId(0, 0, 0)]
+    assert plan.next(5, set()) == [ChunkId(0, 0, 0)]
     plan.add(ChunkId(0, 0, 0), (0, 4, 0))
     assert plan.complete
     plan.remove(ChunkId(0, 1, 0))
     assert plan.complete is False
-    assert plan.next(5) == [ChunkId(0, 1, 0)]
+    assert plan.next(5, set()) == [ChunkId(0, 1, 0)]
     assert plan.discarded == {"not finite": 4, "too close": 0}
 
 
@@ -94,7 +94,7 @@ def test_many_chunks_are_planned_quickly():
     calls = []
     chunk, plan._chunk = plan._chunk, lambda *place: calls.append(1) or chunk(*place)
     assert plan.complete
-    assert plan.next(3) == []
+    assert plan.next(3, set()) == []
     assert len(calls) < 10
 
 
@@ -201,7 +201,7 @@ def test_discarded_structures(mixture):
         n = dataset.discarded["too close"]
         assert dataset.discarded["not finite"] == 0
         assert n >= 6 - (not kept[-1])
-        assert dataset.share_discarded == n / (4 * len(dataset.chunks()))
+        assert dataset.share_discarded == n / (4 * len(dataset.chunks))
     assert told[-1].discarded == {"not finite": 0, "too close": n}
     made(tiny(cycles_per_chain=1, min_distance=asked), 12)
     with Dataset("set.h5") as dataset:

@@ -2,16 +2,13 @@
 
 import threading
 import time
-from concurrent.futures import wait
 
 import numpy as np
 import pytest
-from tiny_runs import assert_identical, made, tiny
+from tiny_runs import Stopped, assert_identical, made, tiny
 
-from jentmax.dataset import ChunkId, Dataset, Parts
-from jentmax.errors import Stopped
+from jentmax.dataset import Dataset, Parts
 from jentmax.generation import Process, generate
-from jentmax.generation._engines import Threads
 
 
 def test_reports():
@@ -53,7 +50,7 @@ def test_shares_of_what_is_under_way_count():
 def test_what_was_there_before():
     with pytest.raises(Stopped):
         generate(tiny(), structures=11, output="set.h5", report=stop_after(4), devices=1)
-    there = sum(Parts("set.h5").accepted(chunk) for chunk in chunks())
+    there = sum(Parts("set.h5").counts(chunk)[0] for chunk in chunks())
     told = []
     made(tiny(), report=told.append)
     going_on = [one for one in told if one.phase == "annealing"]
@@ -124,29 +121,6 @@ def test_a_report_that_stops_ends_the_run_within_a_tenth():
     assert len(began) == 1
     assert not chunks()
     assert Parts("set.h5").header() is not None
-
-
-def test_chunks_done_while_a_run_ends_are_kept(monkeypatch):
-    """The chunk that is under way takes its last steps when the report stops the run."""
-    submit, stop, under_way = Threads.submit, Threads.stop, []
-
-    def submitted(self, *arguments):
-        under_way.append(submit(self, *arguments))
-        return under_way[-1]
-
-    def stopped(self):
-        wait(under_way)
-        stop(self)
-
-    def report(progress):
-        if under_way:
-            raise Stopped
-
-    monkeypatch.setattr(Threads, "submit", submitted)
-    monkeypatch.setattr(Threads, "stop", stopped)
-    with pytest.raises(Stopped):
-        generate(tiny(), structures=11, output="set.h5", devices=1, report=report)
-    assert chunks() == {ChunkId(0, 0, 0)}
 
 
 def test_any_error_of_a_report_ends_the_run():

@@ -14,6 +14,11 @@ from jentmax.generation import generate
 
 BATCH = 4
 
+
+class Stopped(Exception):
+    """What reports raise to end a run."""
+
+
 GIVEN = (2.0, 0.3, 0.5, 1.0, 0.6)
 """About what a run without entropy would give."""
 
