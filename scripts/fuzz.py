@@ -93,7 +93,15 @@ def samples(folder: Path) -> dict[str, bytes]:
         "recipe": tree,
         "seed": 0,
         "precision": "float32",
-        "streams": [{"formula": "W12", "n_atoms": 12, "share": 1.0, "batch_size": 4, "cycles": 2}],
+        "streams": [
+            {
+                "formula": "W12",
+                "n_atoms": 12,
+                "share": 1.0,
+                "batch_size": 4,
+                "entropy_weight": 100.0,
+            }
+        ],
         "scale": [1.0] * 5,
         "shift": [0.0] * 5,
         "versions": {"jentmax": "0.2.0", "python": "3.11"},
@@ -110,9 +118,9 @@ def samples(folder: Path) -> dict[str, bytes]:
         "part.npz": (parts.folder / chunks[-1].file_name).read_bytes(),
         "set.json": (parts.folder / "set.json").read_bytes(),
     }
-    path = folder / "set.h5"
+    path = parts.output
     path.unlink(missing_ok=True)
-    write_set(path, header, chunks, parts.get, 7)
+    write_set(parts, 7)
     found["complete.h5"] = path.read_bytes()
     with Dataset(path) as dataset:
         structures = list(dataset)
@@ -456,7 +464,7 @@ def _part(path: Path) -> None:
 
 
 def _data_set(path: Path) -> None:
-    from jentmax.dataset import Dataset, check_file, read_structures, whole_structures
+    from jentmax.dataset import Dataset, Parts, read_structures, reopen_set
     from jentmax.errors import JentmaxError
 
     errors = []
@@ -474,11 +482,12 @@ def _data_set(path: Path) -> None:
             tried(lambda name=name: getattr(dataset, name))
         tried(lambda: list(dataset))
         tried(lambda: dataset.structures(slice(0, 3)))
-        for chunk in dataset.chunks():
-            tried(lambda chunk=chunk: dataset.chunk(chunk))
+        tried(lambda: _no_control("".join(dataset.damage())))
+        finished = dataset.status == "complete"
+    if finished:
+        tried(lambda: reopen_set(Parts(path)))
+        Parts(path).remove_all()
     tried(lambda: read_structures(path))
-    tried(lambda: check_file(path))
-    tried(lambda: whole_structures(path))
     tried(lambda: _command("info", str(path)))
     if errors:
         raise errors[0]

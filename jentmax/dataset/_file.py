@@ -23,6 +23,7 @@ from jentmax.dataset._schema import (
     columns,
 )
 from jentmax.dataset._structures import Structures
+from jentmax.devices import memory_bytes
 from jentmax.errors import JentmaxError
 
 
@@ -97,6 +98,8 @@ class File:
     def _all_rows(self, chunk: ChunkId, status: np.ndarray, some: Structures) -> Structures:
         """The rows of a chunk, from its accepted ones."""
         n_atoms = self.header["streams"][chunk.stream]["n_atoms"]
+        if 8 * len(status) * n_atoms * (3 + len(self.header["scale"])) > memory_bytes():
+            raise DamagedFile(self.path, f"{len(status)} structures of {n_atoms} atoms in a chunk")
 
         def spread(values: np.ndarray, per_structure: int = 1) -> np.ndarray:
             """Rows of zeros between those that were accepted."""

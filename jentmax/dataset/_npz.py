@@ -10,9 +10,13 @@ import numpy as np
 from numpy.lib import format as npy
 
 from jentmax.dataset._structures import Structures
+from jentmax.dataset.output import reason
 
 _ARRAYS = ("positions", "numbers", "cells", "pbc", "pointer")
 _COLUMNS, _ATOM_COLUMNS = "columns/", "atom_columns/"
+
+# What zipfile and numpy raise if a file is damaged, beside ValueError; not all is documented.
+_DAMAGE = (zipfile.BadZipFile, RuntimeError, EOFError, LookupError, TypeError, MemoryError)
 
 
 def pack(structures: Structures, comment: str) -> bytes:
@@ -42,8 +46,8 @@ def unpack(content: bytes) -> Structures:
                 if member.compress_type != zipfile.ZIP_STORED or n_bytes > len(content):
                     raise ValueError("it is compressed")
                 arrays[member.filename.removesuffix(".npy")] = _array(archive.read(member))
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError) as error:
-        raise ValueError(str(error)) from error
+    except _DAMAGE as error:
+        raise ValueError(reason(error)) from error
     if missing := [name for name in _ARRAYS if name not in arrays]:
         raise ValueError(f"it lacks {', '.join(missing)}")
     groups = (

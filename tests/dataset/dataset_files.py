@@ -32,12 +32,9 @@ HEADER = {
     "created": "2026-01-02T03:04:05+00:00",
 }
 
-TWO_STREAMS = HEADER | {
-    "streams": [
-        stream("W3", 3, 3.0, 4),
-        stream("W5", 5, 1.0, 2),
-    ]
-}
+TWO_STREAMS = HEADER | {"streams": [stream("W3", 3, 3.0, 4), stream("W5", 5, 1.0, 2)]}
+
+CHUNK = ChunkId(0, 1, 1)
 
 FLOATS = ("energy", "repulsion", "entropy", "entropy_weight", "least_distance", "temperature")
 
@@ -72,6 +69,11 @@ def made(chunk, header=HEADER, seed=0):
         },
         {"descriptors": descriptors.reshape(-1, 2)},
     )
+
+
+def counted(chunk):
+    """How many of its structures are accepted, not finite and too close."""
+    return tuple(np.bincount(made(chunk).status, minlength=3))
 
 
 def ids(n_batches=3, header=HEADER):
@@ -142,11 +144,11 @@ def assert_holds(path, expected, first=0):
 
 
 def read_all(path):
-    """Everything that is in a set, as ASE's structures."""
+    """Everything that is in a set, its structures as ASE's."""
     with Dataset(path) as dataset:
         for name in (*dataset.columns, "cells", "pbc", "positions", "numbers", "descriptors"):
             getattr(dataset, name)
-        return list(dataset)
+        return [bits(atoms) for atoms in dataset], dataset.chunks, dataset.discarded
 
 
 def table(structures):
@@ -155,14 +157,25 @@ def table(structures):
     return fields | dict(structures.columns) | dict(structures.atom_columns)
 
 
-def assert_same(one, other):
-    """Two chunks have the same accepted rows, and the same status of all rows."""
-    assert np.array_equal(one.columns["status"], other.columns["status"])
-    good = one.columns["status"] == 0
-    one, other = table(one[good]), table(other[good])
+def assert_bits(one, other):
+    """The same arrays of the same types, NaN too."""
+    one, other = table(one), table(other)
     assert one.keys() == other.keys()
     for name in one:
-        assert np.array_equal(one[name], other[name]), name
+        assert one[name].dtype == other[name].dtype, name
+        assert one[name].tobytes() == other[name].tobytes(), name
+
+
+def flipped(content, place, bit=None):
+    """A file with one bit that is not what it was."""
+    content = bytearray(content)
+    content[place] ^= 1 << (place % 8 if bit is None else bit)
+    return bytes(content)
+
+
+def no_links(*_):
+    """Make a hard link, on a file system that has none."""
+    raise OSError(95, "Operation not supported")
 
 
 def leftovers(folder):

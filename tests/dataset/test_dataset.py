@@ -12,26 +12,21 @@ from dataset_files import (
     TWO_STREAMS,
     accepted,
     assert_holds,
-    assert_same,
     described,
     finished,
     ids,
-    leftovers,
     made,
     read_all,
     under_way,
 )
 
-from jentmax.dataset import ChunkId, Dataset, Parts, write_dataset, write_set
-from jentmax.dataset._schema import STRUCTURE_COLUMNS, columns
+from jentmax.dataset import Dataset, Parts, Stream, write_dataset
+from jentmax.dataset._header import _Header
+from jentmax.dataset._schema import COMPUTED_COLUMNS, STORED, columns
 from jentmax.errors import JentmaxError
+from jentmax.fields import fields_of
 
 DOCUMENT = pathlib.Path(__file__).parents[2] / "docs" / "file-format.md"
-
-
-@pytest.fixture
-def path(tmp_path):
-    return finished(tmp_path / "set.h5")
 
 
 # Reading what was written
@@ -67,19 +62,15 @@ def test_the_first_n_are_the_set_and_the_others_a_surplus(tmp_path):
 def test_header_comes_back(tmp_path, write):
     write(tmp_path / "set.h5")
     with Dataset(tmp_path / "set.h5") as dataset:
-        assert dataset.recipe == HEADER["recipe"]
-        assert (dataset.seed, dataset.device) == (7, HEADER["device"])
-        assert dataset.versions == HEADER["versions"]
-        assert dataset.created == HEADER["created"]
-        assert dataset.scale.tolist() == HEADER["scale"]
-        assert dataset.shift.tolist() == HEADER["shift"]
-        assert {name: dataset.header[name] for name in HEADER} == HEADER
+        assert dataset.header == HEADER
+        for name in ("recipe", "seed", "versions", "device", "created", "scale", "shift"):
+            assert np.array_equal(getattr(dataset, name), HEADER[name]), name
         status = "complete" if write is finished else "running"
         assert (dataset.kind, dataset.status) == ("generated", status)
         counts = np.bincount(np.concatenate([made(c).columns["status"] for c in ids()]))
         assert dataset.discarded == {"not finite": counts[1], "too close": counts[2]}
         assert dataset.share_discarded == pytest.approx(counts[1:].sum() / counts.sum())
-        assert dataset.columns == ("index", *list(STRUCTURE_COLUMNS)[2:])
+        assert dataset.columns == ("index", *COMPUTED_COLUMNS)
         assert f"{counts[0]} structures, generated, {status}" in repr(dataset)
 
 
@@ -161,80 +152,6 @@ def test_the_file_counts_if_both_are_there(path):
     assert Dataset(path).status == "running"
 
 
-# Chunks
-
-
-@pytest.mark.parametrize("header", [HEADER, TWO_STREAMS], ids=["one stream", "two streams"])
-@pytest.mark.parametrize("precision", ["float32", "float64"])
-def test_a_finished_file_gives_its_chunks_back(tmp_path, header, precision):
-    """Also those of the surplus, and those without an accepted row."""
-    header = header | {"precision": precision}
-    path = finished(tmp_path / "set.h5", header=header, n=2)
-    with Dataset(path) as dataset:
-        assert dataset.chunks() == set(ids(header=header))
-        for chunk in ids(header=header):
-            there = dataset.chunk(chunk)
-            assert_same(there, made(chunk, header))
-            assert len(there) == header["streams"][chunk.stream]["batch_size"]
-            assert there.descriptors.dtype == precision
-            assert (there.columns["cycle"] == chunk.cycle).all()
-        with pytest.raises(JentmaxError, match="has no chunk"):
-            dataset.chunk(ChunkId(0, 99, 0))
-
-
-def test_a_chunk_without_accepted_rows(tmp_path):
-    def get(chunk):
-        rows = made(chunk)
-        return rows if chunk.batch else only(rows, np.int8(2))
-
-    write_set(tmp_path / "set.h5", HEADER, ids(), get, 3)
-    with Dataset(tmp_path / "set.h5") as dataset:
-        assert (dataset.chunk(ChunkId(0, 0, 1)).columns["status"] == 2).all()
-
-
-def only(rows, status):
-    rows.columns["status"][:] = status
-    return rows
-
-
-@pytest.mark.parametrize("header", [HEADER, TWO_STREAMS], ids=["one stream", "two streams"])
-def test_a_set_extended_from_its_file_is_the_set_made_at_once(tmp_path, header):
-    few, chunks = finished(tmp_path / "few.h5", 2, header, n=3), ids(5, header)
-    with Dataset(few) as dataset:
-
-        def get(chunk):
-            return dataset.chunk(chunk) if chunk in dataset.chunks() else made(chunk, header)
-
-        n = len(accepted(chunks, header))
-        assert write_set(few, dataset.header, chunks, get, n, overwrite=True)
-    assert_holds(few, accepted(chunks, header))
-    with Dataset(few) as dataset:
-        for chunk in chunks:
-            assert_same(dataset.chunk(chunk), made(chunk, header))
-
-
-def test_a_larger_set_of_another_process_stays(tmp_path):
-    path = finished(tmp_path / "set.h5", n=8)
-    before = path.read_bytes()
-    assert not write_set(path, HEADER, ids(), made, 5, overwrite=True)
-    assert path.read_bytes() == before
-    assert not write_set(path, HEADER, ids(), made, 9)
-    assert write_set(path, HEADER, ids(), made, 9, overwrite=True)
-    assert len(Dataset(path)) == 9
-    # Another set is replaced whatever its size.
-    assert write_set(path, HEADER | {"seed": 8}, ids(), made, 5, overwrite=True)
-    assert leftovers(tmp_path) == []
-
-
-def test_too_few_chunks(tmp_path):
-    n = len(accepted(ids()))
-    with pytest.raises(JentmaxError, match=f"{n + 1} structures are asked for, there are {n}"):
-        write_set(tmp_path / "set.h5", HEADER, ids(), made, n + 1)
-    with pytest.raises(JentmaxError, match="there are 0"):
-        write_set(tmp_path / "set.h5", HEADER, [], made, 1)
-    assert list(tmp_path.iterdir()) == []
-
-
 # The schema
 
 
@@ -242,18 +159,21 @@ def test_file_is_as_the_schema_says(path):
     n = len(accepted(ids()))
     with h5py.File(path) as file:
         for name, column in columns(2).items():
-            dataset = file[name]
+            dataset = file[STORED[name]]
             assert dataset.dtype == column.dtype
-            assert dataset.shape == (3 * n if "atoms/" in name else n, *column.shape)
+            assert dataset.shape == (3 * n if "atoms/" in STORED[name] else n, *column.shape)
             assert dataset.attrs["units"].decode() == column.units
             assert dataset.maxshape[0] is None
             assert (dataset.chunks is not None, dataset.compression) == (True, "gzip")
             assert (dataset.shuffle, dataset.fletcher32) == (True, True)
         assert file["structures/pointer"].shape == (n + 1,)
-        assert set(file) == {"structures", "atoms", "scaling", "chunks"}
-        assert len(file["structures"]) == len(STRUCTURE_COLUMNS) + 1
-        assert file.attrs["schema"] == 2
-        assert json.loads(file.attrs["versions"]) == HEADER["versions"]
+        assert {name: len(file[name]) for name in file} == {
+            "structures": 11,
+            "atoms": 3,
+            "chunks": 4,
+        }
+        assert file.attrs["schema"] == 3
+        assert json.loads(file.attrs["header"]) == HEADER
 
 
 def test_document_lists_what_is_in_the_file(path):
@@ -271,7 +191,9 @@ def test_document_lists_what_is_in_the_file(path):
         attributes = set(file.attrs)
     together = {f"chunks/{name}": actual[f"chunks/{name}"] for name in ("stream", "batch", "cycle")}
     assert listed | together == actual
-    assert set(re.findall(r"^\| `(\w+)` \|", text.partition("## Order")[0], re.M)) == attributes
+    listed = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", text.partition("## Order")[0], re.M))
+    assert set(listed) == attributes | set(fields_of(_Header))
+    assert set(re.findall(r"`(\w+)`", listed["streams"])) == set(fields_of(Stream))
 
 
 def test_document_example_runs(tmp_path, monkeypatch, capsys):
@@ -301,21 +223,9 @@ def test_described_files_may_lack_columns(tmp_path):
         assert dataset[0].info == {"jentmax_index": 0, "entropy": rows.entropy[0]}
         with pytest.raises(JentmaxError, match=r"no column 'energy'.*described.*entropy"):
             _ = dataset.energy
-        assert dataset.chunks() == set()
+        assert dataset.chunks == []
         with pytest.raises(AttributeError):
             _ = dataset.nonsense
-
-
-@pytest.mark.parametrize("name", [*STRUCTURE_COLUMNS][2:])
-def test_generated_files_may_not(tmp_path, name):
-    def get(chunk):
-        rows = made(chunk)
-        rows.columns.pop(name)
-        return rows
-
-    with pytest.raises(JentmaxError, match=f"{name} is missing"):
-        write_set(tmp_path / "set.h5", HEADER, ids(), get, 3)
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -338,7 +248,7 @@ def test_what_cannot_be_is_not_written(tmp_path, change, message):
 
 
 def test_scale_and_shift_must_fit(tmp_path):
-    with pytest.raises(JentmaxError, match="shift"):
+    with pytest.raises(JentmaxError, match=r"header\.shift must have as many numbers"):
         write_dataset(tmp_path / "set.h5", HEADER | {"shift": [0.0]}, accepted(ids()))
     for scale, message in (([1.0] * 3, "descriptors is missing or does not fit"), ("x", "scale")):
         header = HEADER | {"scale": scale, "shift": scale}
@@ -369,7 +279,7 @@ def test_gaps_of_a_set_under_way(tmp_path):
     for chunk in some:
         parts.put(chunk, made(chunk))
     assert_holds(tmp_path / "set.h5", accepted(some))
-    assert len(read_all(tmp_path / "set.h5")) == len(accepted(some))
+    assert read_all(tmp_path / "set.h5")[1] == some
 
 
 def test_a_set_that_is_finished_while_it_is_read(tmp_path):

@@ -10,37 +10,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dataset_files import (
+    CHUNK,
     HEADER,
     TWO_STREAMS,
     accepted,
+    assert_bits,
+    counted,
     ids,
     leftovers,
     made,
-    table,
+    no_links,
     under_way,
 )
 
-from jentmax.dataset import ChunkId, Dataset, Parts, Structures
+from jentmax.dataset import ChunkId, Dataset, MissingPart, Parts, Structures
 from jentmax.dataset import _parts as room
-from jentmax.dataset import output as output_room
+from jentmax.dataset._schema import PART_COLUMNS
 from jentmax.errors import JentmaxError
-
-CHUNK = ChunkId(0, 1, 1)
-OTHER = ChunkId(0, 2, 0)
-
-
-@pytest.fixture
-def parts(tmp_path):
-    return under_way(tmp_path / "set.h5")
-
-
-def assert_bits(one, other):
-    one, other = table(one), table(other)
-    assert one.keys() == other.keys()
-    for name in one:
-        assert one[name].dtype == other[name].dtype, name
-        assert one[name].tobytes() == other[name].tobytes(), name
-
 
 # What is written is read
 
@@ -50,27 +36,20 @@ def test_chunks_come_back_bit_for_bit(parts):
     assert parts.chunks() == set(ids())
     for chunk in ids():
         assert_bits(parts.get(chunk), made(chunk))
-        counts = np.bincount(made(chunk).columns["status"], minlength=3)
-        assert parts.counts(chunk) == tuple(counts)
-        assert parts.accepted(chunk) == counts[0]
+        assert parts.counts(chunk) == counted(chunk)
     assert any(np.isnan(made(chunk).positions).any() for chunk in ids())
 
 
-def test_numpy_reads_parts(parts):
-    with np.load(parts.folder / CHUNK.file_name) as found:
+def test_numpy_reads_parts(part):
+    with np.load(part) as found:
         assert np.array_equal(found["columns/entropy"], made(CHUNK).entropy, equal_nan=True)
         expected = {"positions", "numbers", "cells", "pbc", "pointer", "atom_columns/descriptors"}
-        assert set(found) == expected | {f"columns/{name}" for name in made(CHUNK).columns}
+        assert set(found) == expected | {f"columns/{name}" for name in PART_COLUMNS}
 
 
 def test_what_is_there_is_known_by_its_name(parts, monkeypatch):
     """Nothing is opened; other files do not count."""
-    for name in (
-        "0-1-1.npz",
-        "0-000001-0001.npz.old",
-        "notes",
-        ".0-000009-0000.npz.0123abcd.partial",
-    ):
+    for name in ("0-1-1.npz", "0-000001-0001.npz.old", ".0-000009-0000.npz.0123abcd.partial"):
         (parts.folder / name).write_text("")
     monkeypatch.setattr(os, "open", None)
     assert parts.chunks() == set(ids())
@@ -78,58 +57,56 @@ def test_what_is_there_is_known_by_its_name(parts, monkeypatch):
 
 def test_nothing_is_there(tmp_path):
     parts = Parts(tmp_path / "set.h5")
-    assert not parts.exists()
-    assert parts.header() is None
-    assert parts.chunks() == set()
-    for missing in (parts.get, parts.accepted, lambda chunk: parts.put(chunk, made(chunk))):
-        with pytest.raises(FileNotFoundError):
-            missing(CHUNK)
-    parts.remove_all()
-    assert list(tmp_path.iterdir()) == []
-    parts.begin(HEADER)
-    with pytest.raises(FileNotFoundError):
-        parts.get(CHUNK)
-    parts.remove_all()
-    assert list(tmp_path.iterdir()) == []
+    for begin in (lambda: None, lambda: parts.begin(HEADER)):
+        begin()
+        assert parts.chunks() == set()
+        for missing in (parts.get, parts.counts):
+            with pytest.raises(MissingPart, match=r"does not exist now; .*open it again"):
+                missing(CHUNK)
+        parts.remove_all()
+        assert (parts.exists(), parts.header()) == (False, None)
+        with pytest.raises(MissingPart):
+            parts.put(CHUNK, made(CHUNK))
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_the_folder_is_gone(parts):
     """Another process has finished the set."""
+    parts.get(CHUNK)
     Parts(parts.output).remove_all()
-    with pytest.raises(FileNotFoundError):
-        parts.put(CHUNK, made(CHUNK))
-    assert not parts.exists()
-    assert parts.chunks() == set()
-
-
-def test_the_header_comes_back(parts):
-    header = parts.header()
-    assert {name: header[name] for name in HEADER} == HEADER
-    assert (header["format"], header["schema"]) == ("jentmax set", 2)
+    for missing in (parts.get, parts.counts, lambda chunk: parts.put(chunk, made(chunk))):
+        with pytest.raises(MissingPart):
+            missing(CHUNK)
+    assert (parts.exists(), parts.chunks()) == (False, set())
 
 
 def test_outputs_that_are_links(tmp_path):
     (tmp_path / "link.h5").symlink_to("set.h5")
-    under_way(tmp_path / "link.h5")
+    assert under_way(tmp_path / "link.h5").header() == HEADER
     assert sorted(os.listdir(tmp_path)) == ["link.h5", "set.h5.parts"]
+
+
+def stream(**changes):
+    return {"streams": [HEADER["streams"][0] | changes]}
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"streams": []}, "streams is list, must be a list of streams"),
-        ({"streams": [3]}, r"streams\[0\] is 3, must be a table"),
-        ({"streams": [{"share": 0, "n_atoms": 3, "batch_size": 4}]}, r"\.share is 0"),
-        ({"streams": [{"share": 1, "n_atoms": True, "batch_size": 4}]}, r"\.n_atoms is True"),
-        ({"streams": [{"share": 1, "n_atoms": 3, "batch_size": 10**12}]}, r"\.batch_size is 1"),
+        ({"streams": []}, "streams must have at least one stream"),
+        (stream(share=0), r"streams\[0\]\.share = 0 is not allowed; give a number above 0"),
+        (stream(n_atoms=True), r"streams\[0\]\.n_atoms = true is not allowed"),
+        (stream(batch_size=10**12), r"streams\[0\]\.batch_size = 1000000000000 is not allowed"),
+        (stream(cycles=1), r"streams\[0\]\.cycles = 1 is unknown; header\.streams\[0\] takes"),
         ({"scale": [1.0, np.nan]}, "must be plain data"),
-        ({"scale": [1.0]}, "shift is list"),
-        ({"scale": None}, "scale is None"),
-        ({"seed": 1.5}, r"seed is 1\.5"),
-        ({"recipe": "x"}, "recipe is 'x'"),
-        ({"versions": {"jax": 1}}, r"versions\.jax is 1, must be a text"),
-        ({"precision": "float16"}, "precision is 'float16'"),
+        ({"scale": [1.0, 10**400]}, r"header\.scale = .* is not allowed; give a list of numbers"),
+        ({"scale": [1.0]}, "shift must have as many numbers as header.scale"),
+        ({"seed": 1.5}, r"header\.seed = 1\.5 is not allowed"),
+        ({"sead": 1}, r"header\.sead = 1 is unknown; did you mean seed"),
+        ({"recipe": "x"}, r'header\.recipe = "x" is not allowed'),
         ({"recipe": {"x": object()}}, "must be plain data"),
+        ({"versions": {"jax": 1}}, r"header\.versions = .* is not allowed"),
+        ({"precision": "float16"}, r'precision = "float16" is not allowed; give "float32" or'),
     ],
 )
 def test_headers_that_do_not_do(tmp_path, change, message):
@@ -138,10 +115,17 @@ def test_headers_that_do_not_do(tmp_path, change, message):
     assert not any(path.is_file() for path in tmp_path.rglob("*"))
 
 
+@pytest.mark.parametrize("name", [name for name in HEADER if name not in ("created", "precision")])
+def test_headers_that_lack_something(tmp_path, name):
+    header = {key: value for key, value in HEADER.items() if key != name}
+    with pytest.raises(JentmaxError, match=f"header.{name} (is missing|must have at least one)"):
+        Parts(tmp_path / "set.h5").begin(header)
+
+
 @pytest.mark.parametrize(
     "change",
     [
-        lambda rows: rows.columns.pop("entropy"),
+        *(lambda rows, name=name: rows.columns.pop(name) for name in PART_COLUMNS),
         lambda rows: rows.columns.update(entropy=rows.entropy.astype("float16")),
         lambda rows: rows.columns.update(row=rows.row[::-1]),
         lambda rows: rows.columns.update(status=rows.status + np.int8(3)),
@@ -163,37 +147,34 @@ def test_chunks_that_do_not_do(parts, change):
             parts.put(chunk, wrong)
     with pytest.raises(JentmaxError, match="the set has 1 streams"):
         parts.put(ChunkId(1, 0, 0), made(chunk))
-    assert chunk not in parts.chunks()
+    assert parts.chunks() == set(ids())
     assert leftovers(parts.folder) == []
 
 
 # Races
 
 
-def test_the_loser_of_a_chunk_takes_the_winners(parts):
-    mine = made(CHUNK, seed=1)
-    assert_bits(parts.put(CHUNK, mine), made(CHUNK))
+@pytest.mark.parametrize("links", [True, False])
+def test_the_loser_of_a_chunk_takes_the_winners(tmp_path, monkeypatch, links):
+    """Also on a file system without hard links."""
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    parts = under_way(tmp_path / "set.h5")
+    assert_bits(parts.put(CHUNK, made(CHUNK, seed=1)), made(CHUNK))
     assert_bits(parts.get(CHUNK), made(CHUNK))
     assert leftovers(parts.folder) == []
 
 
-def test_the_loser_of_a_header_takes_the_winners(tmp_path, monkeypatch):
+def test_the_loser_of_a_header_takes_the_winners(tmp_path, meanwhile):
     one, other = Parts(tmp_path / "set.h5"), Parts(tmp_path / "set.h5")
-    put = Parts._put
-
-    def first(self, name, content):
-        monkeypatch.setattr(Parts, "_put", put)
-        other.begin(HEADER | {"seed": 8})
-        return put(self, name, content)
-
-    monkeypatch.setattr(Parts, "_put", first)
+    meanwhile(Parts, "_put", lambda: other.begin(HEADER | {"seed": 8}))
     assert one.begin(HEADER)["seed"] == 8
     assert_bits(one.put(CHUNK, made(CHUNK)), other.get(CHUNK))
 
 
 @pytest.mark.parametrize("links", [True, False])
 def test_many_threads_put_the_same_chunk(tmp_path, monkeypatch, links):
-    """All get the same one back; also on a file system without hard links."""
+    """All get the same one back."""
     if not links:
         monkeypatch.setattr(os, "link", no_links)
     for number in range(20):
@@ -214,24 +195,19 @@ def test_many_threads_put_the_same_chunk(tmp_path, monkeypatch, links):
     assert leftovers(tmp_path / "set.h5.parts") == []
 
 
-def no_links(*_):
-    raise OSError(95, "Operation not supported")
-
-
-def test_without_hard_links(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "link", no_links)
-    parts = under_way(tmp_path / "set.h5")
-    assert_bits(parts.put(CHUNK, made(CHUNK, seed=1)), made(CHUNK))
-    assert leftovers(parts.folder) == []
-
-
-def test_a_process_that_was_killed_while_it_claimed_a_name(tmp_path, monkeypatch):
+def test_a_process_that_was_killed_while_it_claimed_a_name(part, parts, monkeypatch):
     """Without links there is an empty file for a moment; if it stays so, it is damaged."""
     monkeypatch.setattr(os, "link", no_links)
     monkeypatch.setattr(room.time, "sleep", lambda seconds: None)
-    parts = under_way(tmp_path / "set.h5", 1)
-    (parts.folder / CHUNK.file_name).write_bytes(b"")
+    part.write_bytes(b"")
     assert_bits(parts.put(CHUNK, made(CHUNK)), made(CHUNK))
+
+
+def test_a_part_that_is_empty_for_a_moment(part, parts, monkeypatch):
+    whole = part.read_bytes()
+    part.write_bytes(b"")
+    monkeypatch.setattr(room.time, "sleep", lambda seconds: part.write_bytes(whole))
+    assert_bits(parts.get(CHUNK), made(CHUNK))
 
 
 def test_a_link_that_a_network_repeats(parts, monkeypatch):
@@ -243,7 +219,6 @@ def test_a_link_that_a_network_repeats(parts, monkeypatch):
         link(*paths)
 
     monkeypatch.setattr(os, "link", twice)
-    assert output_room.put_in_place is not None
     assert_bits(parts.put(chunk, made(chunk)), made(chunk))
     assert_bits(parts.get(chunk), made(chunk))
 
@@ -282,14 +257,13 @@ def test_kills_leave_whole_parts(tmp_path):
 
 
 @pytest.mark.slow
-def test_ten_thousand_chunks_are_counted_in_seconds(tmp_path):
+def test_ten_thousand_chunks_are_counted_in_seconds(tmp_path, monkeypatch):
     """Opened, not read: 0.5 s; the limit is for machines at work."""
     parts = Parts(tmp_path / "set.h5")
     parts.begin(HEADER)
-    names = [ChunkId(0, number, 0) for number in range(10_000)]
-    for chunk in names:
-        content = parts._packed(chunk, made(CHUNK))
-        (parts.folder / chunk.file_name).write_bytes(content)
+    monkeypatch.setattr(os, "fsync", lambda file: None)
+    for number in range(10_000):
+        parts.put(ChunkId(0, number, 0), made(CHUNK))
     start = time.perf_counter()
     with Dataset(tmp_path / "set.h5") as dataset:
         n = len(dataset)
