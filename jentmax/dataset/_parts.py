@@ -40,8 +40,11 @@ _OURS = re.compile(rf"{re.escape(_HEADER)}|{_NAME.pattern}|\..+\.[0-9a-f]{{8}}\.
 # The comment at the end of a part: its name, the checksum of its set's header, and the numbers of
 # structures accepted, not finite and too close. One short read counts the structures of a chunk.
 _COMMENT = "jentmax {} {:08x} {} {} {}"
-_COMMENT_READ = re.compile(rb"jentmax (\S+) (\w{8}) (\d{1,9}) (\d{1,9}) (\d{1,9})$")
+_COMMENT_READ = re.compile(rb"jentmax ([\w.-]+) (\w{8}) (\d{1,9}) (\d{1,9}) (\d{1,9})$")
 _COMMENT_BYTES = 128
+
+_LEAST = 12
+"""Bytes that an atom takes, at least."""
 
 Counts = tuple[int, int, int]
 
@@ -130,8 +133,10 @@ class Parts:
             JentmaxError: it is damaged, of another layout, or no set's folder.
         """
         path = self.folder / _HEADER
+        if not self.exists():
+            return None
         try:
-            content = _read(path)
+            content, _ = _read(path)
         except MissingPart:
             others = [name for name in self._names() if not name.endswith(".partial")]
             if os.path.lexists(path):  # another process has just put it there
@@ -144,14 +149,14 @@ class Parts:
             return None
         try:
             header = parsed_json(content)
-            if header.pop("format", None) != _FORMAT:
+            if not isinstance(header, dict) or header.pop("format", None) != _FORMAT:
                 raise ValueError(f"its format is not {_FORMAT!r}")
             if (schema := header.pop("schema", None)) != SCHEMA:
                 raise ValueError(f"it has schema {schema!r:.20}, this jentmax reads {SCHEMA}")
             if header.pop("checksum", None) != checksum(header):
                 raise ValueError("it does not fit its checksum")
             check_header(header)
-        except (ValueError, AttributeError) as error:
+        except ValueError as error:
             raise JentmaxError(
                 f"{path} is damaged: {error}; copy the folder again, or remove it and generate "
                 "the set again"
@@ -203,8 +208,8 @@ class Parts:
             JentmaxError: it is a link or a folder, or cannot be read.
         """
         path = self.folder / chunk.file_name
-        content = _read(path)
-        counts = self._comment(chunk, content[-_COMMENT_BYTES:])
+        content, size = _read(path)
+        counts = self._comment(chunk, content[-_COMMENT_BYTES:], size)
         try:
             structures = unpack(content)
             _check_chunk(chunk, structures, self._known())
@@ -223,7 +228,7 @@ class Parts:
         Raises:
             MissingPart, DamagedPart, JentmaxError: as `get`.
         """
-        return self._comment(chunk, _read(self.folder / chunk.file_name, _COMMENT_BYTES))
+        return self._comment(chunk, *_read(self.folder / chunk.file_name, _COMMENT_BYTES))
 
     def remove(self, chunk: ChunkId) -> None:
         """Remove a chunk.
@@ -283,8 +288,8 @@ class Parts:
             finally:
                 partial.unlink(missing_ok=True)
 
-    def _comment(self, chunk: ChunkId, tail: bytes) -> Counts:
-        """The counts in a part's comment."""
+    def _comment(self, chunk: ChunkId, tail: bytes, size: int) -> Counts:
+        """The counts in a part's comment, if the part is large enough for as many structures."""
         path, streams = self.folder / chunk.file_name, self._known()["streams"]
         if (match := _COMMENT_READ.search(tail)) is None:
             raise DamagedPart(path, "its end is cut off or overwritten")
@@ -293,7 +298,10 @@ class Parts:
             raise DamagedPart(path, "it belongs to another set")
         accepted, not_finite, too_close = map(int, numbers)
         fits = name == chunk.file_name and chunk.stream < len(streams)
-        if not fits or accepted + not_finite + too_close != streams[chunk.stream]["batch_size"]:
+        if fits:
+            stream, n = streams[chunk.stream], accepted + not_finite + too_close
+            fits = n == stream["batch_size"] and size >= _LEAST * n * stream["n_atoms"]
+        if not fits:
             raise DamagedPart(path, f"it says that it is {name[:80]}, with {numbers} structures")
         return accepted, not_finite, too_close
 
@@ -325,8 +333,9 @@ def _check_chunk(chunk: ChunkId, structures: Structures, header: Mapping[str, An
             raise JentmaxError(f"{chunk}: {name} of an accepted structure is not finite")
 
 
-def _read(path: Path, n_last: int | None = None) -> bytes:
-    """The last bytes of a regular file, or all. An empty file is about to be replaced: wait.
+def _read(path: Path, n_last: int | None = None) -> tuple[bytes, int]:
+    """The last bytes of a regular file, or all, and its size. If it is empty, wait: it is about to
+    be replaced.
 
     Raises:
         MissingPart: it does not exist.
@@ -346,9 +355,9 @@ def _read(path: Path, n_last: int | None = None) -> bytes:
                     raise JentmaxError(f"{path} has {size} bytes, more than the memory holds")
                 file.seek(max(0, size - (n_last or size)))
                 if content := file.read():
-                    return content
+                    return content, size
             time.sleep(0.02)
-        return b""
+        return b"", 0
     except FileNotFoundError:
         raise MissingPart(path) from None
     except OSError as error:

@@ -9,7 +9,7 @@ import pytest
 from contracts import assert_close
 from sampling import TOY, copied, keys_of, started, toys
 
-from jentmax.errors import JentmaxError, Stopped
+from jentmax.errors import JentmaxError
 from jentmax.neighbors import NeighborList
 from jentmax.potential import Potential
 from jentmax.repulsion import ClarkeSmith
