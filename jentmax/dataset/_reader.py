@@ -107,10 +107,10 @@ class Dataset:
         return self._source.n
 
     @overload
-    def __getitem__(self, which: int) -> Atoms: ...
+    def __getitem__(self, which: int | np.integer) -> Atoms: ...
     @overload
     def __getitem__(self, which: slice) -> list[Atoms]: ...
-    def __getitem__(self, which: int | slice) -> Atoms | list[Atoms]:
+    def __getitem__(self, which: int | np.integer | slice) -> Atoms | list[Atoms]:
         """One structure, or a list of them.
 
         Raises:
