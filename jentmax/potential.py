@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -127,7 +127,7 @@ class Potential(eqx.Module):
         """A copy with another scale, shape (n_features,)."""
         return self._changed(scale=_checked_scale(scale, self.descriptor.n_features))
 
-    def for_cells(self, systems: System | Sequence[System]) -> Potential:
+    def for_cells(self, systems: System | Iterable[System]) -> Potential:
         """A copy that finds neighbours in traced cells, for use under ``jit``.
 
         The copy works for every cell whose heights are at least the smallest heights of these

@@ -9,6 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from jentmax.arrays import AnyArray, AnyKey
@@ -289,7 +290,7 @@ def tetragonal_cell(n_atoms: int, density: float, aspect_ratio: float) -> Float[
     return np.diag([a, a, a * aspect_ratio])
 
 
-def cell_heights(cells: Float[AnyArray, "*shape 3 3"]) -> Float[np.ndarray, "*shape 3"]:
+def cell_heights(cells: Float[ArrayLike, "*shape 3 3"]) -> Float[np.ndarray, "*shape 3"]:
     """Distances between opposite faces of cells.
 
     Args:

@@ -146,9 +146,11 @@ class Structures:
     @overload
     def __getitem__(self, which: int | np.integer) -> Atoms: ...
     @overload
-    def __getitem__(self, which: slice | np.ndarray | Sequence[int | np.integer]) -> Structures: ...
     def __getitem__(
-        self, which: int | np.integer | slice | np.ndarray | Sequence[int | np.integer]
+        self, which: slice | np.ndarray | Sequence[int] | Sequence[np.integer]
+    ) -> Structures: ...
+    def __getitem__(
+        self, which: int | np.integer | slice | np.ndarray | Sequence[int] | Sequence[np.integer]
     ) -> Atoms | Structures:
         """One structure for ASE, or some of them as `Structures`; `rows` says how to choose.
 
@@ -206,7 +208,7 @@ class Structures:
         flags = self.columns.get("duplicate")
         return flags if flags is not None and flags.dtype == bool else repeats(self)
 
-    def rows(self, which: slice | np.ndarray | Sequence[int | np.integer]) -> np.ndarray:
+    def rows(self, which: slice | np.ndarray | Sequence[int] | Sequence[np.integer]) -> np.ndarray:
         """Indices of the atoms of some structures, structure after structure.
 
         Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Bool, Float, Int
 
 from jentmax.errors import JentmaxError
@@ -103,9 +104,9 @@ class HostSearch:
 
 
 def host_environments(
-    positions: Float[np.ndarray, "n_atoms 3"],
-    cell: Float[np.ndarray, "3 3"],
-    numbers: Int[np.ndarray, " n_atoms"],
+    positions: Float[ArrayLike, "n_atoms 3"],
+    cell: Float[ArrayLike, "3 3"],
+    numbers: Int[ArrayLike, " n_atoms"],
     cutoff: float,
     periodic: bool | tuple[bool, bool, bool] = True,
     capacity: int | None = None,
@@ -127,7 +128,7 @@ def host_environments(
         JentmaxError: an atom has more neighbours than ``capacity``.
     """
     counts, neighbors, displacements = HostSearch(cutoff)(
-        positions, cell, np.broadcast_to(periodic, 3)
+        np.asarray(positions, float), np.asarray(cell, float), np.broadcast_to(periodic, 3)
     )
     most = int(counts.max(initial=0))
     capacity = max(most, 1) if capacity is None else capacity

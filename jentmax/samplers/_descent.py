@@ -37,7 +37,7 @@ from jentmax.samplers._state import (
 from jentmax.samplers.schedules import Schedule, factor
 from jentmax.system import System
 
-_SHORT_MEMORY = Frozen({"b1": 0.5, "b2": 0.9})
+_ADAM_OPTIONS = Frozen({"b1": 0.5, "b2": 0.9})
 """For Adam: the slope of V changes within a few steps when a nearest neighbour switches."""
 
 
@@ -150,7 +150,7 @@ class Descent(Sampler):
             return self.optimizer
         options = self.options
         if options is None:
-            options = _SHORT_MEMORY if self.optimizer == "adam" else Frozen({})
+            options = _ADAM_OPTIONS if self.optimizer == "adam" else Frozen({})
         return named_optimizer(self.optimizer, tuple(sorted(options.items())))
 
     def init(
