@@ -44,8 +44,8 @@ def labels_of(atoms: Atoms) -> tuple[dict[str, Any], dict[str, np.ndarray], dict
     """All values of a structure, each in one place: info, arrays and results.
 
     Results are those of the present positions, under names that ASE has for results; others stand
-    in info or arrays, unless something of this name is there. A result that also stands in info
-    or arrays with the same value is left out there. Values that are None are left out, and an
+    in info or arrays, as NAME_result if something else has the name. A result that also stands in
+    info or arrays with the same value is left out there. Values that are None are left out, and an
     origin of the cell that is not zero is celldisp in info.
     """
     info = {str(name): value for name, value in atoms.info.items() if value is not None}
@@ -62,15 +62,19 @@ def labels_of(atoms: Atoms) -> tuple[dict[str, Any], dict[str, np.ndarray], dict
             results[name] = value
             if name in beside and same(beside[name], value):
                 del beside[name]
-        elif name not in beside:
-            beside[name] = values if of_atoms else value
+        elif name not in beside or not same(beside[name], value):
+            free = f"{name}_result" if name in beside else name
+            beside[free] = values if of_atoms else value
     return info, arrays, results
 
 
 def _results(atoms: Atoms) -> dict[str, Any]:
-    """What a calculator has computed; nothing if the atoms have changed since."""
-    results = getattr(atoms.calc, "results", None) or {}
-    if results and hasattr(atoms.calc, "check_state") and atoms.calc.check_state(atoms):  # pyright: ignore[reportOptionalMemberAccess]
+    """What a calculator has computed; nothing if the atoms have moved since."""
+    calculator: Any = atoms.calc
+    results = getattr(calculator, "results", None) or {}
+    # Magnetic moments and charges to start from may be set later: nothing has moved.
+    changed = calculator.check_state(atoms) if hasattr(calculator, "check_state") else []
+    if {"positions", "numbers", "cell"} & set(changed):
         return {}
     return {str(name): value for name, value in results.items() if value is not None}
 

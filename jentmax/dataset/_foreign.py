@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 
@@ -13,6 +14,9 @@ from jentmax.dataset._reader import Dataset
 from jentmax.dataset._reading import read_atoms
 from jentmax.dataset._structures import Structures
 from jentmax.errors import JentmaxError
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 
 def read_structures(path: str | os.PathLike[str], format: str | None = None) -> Structures:
@@ -34,8 +38,8 @@ def read_structures(path: str | os.PathLike[str], format: str | None = None) -> 
     return checked(text, read_atoms(text, format))
 
 
-def checked(path: str, atoms: list) -> Structures:
-    """Structures of a file, which messages about them name."""
+def checked(path: str, atoms: Sequence[Atoms]) -> Structures:
+    """Structures of a file that is read already; messages about them name it."""
     try:
         return Structures.from_ase(atoms)
     except JentmaxError as error:

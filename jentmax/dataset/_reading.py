@@ -11,7 +11,7 @@ import io
 import os
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jentmax.dataset._database import read_database
 from jentmax.dataset._extxyz import is_extended_xyz, read_extended_xyz
@@ -108,10 +108,16 @@ def _read(path: str, name: str) -> Iterator[Atoms]:
 
 def _made_plain(atoms: Atoms, name: str) -> Atoms:
     """Leave out what ASE's readers make up, and write objects as text."""
+    from ase.calculators.singlepoint import SinglePointCalculator
     from ase.spacegroup import Spacegroup
 
     if name.startswith("lammps-dump") and atoms.calc is not None:
         atoms.calc.results.pop("energy", None)  # ASE's reader says 0 where it found forces
+    calculator: Any = atoms.calc
+    if getattr(calculator, "results", None):  # they are of these atoms, whatever ASE did later
+        held: Any = SinglePointCalculator(atoms)
+        held.results, held.name = dict(calculator.results), calculator.name
+        atoms.calc = held
     for key, value in atoms.info.items():
         if isinstance(value, Spacegroup):
             atoms.info[key] = value.symbol

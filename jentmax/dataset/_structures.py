@@ -162,7 +162,8 @@ class Structures:
             if not -len(self) <= k < len(self):
                 raise IndexError(f"structure {k}: there are {len(self)}")
             return self._atoms(k % len(self))
-        chosen, rows = np.arange(len(self))[which], self.rows(which)
+        chosen: np.ndarray = np.arange(len(self))[which]  # pyright: ignore[reportCallIssue, reportArgumentType]
+        rows = self.rows(which)
         return Structures(
             self.positions[rows],
             self.numbers[rows],
@@ -214,7 +215,7 @@ class Structures:
         Args:
             which: a slice, numbers of structures, or a mask of shape (n,).
         """
-        chosen = np.arange(len(self))[which]
+        chosen: np.ndarray = np.arange(len(self))[which]  # pyright: ignore[reportCallIssue, reportArgumentType]
         counts = self.counts[chosen]
         firsts = np.cumsum(counts) - counts
         return np.arange(counts.sum()) + np.repeat(self.pointer[chosen] - firsts, counts)

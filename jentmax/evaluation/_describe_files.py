@@ -8,14 +8,15 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
 from jentmax.dataset import (
     Structures,
+    checked,
     printable,
     read_structures,
     refuse_existing,
@@ -27,6 +28,9 @@ from jentmax.errors import JentmaxError, LeftOut
 from jentmax.evaluation._describe import Report, describe, ignore_report
 from jentmax.evaluation._description import Description, save, saved
 from jentmax.evaluation._descriptor import Descriptor, is_own_code, plain_descriptor
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 _FORMAT = 3
 """Of cached descriptions; to be raised whenever the same input gives something else."""
@@ -43,6 +47,7 @@ def described(
     cache: Path | None = None,
     report: Report = ignore_report,
     format: str | None = None,
+    atoms: Sequence[Atoms] | None = None,
 ) -> tuple[Structures, Description]:
     """The structures of a file and their description.
 
@@ -56,6 +61,7 @@ def described(
         cache: `jentmax.devices.cache_folder`, or None.
         report: as for `describe`; not called if nothing needs to be computed.
         format: ASE's name of the file's format, if its content and name do not tell it.
+        atoms: what `read_atoms` gives of the file, if someone has read it already.
 
     Returns:
         The structures, whose columns are config_type and duplicate alone, and the description.
@@ -66,7 +72,7 @@ def described(
     kept = cache and _kept(Path(path), descriptor, cache, format)
     if kept and (known := saved(kept)):
         return known
-    read = read_structures(path, format)
+    read = read_structures(path, format) if atoms is None else checked(os.fspath(path), atoms)
     columns = {"config_type": read.groups, "duplicate": read.duplicate}
     structures = Structures(
         read.positions, read.numbers, read.cells, read.pbc, read.pointer, columns

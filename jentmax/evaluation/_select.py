@@ -133,7 +133,8 @@ def select(
     everything = _everything(path, format)
     refuse_output(output, output_format, overwrite=overwrite, structures=everything)
 
-    structures, features = _described(path, descriptor, cache, report, format)
+    read = None if is_dataset(path) else everything
+    structures, features = _described(path, descriptor, cache, report, format, read)
     scale = _stored_scale(path, descriptor)
     kept = np.flatnonzero(~structures.duplicate | (duplicates == "keep"))
     if n_structures > len(kept):
@@ -208,9 +209,12 @@ def _described(
     cache: Path | None,
     report: Report | None,
     format: str | None,
+    atoms: Sequence[Atoms] | None = None,
 ) -> tuple[Structures, np.ndarray]:
     options = {} if report is None else {"report": report}
-    structures, description = described(path, descriptor, cache, format=format, **options)
+    structures, description = described(
+        path, descriptor, cache, format=format, atoms=atoms, **options
+    )
     return structures, description.features
 
 

@@ -155,9 +155,13 @@ def test_results_of_other_names(name):
 @pytest.mark.parametrize("name", LABELLED)
 def test_results_of_other_positions_are_none(name):
     atoms = labelled_without_stresses()
+    start = atoms.positions.copy()
     atoms.positions[0] += 0.1
     assert written(atoms, name).calc is None
     assert "reference_energy" not in Structures.from_ase([atoms]).columns
+    atoms.positions = start
+    atoms.set_initial_magnetic_moments([1.0, 2.0])  # moves nothing
+    assert results(written(atoms, f"other_{name}")) == {"energy": -1.5}
 
 
 @pytest.mark.parametrize("name", LABELLED)
