@@ -224,16 +224,21 @@ def descriptor_for(
 
 
 def stored_precision(
-    files: Sequence[Path],
+    path: Path,
     source: Path | None,
     preset: str | None,
     overrides: Sequence[str],
     element: str | None,
 ) -> Any:
-    """The precision of the settings that `descriptor_for` takes for the same arguments."""
-    recipe, _ = _own_recipe(files) if source is preset is element is None else (None, "")
+    """The precision of the settings that describe a file, or of the descriptors that it has."""
+    recipe, _ = _own_recipe([path]) if source is preset is element is None else (None, "")
     if recipe is None:
         recipe = load_settings(source, preset, overrides, element).tree
+    elif "precision" not in recipe:
+        from jentmax.dataset import Dataset
+
+        with Dataset(path) as dataset:
+            return dataset.descriptors.dtype.name
     return recipe.get("precision", "float32")
 
 

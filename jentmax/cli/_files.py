@@ -131,8 +131,8 @@ def describe(
     refuse_inputs(output, [path, settings])
     refuse_existing(output, overwrite)
     prepare(no_cache)
-    words = [path], settings, preset, overrides or [], element
-    descriptor = descriptor_for(*words)
+    words = settings, preset, overrides or [], element
+    descriptor = descriptor_for([path], *words)
 
     from jentmax.cli._info import print_info
     from jentmax.dataset import Dataset
@@ -144,7 +144,7 @@ def describe(
             output,
             descriptor,
             overwrite,
-            precision=precision or stored_precision(*words),
+            precision=precision or stored_precision(path, *words),
             format=format,
         )
     with Dataset(described) as dataset:

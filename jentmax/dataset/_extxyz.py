@@ -100,8 +100,8 @@ def _frames(path: str, file: io.TextIOBase) -> Iterator[_Frame]:
         except ValueError:
             raise JentmaxError(
                 f"{path}: line {line}, {printable(first.strip())[:60]!r}, is not the number of "
-                f"atoms with which structure {number} must begin; correct the file, or give its "
-                "format (--format)"
+                f"atoms with which structure {number} must begin in extended XYZ; correct the "
+                "file, or give its format (--format)"
             ) from None
         lines = list(itertools.islice(file, max(0, n_atoms) + 1))
         if n_atoms < 0 or len(lines) < n_atoms + 1:

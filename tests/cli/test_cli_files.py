@@ -130,6 +130,11 @@ def test_the_precision_of_descriptors(good, pool, options, dtype):
         tolerance = 1e-12 if dtype == np.float64 else 1e-6
         np.testing.assert_allclose(descriptors[()], read.features, rtol=tolerance)
     assert np.allclose(expected, read.features, rtol=1e-5)
+    good("describe described.h5 -o again.h5")
+    with h5py.File("again.h5") as file:
+        descriptors = file["atoms/descriptors"]
+        assert isinstance(descriptors, h5py.Dataset)
+        assert descriptors.dtype == dtype
 
 
 # An output that is an input
