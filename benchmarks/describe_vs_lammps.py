@@ -126,8 +126,11 @@ def theirs(source: Path, result: Path, rank: int, n_processes: int) -> None:
             if made != n_atoms:
                 raise ValueError(f"{made} of {n_atoms} atoms were made")
             program.commands_string(compute)
-            values = program.numpy.extract_compute("values", LMP_STYLE_ATOM, LMP_TYPE_ARRAY)
-            order = np.argsort(program.numpy.extract_atom("id")[:n_atoms])
+            values, ids = (
+                np.asarray(program.numpy.extract_compute("values", LMP_STYLE_ATOM, LMP_TYPE_ARRAY)),
+                np.asarray(program.numpy.extract_atom("id")),
+            )
+            order = np.argsort(ids[:n_atoms])
             features[own] = values[order, : features.shape[1]]
         except Exception as error:  # whatever LAMMPS says; the others go on
             refused[k] = str(error)
@@ -165,7 +168,7 @@ def small_set(path: Path, n_structures: int = 300) -> None:
             atoms.set_cell(np.array([[1, 0, 0], [number % 5, 1, 0], [-2, 1, 1]]) @ atoms.cell.array)
         else:
             atoms = ase.build.bulk("W", cubic=True) * (1, 2, 2)
-        atoms.set_cell(atoms.cell * rng.uniform(0.95, 1.05), scale_atoms=True)
+        atoms.set_cell(rng.uniform(0.95, 1.05) * atoms.cell.array, scale_atoms=True)
         atoms.rattle(0.2, rng=rng)
         structures.append(atoms)
     ase.io.write(path, structures)
@@ -191,7 +194,7 @@ def compare(files: list[str], folder: Path) -> dict:
     with np.load(source) as arrays:
         ours, pointer = arrays["features"], arrays["pointer"]
     parts = np.stack([np.load(folder / f"{rank}.npy") for rank in range(n_processes)])
-    taken = np.isfinite(parts).any(axis=0)
+    taken = np.any(np.isfinite(parts), axis=0)
     theirs = np.where(taken, np.nansum(parts, axis=0), ours)
     deviation = float(np.max(np.abs(ours - theirs) / np.abs(theirs)))
     assert deviation < LARGEST_DEVIATION, f"LAMMPS and jentmax differ by {deviation:.1e}"
@@ -222,7 +225,7 @@ def compare(files: list[str], folder: Path) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("files", nargs="*", help="that ASE reads, of tungsten")
     parser.add_argument("--smoke", action="store_true", help="300 small cells, made here")
     parser.add_argument("--output", type=Path, help="JSON file to write")

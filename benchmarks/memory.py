@@ -17,8 +17,8 @@ from jentmax.devices import quieten, use_cache
 quieten()
 use_cache()
 
-import jentmax as jm  # noqa: E402
-from jentmax.generation import Progress  # noqa: E402
+import jentmax as jm
+from jentmax.generation import Progress
 
 BATCH = 4
 
@@ -38,7 +38,7 @@ OVERRIDES = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--chunks", type=int, default=2000)
     parser.add_argument("--smoke", action="store_true", help="40 chunks, to see that it works")
     given = parser.parse_args()

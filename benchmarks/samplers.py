@@ -16,11 +16,11 @@ from jentmax.devices import device_name, quieten, use_cache, versions, workers
 quieten()
 use_cache()
 
-import jax  # noqa: E402
-import numpy as np  # noqa: E402
-from scipy.spatial import KDTree  # noqa: E402
+import jax
+import numpy as np
+from scipy.spatial import KDTree
 
-import jentmax as jm  # noqa: E402
+import jentmax as jm
 
 SEED = 0
 QUENCH = 300
@@ -40,7 +40,7 @@ SAMPLERS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--replicas", type=int, default=64)
     parser.add_argument("--samplers", choices=SAMPLERS, nargs="+", default=SAMPLERS)
     parser.add_argument("--budgets", type=int, nargs="+", default=BUDGETS)
@@ -103,11 +103,12 @@ def compared(given):
 
 def measured(cycles, potential, starts, key, entropy_weight):
     """What cycles of all replicas, one after another, give."""
-    systems = starts
+    systems, info = starts, None
     for sampler, steps in cycles:
         systems, info = jm.run(
             potential, sampler, systems, key=key, steps=steps, entropy_weight=entropy_weight
         )
+    assert info is not None, "no cycle"
     features = jax.jit(
         lambda positions: potential.terms(positions, systems.cell, systems.numbers).features
     )(systems.positions)

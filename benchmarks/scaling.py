@@ -84,7 +84,7 @@ def measured(recipe: jm.Recipe, seconds: float, repeats: int) -> dict:
     finder = type(state.neighbors.finder).__name__
     steps = LEAST_STEPS[finder]
 
-    def run(steps: int) -> object:
+    def run(steps: int) -> jm.State:
         return advanced(Batch(cycle, keys, state), WARM_UP, WARM_UP + steps, recipe.steps)
 
     _, [few] = timed(lambda: run(steps), 1)
@@ -272,7 +272,7 @@ def merged(paths: list[Path]) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--precision", choices=["float32", "float64"], default="float32")
     parser.add_argument("--seconds", type=float, default=0.5, help="of each repeat, about")
     parser.add_argument("--repeats", type=int, default=5)

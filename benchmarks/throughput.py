@@ -19,13 +19,13 @@ from jentmax.devices import compiler_options, device_name, quieten, versions, wo
 
 quieten()
 
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
-from limits import fused_elementwise, matrix_product  # noqa: E402
+import jax
+import jax.numpy as jnp
+import numpy as np
+from limits import fused_elementwise, matrix_product
 
-import jentmax as jm  # noqa: E402
-from jentmax.samplers import Cycle, default_batch_size, pinned  # noqa: E402
+import jentmax as jm
+from jentmax.samplers import Cycle, default_batch_size, pinned
 
 SEED = 0
 
@@ -146,7 +146,7 @@ def step_seconds(
             batch = started(recipe, scale, number)
             return timed(lambda: advanced(batch, 0, steps, steps), 0)[0], batch
 
-    def run(batch: Batch, device: jax.Device) -> None:
+    def run(batch, device):
         with pinned(is_double(recipe)), jax.default_device(device):
             jax.block_until_ready(advanced(batch, 0, steps, steps))
 
@@ -190,7 +190,9 @@ def operations(recipe: jm.Recipe, scale: np.ndarray) -> float:
     def force(positions):
         return slope(cycle.potential, one, positions)
 
-    return float(jax.jit(force).lower(one.system.positions).cost_analysis()["flops"])
+    costs = jax.jit(force).lower(one.system.positions).cost_analysis()
+    assert costs is not None, "XLA knows no costs"
+    return float(costs["flops"])
 
 
 def measure(
@@ -265,7 +267,7 @@ def show(result: dict) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--preset", default="tungsten", help="or a TOML file")
     parser.add_argument("--batch-size", type=int, help="on each device; 16 on a CPU, 1024 on a GPU")
     parser.add_argument("--precision", choices=["float32", "float64"], default="float32")

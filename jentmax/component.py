@@ -15,7 +15,7 @@ class _Checked(type(eqx.Module)):
     """Checks constructor arguments; errors read the same as those for settings files."""
 
     def __call__(cls, *arguments: Any, **named: Any) -> Any:
-        fields = fields_of(cls)  # pyright: ignore[reportArgumentType]  (a class has a hash)
+        fields = fields_of(cls)
         names = list(fields)
         if len(arguments) > len(names):
             raise JentmaxError(

@@ -142,7 +142,6 @@ Elements = Annotated[
 ]
 
 
-@functools.cache
 def fields_of(target: Callable[..., Any]) -> dict[str, Field]:
     """The parameters of a class or a function, by name.
 
@@ -153,6 +152,11 @@ def fields_of(target: Callable[..., Any]) -> dict[str, Field]:
     Raises:
         TypeError: Python cannot read the signature.
     """
+    return _fields_of(target)
+
+
+@functools.cache
+def _fields_of(target: Callable[..., Any]) -> dict[str, Field]:
     is_class = inspect.isclass(target)
     parameters = list(
         inspect.signature(target.__init__ if is_class else target).parameters.values()

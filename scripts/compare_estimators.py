@@ -21,14 +21,14 @@ from jentmax.devices import device_name, quieten, use_cache, versions
 quieten()
 use_cache()
 
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
-from scipy.spatial import KDTree  # noqa: E402
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.spatial import KDTree
 
-import jentmax as jm  # noqa: E402
-from jentmax import report  # noqa: E402
-from jentmax.samplers import Cycle, pinned  # noqa: E402
+import jentmax as jm
+from jentmax import report
+from jentmax.samplers import Cycle, pinned
 
 ESTIMATORS = {
     "nearest": ["entropy.kind=nearest-neighbor"],
@@ -62,7 +62,7 @@ ROUNDS = 25
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--structures", type=int, default=64)
     parser.add_argument("--min-distance", type=float, default=2.0, help="in Å")
     parser.add_argument("--seed", type=int, default=0)

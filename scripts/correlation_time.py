@@ -45,7 +45,7 @@ def autocorrelation(values: np.ndarray, lags: int) -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--preset", default="tungsten-unbiased")
     parser.add_argument("--replicas", type=int, default=16)
     parser.add_argument("--steps", type=int, default=3000)

@@ -75,7 +75,7 @@ def mixture_entropy() -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--images", type=Path, default=Path("docs/images"))
     given = parser.parse_args()

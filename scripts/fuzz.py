@@ -17,6 +17,7 @@ import importlib
 import io
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.process
 import re
 import resource
 import shutil
@@ -190,7 +191,7 @@ def misdescribed(content: bytes, rng: np.random.Generator) -> bytes:
     for _ in range(int(rng.integers(1, 3))):
         place = int(rng.choice(headers)) + int(rng.integers(6, 300))
         damaged[place : place + 1] = bytes(
-            [int(rng.choice([0, 1, 2, 127, 255, rng.integers(256)]))]
+            [int(rng.choice([0, 1, 2, 127, 255, int(rng.integers(256))]))]
         )
     return with_checksums(bytes(damaged))
 
@@ -366,7 +367,7 @@ def made_up_data_set(content: bytes, rng: np.random.Generator) -> bytes:
     """A data set, some of whose attributes and columns hold something else."""
     stream = io.BytesIO(content)
     with h5py.File(stream, "r+") as file:
-        columns = [f"{group}/{name}" for group in file for name in file[group]]
+        columns = [f"{group}/{name}" for group, holds in file.items() for name in holds]
         for _ in range(int(rng.integers(1, 4))):
             if rng.random() < 0.4:
                 name = str(rng.choice(list(file.attrs)))
@@ -378,7 +379,7 @@ def made_up_data_set(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 def _replace_column(file: h5py.File, name: str, rng: np.random.Generator) -> None:
-    values = file[name][()]
+    values = np.asarray(file[name])
     del file[name]
     match rng.integers(9):
         case 0 | 1:
@@ -631,7 +632,7 @@ def failures(
 
 def main() -> int:
     """Run the cases that the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--cases", type=int, default=10000)
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--seed", type=int, default=0)

@@ -19,7 +19,7 @@ SHOWN = 4
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--structures", type=int, default=256)
     parser.add_argument("--folder", type=Path, default=Path("sets"))
     parser.add_argument("--images", type=Path, default=Path("docs/images"))

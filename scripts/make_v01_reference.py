@@ -1,8 +1,11 @@
-"""Writes tests/data/v01.npz: V, its parts and forces by version 0.1, for tests/test_potential.py.
+"""Writes tests/data/v01.npz: V, its parts and forces by version 0.1, for tests/test_version_01.py.
 
 Runs with version 0.1 installed: ``git worktree add ../old v0.1``, an environment with
 ``pip install -e ../old``, then its ``python scripts/make_v01_reference.py``. float64 on one CPU.
 """
+
+# Version 0.1's potential took other arguments.
+# pyright: reportCallIssue=false, reportArgumentType=false
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ import numpy as np
 
 jax.config.update("jax_enable_x64", True)
 
-from jentmax.descriptors import Snap  # noqa: E402
-from jentmax.entropy import (  # noqa: E402
+from jentmax.descriptors import Snap
+from jentmax.entropy import (
     Gaussian,
     KernelDensity,
     KthNearestNeighbor,
@@ -24,10 +27,10 @@ from jentmax.entropy import (  # noqa: E402
     SoftNearestNeighbor,
     Vendi,
 )
-from jentmax.neighbors import neighbor_finder  # noqa: E402
-from jentmax.potential import Potential  # noqa: E402
-from jentmax.repulsion import ClarkeSmith  # noqa: E402
-from jentmax.system import random_positions  # noqa: E402
+from jentmax.neighbors import neighbor_finder
+from jentmax.potential import Potential
+from jentmax.repulsion import ClarkeSmith
+from jentmax.system import random_positions
 
 FILE = pathlib.Path(__file__).parents[1] / "tests" / "data" / "v01.npz"
 WEIGHT = 100.0
@@ -67,6 +70,7 @@ if __name__ == "__main__":
         finder = neighbor_finder(descriptor.largest_cutoff, len(species), cell)
         arrays[f"{name}/positions"], arrays[f"{name}/cell"] = positions, cell
         arrays[f"{name}/species"] = species
+        terms = None
         for kind, entropy in ENTROPIES.items():
             potential = Potential(
                 descriptor, repulsion, entropy, finder, jnp.asarray(arrays["scale"])
@@ -82,6 +86,7 @@ if __name__ == "__main__":
             arrays[f"{name}/{kind}/energy"] = value
             arrays[f"{name}/{kind}/entropy"] = terms.entropy
             arrays[f"{name}/{kind}/forces"] = -gradient
+        assert terms is not None
         arrays[f"{name}/repulsion"], arrays[f"{name}/features"] = terms.repulsion, terms.features
     np.savez_compressed(FILE, **arrays)
     print(f"{len(arrays)} arrays, {FILE.stat().st_size / 1000:.0f} kB: {FILE}")

@@ -17,10 +17,10 @@ from jentmax.devices import cache_folder, device_name, quieten, use_cache, versi
 quieten()
 use_cache()
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-import jentmax as jm  # noqa: E402
-from jentmax.evaluation import (  # noqa: E402
+import jentmax as jm
+from jentmax.evaluation import (
     Coverage,
     Decompositions,
     Evaluation,
@@ -29,7 +29,7 @@ from jentmax.evaluation import (  # noqa: E402
     local_entropies,
     open_sets,
 )
-from jentmax.report import as_png, figures  # noqa: E402
+from jentmax.report import as_png, figures
 
 PRESETS = {
     "unbiased": "tungsten-unbiased",
@@ -69,7 +69,7 @@ SIZES = {"I": (6000, 3000), "II": (2000, 1000), "III": (2000, 1000)}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--hand-crafted", type=Path, nargs=2, required=True)
     parser.add_argument("--structures", type=int, default=1000)
     parser.add_argument("--decompositions", type=int, default=1000)

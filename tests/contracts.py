@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from ase.data import atomic_numbers
 from jaxtyping import Array
+from numpy.typing import ArrayLike
 
 from jentmax.entropy import NearestNeighbor
 from jentmax.neighbors import Environments, Finder, neighbor_finder
@@ -159,6 +160,7 @@ def check_finder(
     finder = make_finder(cutoff, n_atoms, cells)
     assert finder.cutoff == cutoff
 
+    positions, cell = unwrapped[-1], cells[-1]
     for positions, cell in zip(unwrapped, cells, strict=True):
         found = find(finder, positions, cell, numbers)
         assert_same_environments(found, positions, cell, numbers, cutoff)
@@ -306,19 +308,20 @@ def _find_after_move(
 
 
 def ase_neighbors(
-    positions: np.ndarray, cell: np.ndarray, numbers: np.ndarray, cutoff: float
+    positions: ArrayLike, cell: ArrayLike, numbers: ArrayLike, cutoff: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Atoms, neighbours, displacements (Å, shape (n, 3)) and neighbours' numbers, by ASE."""
-    atoms = ase.Atoms(f"H{len(positions)}", np.asarray(positions), cell=cell, pbc=True)
+    positions = np.asarray(positions)
+    atoms = ase.Atoms(f"H{len(positions)}", positions, cell=np.asarray(cell), pbc=True)
     i, j, displacements = ase.neighborlist.neighbor_list("ijD", atoms, cutoff)
     return i, j, displacements, np.asarray(numbers)[j]
 
 
 def assert_same_environments(
     found: Environments,
-    positions: Any,
-    cell: np.ndarray,
-    numbers: np.ndarray,
+    positions: ArrayLike,
+    cell: ArrayLike,
+    numbers: ArrayLike,
     cutoff: float,
     tolerance: float = 1e-10,
 ) -> None:

@@ -2,11 +2,12 @@
 
 import importlib
 import pkgutil
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import pytest
-from conftest import ROOMS
+from annotations import ROOMS
 from jaxtyping import TypeCheckError
 
 import jentmax
@@ -22,8 +23,9 @@ POSITIONS, CELL, NUMBERS = jnp.ones((4, 3)), jnp.eye(3), jnp.full(4, 74)
 def test_the_hook_checks_all_modules_of_the_rooms():
     for module in pkgutil.walk_packages(jentmax.__path__, "jentmax."):
         if module.name.split(".")[1] in ROOMS:
-            loader = importlib.import_module(module.name).__spec__.loader
-            assert type(loader).__name__ == "_JaxtypingLoader", module.name
+            spec = importlib.import_module(module.name).__spec__
+            assert spec is not None
+            assert type(spec.loader).__name__ == "_JaxtypingLoader", module.name
 
 
 def test_a_missing_axis():
@@ -66,8 +68,9 @@ def test_a_result_of_the_wrong_shape():
 
 
 def test_a_wrong_type_without_arrays():
+    far: Any = "far"
     with pytest.raises(TypeCheckError, match="cutoff"):
-        as_descriptor(len, "far")
+        as_descriptor(len, far)
 
 
 @pytest.mark.wrong_types

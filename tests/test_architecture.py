@@ -15,9 +15,12 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 def test_no_private_name_of_another_room(path):
     room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("jentmax."):
+        if not isinstance(node, ast.ImportFrom) or node.module is None:
             continue
-        _, other, *rest = node.module.split(".")
+        package, *others = node.module.split(".")
+        if package != "jentmax" or not others:
+            continue
+        other, *rest = others
         if other != room:
             names = [*rest, *(alias.name for alias in node.names)]
             private = [name for name in names if name.startswith("_")]

@@ -91,7 +91,12 @@ POTENTIALS = {
 }
 
 
-@pytest.mark.parametrize("name", POTENTIALS)
+SOME_QUICK = [
+    pytest.param(name, marks=() if name == "functions" else pytest.mark.slow) for name in POTENTIALS
+]
+
+
+@pytest.mark.parametrize("name", SOME_QUICK)
 def test_replicas_equal_single_structures(name):
     potential, together = POTENTIALS[name], systems()
     weights = jnp.array([1.0, 2.0, 3.0])
@@ -107,7 +112,7 @@ def test_replicas_equal_single_structures(name):
             assert_close(getattr(alone, part), there, f"{part} of one structure", 1e-10)
 
 
-@pytest.mark.parametrize("name", POTENTIALS)
+@pytest.mark.parametrize("name", SOME_QUICK)
 def test_they_run(name):
     together = systems()
     arguments = {"key": jax.random.key(0), "steps": 3, "entropy_weight": 5.0}

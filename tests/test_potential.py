@@ -1,100 +1,42 @@
-"""V: its parts, symmetries and forces; its own neighbours; no number from too few neighbours."""
+"""V: its parts, symmetries and forces; arguments that are not allowed."""
 
 import ase.build
 import contracts
 import equinox as eqx
-import hypothesis
-import hypothesis.strategies as some
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from contracts import assert_close, random_rotation
+from potentials import (
+    IMAGES,
+    N_ATOMS,
+    NUMBERS,
+    OWN,
+    PUBLISHED,
+    SCALE,
+    SMALL,
+    TWO_ELEMENTS,
+    assert_no_number,
+    evaluate,
+    list_for,
+    structure,
+    terms,
+    using,
+    value_and_gradient,
+)
 
 from jentmax.descriptors import Snap
 from jentmax.entropy import (
-    Gaussian,
-    KernelDensity,
-    KthNearestNeighbor,
     NearestNeighbor,
-    SoftNearestNeighbor,
-    Vendi,
 )
 from jentmax.errors import JentmaxError
 from jentmax.neighbors import (
     AllPairs,
-    NeighborList,
-    Neighbors,
-    host_environments,
     neighbor_finder,
 )
 from jentmax.potential import Potential
 from jentmax.repulsion import ClarkeSmith
-from jentmax.system import System, cell_heights, random_positions
-
-N_ATOMS = 12
-NUMBERS = jnp.full(N_ATOMS, 74, jnp.int32)
-IMAGES = AllPairs(4.0, (1, 1, 1))
-
-
-def using(potential, finder):
-    """The potential with a finder that the test chooses."""
-    return eqx.tree_at(lambda p: p.finder, potential, finder, is_leaf=lambda x: x is None)
-
-
-PUBLISHED = using(
-    Potential(
-        Snap(4.0, components=6),
-        ClarkeSmith(),
-        NearestNeighbor(),
-        # Standard deviations in liquid-like tungsten.
-        scale=[3.02, 0.41, 0.49, 1.38, 0.50, 1.14],
-    ),
-    IMAGES,
-)
-# Faster to compile.
-OWN = Potential(
-    Snap(4.0, twojmax=2), ClarkeSmith(), NearestNeighbor(), scale=[3.0, 0.5, 0.5, 1.5, 0.5]
-)
-SMALL = using(OWN, IMAGES)
-TWO_ELEMENTS = using(
-    Potential(
-        Snap(3.5, twojmax=2, weights={"Al": 0.6}, radii={"Al": 0.45}),
-        ClarkeSmith(r0={"W": 2.7, "Al": 2.2}, n=9, m=6, cutoff_ratio=1.05),
-        NearestNeighbor(),
-        scale=[2.0, 0.5, 0.5, 1.0, 0.5],
-    ),
-    AllPairs(3.5, (1, 1, 1)),
-)
-# Quickest of all.
-TOY = Potential(contracts.smooth, ClarkeSmith(), NearestNeighbor(), cutoff=3.0)
-
-terms = eqx.filter_jit(Potential.terms)
-
-
-@eqx.filter_jit
-def evaluate(potential, positions, *arguments):
-    """Terms and forces of one structure, or of replicas, which are the last axis."""
-
-    def total(positions):
-        terms = potential.terms(positions, *arguments)
-        return jnp.sum(terms.energy), terms
-
-    gradient, terms = jax.grad(total, has_aux=True)(positions)
-    return terms, -gradient
-
-
-def list_for(cell, capacity=60):
-    return NeighborList(4.0, tuple(map(float, cell_heights(cell))), capacity)
-
-
-def structure(seed, volume_per_atom=25.0, n_atoms=N_ATOMS):
-    """Positions without overlap in a triclinic cell, and the cell."""
-    rng = np.random.default_rng(seed)
-    cell = np.eye(3) + rng.uniform(-0.3, 0.3, size=(3, 3))
-    cell *= (n_atoms * volume_per_atom / abs(np.linalg.det(cell))) ** (1 / 3)
-    assert max(neighbor_finder(4.0, n_atoms, cell).images) <= 1
-    return jnp.asarray(random_positions(rng, n_atoms, cell, 1.9)), jnp.asarray(cell)
 
 
 def environment_distances(features):
@@ -192,7 +134,10 @@ def central_differences(function, positions, step):
     return gradient.reshape(positions.shape)
 
 
-@pytest.mark.parametrize("case", ["published", "small cell", "list", "two elements"])
+@pytest.mark.parametrize(
+    "case",
+    ["published", "small cell", pytest.param("list", marks=pytest.mark.slow), "two elements"],
+)
 def test_forces_are_the_slope_of_the_energy(case):
     positions, cell = structure(30, volume_per_atom=16.0 if case == "small cell" else 45.0)
     potential = {"published": PUBLISHED, "two elements": TWO_ELEMENTS}.get(case, SMALL)
@@ -232,15 +177,7 @@ def replicas_last(*arrays):
     return [jnp.moveaxis(array, 0, -1) for array in arrays]
 
 
-def test_jit_is_eager():
-    arguments = *structure(4), NUMBERS, 20.0
-    compiled, forces = evaluate(SMALL, *arguments)
-    energy, gradient = jax.value_and_grad(SMALL.energy)(*arguments)
-    assert_close(compiled.energy, energy, "V")
-    assert_close(forces, -gradient, "forces", 1e-10)
-
-
-@pytest.mark.parametrize("dtype", [jnp.float64, jnp.float32])
+@pytest.mark.parametrize("dtype", [jnp.float64, pytest.param(jnp.float32, marks=pytest.mark.slow)])
 def test_replicas_are_each_alone(dtype):
     positions, cells, weights = (array.astype(dtype) for array in several(5))
     numbers = jnp.stack([NUMBERS] * 5)
@@ -261,7 +198,7 @@ def test_replicas_are_each_alone(dtype):
 
 
 @pytest.mark.optimised
-@pytest.mark.parametrize("dtype", [jnp.float64, jnp.float32])
+@pytest.mark.parametrize("dtype", [pytest.param(jnp.float64, marks=pytest.mark.slow), jnp.float32])
 def test_no_nearest_neighbour_loses_its_force(dtype):
     # The entropy's forces compiled at once, against those of the descriptors times the gradient of
     # Eq. 2 by hand. Compilers round the same expression in two ways when they compute it twice:
@@ -315,7 +252,7 @@ def test_one_trace_per_shape():
     assert len(traces) == 2
 
 
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+@pytest.mark.parametrize("dtype", [jnp.float32, pytest.param(jnp.float64, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("repeats", [1, 2])
 def test_a_perfect_crystal(dtype, repeats):
     atoms = ase.build.bulk("W", cubic=True) * (repeats, repeats, repeats)
@@ -335,7 +272,7 @@ def test_a_perfect_crystal(dtype, repeats):
     assert jnp.max(jnp.abs(forces)) < 1e-3
 
 
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+@pytest.mark.parametrize("dtype", [jnp.float32, pytest.param(jnp.float64, marks=pytest.mark.slow)])
 def test_atoms_in_one_place(dtype):
     positions, cell = structure(5)
     positions = positions.at[3].set(positions[7])
@@ -357,294 +294,11 @@ def test_atoms_without_neighbours(finder):
     assert forces[2, 1] > 1
 
 
-def test_a_list_without_room_gives_no_number():
-    positions, cell = structure(6)
-    found, forces = evaluate(using(SMALL, list_for(cell, 2)), positions, cell, NUMBERS, 10.0)
-    assert jnp.isnan(found.energy)
-    assert jnp.all(jnp.isnan(forces))
-
-
 def test_types_stay():
     positions, cell = (array.astype(jnp.float32) for array in structure(7))
     assert SMALL.scale.dtype == jnp.float64
     found = evaluate(SMALL, positions, cell, NUMBERS, 10.0)
     assert {array.dtype for array in jax.tree.leaves(found)} == {np.dtype("float32")}
-
-
-# Version 0.1
-
-
-ENTROPIES = (
-    NearestNeighbor,
-    KthNearestNeighbor,
-    SoftNearestNeighbor,
-    KernelDensity,
-    Gaussian,
-    Vendi,
-)
-
-
-@pytest.mark.parametrize("entropy", ENTROPIES)
-@pytest.mark.parametrize("case", ["published", "triclinic", "alloy"])
-def test_equals_version_01(request, case, entropy):
-    """V, its parts and forces; scripts/make_v01_reference.py says how the file was made."""
-    snap, pairs = Snap(4.0, components=6), ClarkeSmith()
-    if case == "alloy":
-        snap = Snap(3.5, components=6, weights={"Al": 0.6}, radii={"Al": 0.45})
-        pairs = ClarkeSmith(r0={"W": 2.7, "Al": 2.2}, n=9, m=6, cutoff_ratio=1.05)
-    with np.load(request.path.parent / "data" / "v01.npz") as stored:
-        positions, cell = (jnp.asarray(stored[f"{case}/{name}"]) for name in ("positions", "cell"))
-        numbers = np.array([74, 13])[stored[f"{case}/species"]]
-        weight, scale = float(stored["entropy_weight"]), stored["scale"]
-        repulsion, features = stored[f"{case}/repulsion"], stored[f"{case}/features"]
-        energy, nats, forces = (
-            stored[f"{case}/{entropy.__name__}/{name}"] for name in ("energy", "entropy", "forces")
-        )
-    system = System.from_ase(ase.Atoms(numbers, positions, cell=cell, pbc=True))
-    potential = Potential(snap, pairs, entropy(), scale=scale).for_cells(system)
-    found, push = evaluate(potential, positions, cell, jnp.asarray(numbers), weight)
-    for name, expected in (
-        ("features", features),
-        ("repulsion", repulsion),
-        ("entropy", nats),
-        ("energy", energy),
-    ):
-        assert_close(getattr(found, name), expected, name, 1e-12)
-    assert_close(push, forces, "forces", 1e-12)
-
-
-# The potential's own neighbours
-
-
-@hypothesis.settings(max_examples=8, deadline=None, derandomize=True, database=None)
-@hypothesis.given(
-    seed=some.integers(0, 2**32 - 1),
-    n_atoms=some.sampled_from([1, 1, 2, 5, 12, 30, 110, 500]),
-    density=some.floats(0.01, 0.08),
-)
-@hypothesis.example(seed=0, n_atoms=1, density=0.08)
-@hypothesis.example(seed=1, n_atoms=500, density=0.06)
-@hypothesis.example(seed=2, n_atoms=110, density=0.08)
-def test_own_neighbours_are_those_of_ase_and_of_the_host(seed, n_atoms, density):
-    """From one atom in a triclinic cell to 500 atoms, wherever the atoms are."""
-    rng = np.random.default_rng(seed)
-    cell = contracts.random_cell(rng, 1.0)
-    cell *= (n_atoms / density / abs(np.linalg.det(cell))) ** (1 / 3)
-    numbers = rng.choice([13, 28, 74], size=n_atoms)
-    positions = rng.uniform(-1, 2, size=(n_atoms, 3)) @ cell
-    neighbors = TOY.neighbors(positions, cell)
-    found = neighbors.environments(jnp.asarray(positions), jnp.asarray(cell), jnp.asarray(numbers))
-    contracts.assert_same_environments(found, positions, cell, numbers, 3.0)
-    here = TOY.terms(positions, cell, numbers, 30.0)
-    host = jax.tree.map(jnp.asarray, host_environments(positions, cell, numbers, 3.0))
-    assert_close(here.features, TOY.descriptor(host), "features", 1e-9)
-    assert_close(here.repulsion, TOY.repulsion(host), "repulsion", 1e-9)
-    assert_close(here.least_distance, host.least_distance(), "least distance", 1e-9)
-    if n_atoms > 1:
-        entropy = TOY.entropy(TOY.descriptor(host))
-        assert_close(here.entropy, entropy, "entropy", 1e-8)
-        assert_close(here.energy, TOY.repulsion(host) - 30 * entropy, "V", 1e-8)
-    fixed = TOY.for_cells(contracts.system_of(positions, cell, numbers))
-    compiled = eqx.filter_jit(fixed.energy)(positions, cell, numbers, 30.0)
-    if n_atoms > 1:
-        assert_close(compiled, here.energy, "V in jit", 1e-8)
-
-
-def test_twelve_atoms_in_a_cube_of_62():
-    """A cube smaller than twice the cutoff: the nearest image alone gives another entropy."""
-    cell = 6.2 * np.eye(3)
-    positions = random_positions(np.random.default_rng(0), 12, cell, 1.8)
-    found = OWN.terms(positions, cell, NUMBERS)
-    host = jax.tree.map(jnp.asarray, host_environments(positions, cell, NUMBERS, 4.0))
-    features = OWN.descriptor(host)
-    assert_close(found.features, features, "features")
-    expected = float(OWN.entropy(features / OWN.scale[:, None].T))
-    assert found.entropy == pytest.approx(expected, rel=1e-9)
-    nearest = AllPairs(4.0)(jnp.asarray(positions), jnp.asarray(cell), NUMBERS)
-    wrong = OWN.entropy(OWN.descriptor(nearest) / OWN.scale[:, None].T)
-    assert abs(wrong - found.entropy) > 0.01
-    with pytest.raises(JentmaxError, match="cell is smaller than the cells"):
-        using(OWN, AllPairs(4.0)).energy(positions, cell)
-
-
-def test_the_cutoff_is_the_largest_of_the_parts():
-    assert OWN.cutoff == 4.0
-    wide = Potential(OWN.descriptor, ClarkeSmith(r0=4.5), NearestNeighbor())
-    assert wide.cutoff == pytest.approx(4.5 * 2.71 / 2.7)
-    positions, cell = structure(8)
-    # The descriptor sees no farther for it.
-    assert_close(
-        wide.terms(positions, cell).features, OWN.terms(positions, cell).features, "features"
-    )
-    plain = Potential(contracts.smooth, ClarkeSmith(r0=4.5), NearestNeighbor(), cutoff=3.0)
-    assert_close(
-        plain.terms(positions, cell).features, TOY.terms(positions, cell).features, "features"
-    )
-
-
-# Cells that are traced
-
-
-def test_a_traced_cell_needs_for_cells():
-    positions, cell = structure(0)
-    message = r"cell is traced .* potential = potential\.for_cells\(systems\) first"
-    for transformed in (
-        jax.jit(lambda positions, cell: OWN.energy(positions, cell)),
-        eqx.filter_jit(OWN.energy),
-        jax.grad(OWN.energy, argnums=1),
-        lambda positions, cell: jax.vmap(OWN.energy)(positions[None], cell[None]),
-    ):
-        with pytest.raises(JentmaxError, match=message):
-            transformed(positions, cell)
-    # Positions may be traced without it.
-    gradient = jax.jit(jax.grad(lambda positions: OWN.energy(positions, cell)))(positions)
-    assert_close(gradient, jax.grad(OWN.energy)(positions, cell), "gradient", 1e-9)
-
-
-def systems_of(seeds, **given):
-    made = (structure(seed, **given) for seed in seeds)
-    return [contracts.system_of(positions, cell, NUMBERS) for positions, cell in made]
-
-
-def test_for_cells():
-    systems = systems_of(range(3))
-    expected = [OWN.energy(system.positions, system.cell) for system in systems]
-    for given in (systems, System.stack(systems), iter(systems)):
-        fixed = OWN.for_cells(given)
-        energy = eqx.filter_jit(fixed.energy)
-        for system, value in zip(systems, expected, strict=True):
-            assert_close(energy(system.positions, system.cell), value, "V", 1e-10)
-    single = OWN.for_cells(systems[0])
-    assert single.finder.least_heights <= tuple(cell_heights(systems[0].cell))
-    # Strain, where the cell is what one differentiates by.
-    strained = jax.jit(jax.grad(lambda cell: fixed.energy(systems[1].positions, cell)))
-    assert jnp.all(jnp.isfinite(strained(systems[1].cell)))
-
-
-def test_for_cells_makes_room_in_a_list():
-    """Atoms in a corner have more neighbours than the mean density says."""
-    rng = np.random.default_rng(0)
-    cell = 40 * np.eye(3)
-    positions = 0.4 * random_positions(rng, 300, cell, 2.5)
-    system = contracts.system_of(positions, cell, np.full(300, 74))
-    assert isinstance(TOY.for_cells(system).finder, NeighborList)
-    fixed = TOY.for_cells(system)
-    assert fixed == TOY.for_cells(system), "two programs"
-    compiled = eqx.filter_jit(fixed.energy)(positions, cell)
-    assert jnp.isfinite(compiled)
-    host = jax.tree.map(jnp.asarray, host_environments(positions, cell, system.numbers, 3.0))
-    expected = TOY.repulsion(host) - TOY.entropy(TOY.descriptor(host))
-    assert_close(compiled, expected, "V", 1e-9)
-    # Far more of them: no number.
-    crowded = eqx.filter_jit(jax.value_and_grad(fixed.energy))(0.5 * positions, cell)
-    assert all(jnp.all(jnp.isnan(array)) for array in crowded)
-    # Outside jit the list grows.
-    assert jnp.isfinite(fixed.energy(0.5 * positions, cell))
-
-
-@eqx.filter_jit
-def value_and_gradient(potential, positions, cell, numbers=None, weight=1.0, neighbors=None):
-    def total(positions):
-        energy = potential.energy(positions, cell, numbers, weight, neighbors)
-        return jnp.sum(energy), energy
-
-    gradient, energy = jax.grad(total, has_aux=True)(positions)
-    return energy, gradient
-
-
-def assert_no_number(potential, positions, cell, **given):
-    energy, gradient = value_and_gradient(potential, positions, cell, **given)
-    assert jnp.all(jnp.isnan(energy))
-    assert jnp.all(jnp.isnan(gradient))
-
-
-@pytest.mark.parametrize("kind", ["all pairs", "images", "list"])
-def test_a_cell_smaller_than_planned(kind):
-    volume = 25.0 if kind == "images" else 70.0
-    positions, cell = structure(30, volume_per_atom=volume)
-    fixed = OWN.for_cells(contracts.system_of(positions, cell, NUMBERS))
-    if kind == "list":
-        fixed = using(OWN, list_for(cell))
-    smaller = (0.7 if kind != "images" else 0.3) * cell
-    energy, gradient = value_and_gradient(fixed, positions, cell)
-    assert jnp.isfinite(energy)
-    assert jnp.all(jnp.isfinite(gradient))
-    assert_no_number(fixed, positions, smaller)
-    with pytest.raises(
-        JentmaxError, match=r"cell is smaller than the cells given to potential\.for_cells"
-    ):
-        fixed.energy(positions, smaller)
-    # Of replicas, only that one has no number.
-    both = jnp.stack([positions, positions], -1), jnp.stack([smaller, cell], -1)
-    energy, gradient = value_and_gradient(fixed, *both)
-    assert jnp.isnan(energy).tolist() == [True, False]
-    assert jnp.all(jnp.isnan(gradient[..., 0]))
-    assert jnp.all(jnp.isfinite(gradient[..., 1]))
-    with pytest.raises(JentmaxError, match="cell is smaller"):
-        fixed.energy(*both)
-
-
-def test_atoms_without_neighbours_have_no_number_either():
-    """No displacement carries the NaN to them."""
-    cell = 9 * jnp.eye(3)
-    alone = contracts.system_of(np.zeros((1, 3)), cell, [74])
-    pairs = Potential(Snap(4.0, twojmax=2), ClarkeSmith(), Gaussian()).for_cells(alone)
-    energy, gradient = value_and_gradient(pairs, alone.positions, cell)
-    assert jnp.isfinite(energy)
-    np.testing.assert_array_equal(gradient, np.zeros((1, 3)))
-    assert_no_number(pairs, alone.positions, 0.5 * cell)
-    strain = jax.jit(jax.grad(lambda cell: pairs.energy(alone.positions, cell)))
-    assert jnp.all(jnp.isfinite(strain(cell)))
-    assert jnp.all(jnp.isnan(strain(0.5 * cell)))
-
-
-def test_a_list_too_short():
-    positions, cell = structure(6)
-    short = list_for(cell, 2)
-    assert_no_number(using(SMALL, short), positions, cell)
-    neighbors = Neighbors(short, short.build(positions, cell))
-    assert_no_number(SMALL, positions, cell, neighbors=neighbors)
-    with pytest.raises(JentmaxError, match=r"neighbors do not match .* the list has overflowed"):
-        SMALL.energy(positions, cell, neighbors=neighbors)
-    # Its own list grows outside jit.
-    expected = OWN.energy(positions, cell)
-    assert_close(using(SMALL, short).energy(positions, cell), expected, "V", 1e-10)
-
-
-def test_an_outdated_list():
-    positions, cell = structure(6)
-    neighbors = using(OWN, list_for(cell)).neighbors(positions, cell)
-    moved = positions.at[3].add(jnp.array([0.3, 0.0, 0.0]))
-    assert_no_number(OWN, moved, cell, neighbors=neighbors)
-    with pytest.raises(JentmaxError, match=r"an atom has moved too far, .*potential\.neighbors"):
-        OWN.energy(moved, cell, neighbors=neighbors)
-    updated = neighbors.updated(moved, cell)
-    found, expected = OWN.energy(moved, cell, neighbors=updated), OWN.energy(moved, cell)
-    assert_close(found, expected, "V", 1e-10)
-
-
-@pytest.mark.parametrize("compiled", [False, True])
-def test_a_list_of_a_smaller_cutoff(compiled):
-    positions, cell = structure(6)
-    nearer = Potential(Snap(3.9, twojmax=2), ClarkeSmith(), NearestNeighbor())
-    neighbors = nearer.neighbors(positions, cell)
-    energy = eqx.filter_jit(OWN.energy) if compiled else OWN.energy
-    with pytest.raises(JentmaxError, match=r"neighbors reach 3\.9 Å, less than .* cutoff of 4 Å"):
-        energy(positions, cell, neighbors=neighbors)
-    # One of a larger cutoff serves.
-    found = nearer.energy(positions, cell, neighbors=OWN.neighbors(positions, cell))
-    assert_close(found, nearer.energy(positions, cell), "V", 1e-10)
-
-
-@pytest.mark.parametrize("kind", ["all pairs", "list"])
-def test_positions_that_are_not_finite(kind):
-    """Atoms without neighbours would have an energy too."""
-    positions, cell = structure(6)
-    potential = SMALL if kind == "all pairs" else using(OWN, list_for(cell))
-    for broken in (jnp.full_like(positions, jnp.nan), positions.at[3, 1].set(jnp.inf)):
-        assert_no_number(potential, broken, cell)
-        assert jnp.isnan(OWN.energy(broken, cell))
-    assert_no_number(potential, positions, cell.at[1, 1].set(jnp.nan))
 
 
 # Bad input
@@ -669,13 +323,11 @@ def test_a_potential_that_cannot_be_made(given, message):
 def test_a_scale():
     positions, cell = structure(0)
     plain = Potential(OWN.descriptor, OWN.repulsion, OWN.entropy)
-    assert_close(
-        plain.with_scale(OWN.scale).energy(positions, cell), OWN.energy(positions, cell), "V"
-    )
+    assert_close(plain.with_scale(SCALE).energy(positions, cell), OWN.energy(positions, cell), "V")
     # A common factor takes its logarithm from the entropy.
     factor = (
         OWN.terms(positions, cell).entropy
-        - OWN.with_scale(2 * OWN.scale).terms(positions, cell).entropy
+        - OWN.with_scale(2 * SCALE).terms(positions, cell).entropy
     )
     assert_close(factor, np.log(2), "entropy", 1e-9)
     with pytest.raises(JentmaxError, match="scale = "):

@@ -122,6 +122,7 @@ def test_from_and_to_ase():
     assert system.numbers.tolist() == [28, 13, 28, 13]
     assert system.positions.dtype == jnp.float64
     again = system.to_ase()
+    assert isinstance(again, ase.Atoms)
     for name in ("positions", "numbers", "pbc"):
         np.testing.assert_array_equal(getattr(again, name), getattr(atoms, name))
     np.testing.assert_array_equal(again.cell.array, atoms.cell.array)
@@ -135,7 +136,9 @@ def test_many_from_and_to_ase():
     systems = System.from_ase(several, dtype=jnp.float32)
     assert systems.positions.shape == (4, 3, 3)
     assert systems.positions.dtype == systems.masses.dtype == jnp.float32
-    for again, atoms in zip(systems.to_ase(), several, strict=True):
+    listed = systems.to_ase()
+    assert isinstance(listed, list)
+    for again, atoms in zip(listed, several, strict=True):
         np.testing.assert_array_equal(again.positions, atoms.positions.astype(np.float32))
 
 
@@ -173,7 +176,7 @@ def test_systems_of_different_sizes_do_not_stack():
     ):
         System.stack(systems)
     with pytest.raises(JentmaxError, match="systems have 8, 9 atoms"):
-        System.from_ase([system.to_ase() for system in systems])
+        System.from_ase([ase.Atoms(formula, pbc=True, cell=[9] * 3) for formula in ("W8", "W9")])
     replicas = System.random(key, "W8", density=0.03, replicas=2)
     with pytest.raises(JentmaxError, match="some already have replicas"):
         System.stack([replicas, replicas])
@@ -193,6 +196,7 @@ def test_random_systems():
     orders = set()
     for system in systems:
         atoms = system.to_ase()
+        assert isinstance(atoms, ase.Atoms)
         assert atoms.get_chemical_formula() == "Al5Ni3"
         assert len(atoms) / atoms.get_volume() == pytest.approx(0.04)
         assert least_distance(atoms.positions, atoms.cell) >= 1.8

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class _Commands(TyperGroup):
     """Commands that end with one line on Ctrl-C."""
 
-    def invoke(self, ctx: typer.Context) -> object:
+    def invoke(self, ctx: Any) -> Any:
         """Run a command; exit with 130, the shell's code for Ctrl-C, if interrupted.
 
         Raises:

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -33,7 +33,7 @@ _DEFAULT_SIZES = 6000, 3000
 class _ManyNames(TyperCommand):
     """A command whose option --names takes all words up to the next option."""
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Write ``--names a b`` as ``--names a --names b``, which click understands."""
         words: list[str] = []
         naming = False

@@ -65,7 +65,7 @@ def save(path: Path, structures: Structures, description: Description) -> None:
 def saved(path: Path) -> tuple[Structures, Description] | None:
     """Read a file from `save`; None if it does not exist or is damaged."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             values = {name: arrays[name] for name in arrays.files}
         columns = _section(values, "columns")
         return (

@@ -35,8 +35,9 @@ class Process(NamedTuple):
         count: how many processes there are.
     """
 
-    index: int
-    count: int
+    # In place of a tuple's methods of these names.
+    index: int  # pyright: ignore[reportIncompatibleMethodOverride]
+    count: int  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def __str__(self) -> str:
         """In words."""

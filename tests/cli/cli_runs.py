@@ -1,5 +1,7 @@
 """Runs of a few small structures and few steps; the same shapes, so that they compile once."""
 
+from pathlib import Path
+
 import numpy as np
 
 from jentmax.dataset import Dataset
@@ -60,3 +62,13 @@ def assert_identical(ones, others):
         assert one.keys() == other.keys()
         for name in one:
             assert np.array_equal(one[name], other[name]), name
+
+
+def write_text(path, text):
+    Path(path).write_text(text)
+    return path
+
+
+def contents():
+    """All files below the folder, with what is in them."""
+    return {path: path.is_file() and path.read_bytes() for path in Path().rglob("*")}

@@ -48,7 +48,7 @@ def test_what_an_output_cannot_hold_is_said_before_any_work(call, pool, monkeypa
 def test_labels_go_along(good, pool, output):
     good(f"select pool.extxyz --structures 3 -o {output} {FEW}")
     good(f"select {output} --structures 2 -o again.extxyz {FEW}")
-    for atoms in ase.io.read("again.extxyz", ":"):
+    for atoms in ase.io.iread("again.extxyz"):
         (same,) = (one for one in pool if one.info["REF_energy"] == atoms.info["REF_energy"])
         assert atoms.info["config_type"] == same.info["config_type"]
         assert np.allclose(atoms.arrays["REF_forces"], same.arrays["REF_forces"])
@@ -126,7 +126,8 @@ def test_the_precision_of_descriptors(good, pool, options, dtype):
         assert isinstance(descriptors, h5py.Dataset)
         assert descriptors.dtype == dtype
         # The file has eight digits of the positions, which are those of the crystals.
-        read = describe(ase.io.read("pool.extxyz", ":"), Snap(cutoff=3.4, twojmax=2, components=5))
+        read = list(ase.io.iread("pool.extxyz"))
+        read = describe(read, Snap(cutoff=3.4, twojmax=2, components=5))
         tolerance = 1e-12 if dtype == np.float64 else 1e-6
         np.testing.assert_allclose(descriptors[()], read.features, rtol=tolerance)
     assert np.allclose(expected, read.features, rtol=1e-5)

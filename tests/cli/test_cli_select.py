@@ -8,38 +8,12 @@ import ase.build
 import ase.io
 import numpy as np
 import pytest
-from ase.calculators.singlepoint import SinglePointCalculator
-
-N = 14
+from set_files import kinds, write_candidates, written
 
 
 @pytest.fixture
 def candidates():
-    """Crystals that hardly differ, among them two of another kind, and one of them again."""
-    rng = np.random.default_rng(0)
-    structures = []
-    for k in range(N):
-        lattice = {3: 3.6, 8: 2.9}.get(k, 3.165)
-        atoms = ase.build.bulk("W", a=lattice, cubic=True)
-        if k % 2:
-            atoms *= (1, 1, 2)
-        atoms.rattle(0.02, seed=k)
-        atoms.info |= {"config_type": f"kind {k}", "duplicate": False}
-        energy, forces = float(rng.normal()), rng.normal(size=(len(atoms), 3))
-        atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=forces)
-        structures.append(atoms)
-    again = structures[3].copy()
-    again.info["duplicate"] = True
-    ase.io.write("all.extxyz", [*structures, again])
-    return ase.io.read("all.extxyz", ":")
-
-
-def written(path="best.extxyz"):
-    return ase.io.read(path, ":")
-
-
-def kinds(path="best.extxyz"):
-    return [int(atoms.info["config_type"].split()[1]) for atoms in written(path)]
+    return write_candidates()
 
 
 def test_a_choice_its_table_and_its_drawing(good, candidates):
@@ -93,7 +67,7 @@ def test_a_folder_in_the_order_of_choice(good, candidates):
     good("select all.extxyz --structures 3 -o best.extxyz")
     good("select all.extxyz --structures 3 -o poscars/ --figure curve.pdf")
     for rank, atoms in enumerate(written()):
-        read = ase.io.read(f"poscars/POSCAR_{rank:05d}")
+        [read] = written(f"poscars/POSCAR_{rank:05d}")
         assert np.allclose(read.positions, atoms.positions, atol=1e-7)
     with open("curve.pdf", "rb") as file:
         assert file.read(4) == b"%PDF"

@@ -68,7 +68,7 @@ def tell(clock, recipe, discarded=None, quiet=False):
         console.begin()
         for seconds, phase, done, made in STORY:
             clock.now = 100 + seconds
-            console.report(Progress(phase, done, 16, 0, *made, discarded or {}))
+            console.report(Progress(phase, done, 16, 0, *made, discarded=discarded or {}))
     clock.now = 121.5
     return console.summary(Path("some.h5"))
 
@@ -236,5 +236,6 @@ def test_the_bar_stops_at_an_error(capsys, recipe):
 
     with pytest.raises(ValueError, match="no luck"):
         fail()
+    assert console._bar is not None
     assert console._bar.live.is_started is False
     assert capsys.readouterr().out.endswith("\n\x1b[?25h"), "the cursor stays hidden"

@@ -24,7 +24,7 @@ def clock(monkeypatch):
 
 
 def progress(phase, n, note=""):
-    values = (4.0, 2.0, 1.5) if n else (float("nan"),) * 3
+    values = (4.0, 2.0, 1.5) if n else (float("nan"), float("nan"), float("nan"))
     return Progress(phase, n, 1000, 0, n, *values, note=note)
 
 

@@ -79,6 +79,7 @@ def the_line(errors):
     return line, shlex.split(line.rpartition(": ")[2])
 
 
+@pytest.mark.slow
 @pytest.mark.optimised  # compares bits
 def test_signals_and_on_to_the_same_set():
     """Each command goes on where the last one was ended, as it said."""
@@ -119,6 +120,7 @@ def test_signals_and_on_to_the_same_set():
     assert log.count("  complete: a set.h5: 40 structures") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.optimised  # compares bits
 def test_overwriting_goes_on_too():
     """The same command replaces another set, but not its own that is under way."""

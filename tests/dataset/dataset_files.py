@@ -93,7 +93,7 @@ def accepted(chunks, header=HEADER):
     for chunk in sorted(chunks):
         rows = made(chunk, header)
         share = Fraction(header["streams"][chunk.stream]["share"])
-        for row in np.flatnonzero(rows.columns["status"] == 0):
+        for row in np.flatnonzero(rows.columns["status"] == 0).tolist():
             key = (Fraction(2 * ranks[chunk.stream] + 1, 2) / share, chunk.stream)
             found.append((key, rows[[row]]))
             ranks[chunk.stream] += 1

@@ -58,14 +58,14 @@ def test_one_file(dataset, tmp_path, name, format, tolerance):
 @pytest.mark.parametrize("name", ["set.extxyz", "set.traj"])
 def test_info_goes_along(dataset, tmp_path, name):
     export(dataset, tmp_path / name)
-    for read, atoms in zip(ase.io.read(tmp_path / name, ":"), dataset, strict=True):
+    for read, atoms in zip(ase.io.iread(tmp_path / name), dataset, strict=True):
         assert read.info.keys() == atoms.info.keys()
         assert all(read.info[key] == pytest.approx(atoms.info[key], rel=1e-7) for key in atoms.info)
 
 
 def test_descriptors_go_along_in_extxyz(dataset, tmp_path):
     export(dataset, tmp_path / "set.extxyz")
-    for read, atoms in zip(ase.io.read(tmp_path / "set.extxyz", ":"), dataset, strict=True):
+    for read, atoms in zip(ase.io.iread(tmp_path / "set.extxyz"), dataset, strict=True):
         written, expected = read.arrays["descriptors"], atoms.arrays["descriptors"]
         assert written.shape == expected.shape
         assert np.allclose(written, expected, atol=1e-8)
@@ -73,15 +73,14 @@ def test_descriptors_go_along_in_extxyz(dataset, tmp_path):
 
 def test_databases_can_be_searched(dataset, tmp_path):
     export(dataset, tmp_path / "set.db")
-    with ase.db.connect(tmp_path / "set.db") as database:
-        (row,) = database.select("jentmax_index=3")
-        assert row.entropy == dataset[3].info["entropy"]
-        assert np.array_equal(row.data["descriptors"], dataset[3].arrays["descriptors"])
+    (row,) = ase.db.connect(tmp_path / "set.db").select("jentmax_index=3")
+    assert row.entropy == dataset[3].info["entropy"]
+    assert np.array_equal(row.data["descriptors"], dataset[3].arrays["descriptors"])
 
 
 def test_a_part_of_the_structures(dataset, tmp_path):
     export(dataset[1:3], tmp_path / "set.extxyz")
-    written = ase.io.read(tmp_path / "set.extxyz", ":")
+    written = ase.io.iread(tmp_path / "set.extxyz")
     assert [atoms.info["jentmax_index"] for atoms in written] == [1, 2]
 
 
@@ -143,7 +142,7 @@ def test_folder_of_poscars(dataset, tmp_path, name, make, format):
     assert sorted(os.listdir(folder)) == ["INCAR"] * make + POSCARS
     assert len(os.listdir(tmp_path)) == 1
     for file, atoms in zip(POSCARS, dataset, strict=True):
-        read = ase.io.read(folder / file)
+        [read] = ase.io.iread(folder / file)
         by_symbol = atoms[np.argsort(atoms.symbols, kind="stable")]
         assert np.array_equal(read.numbers, by_symbol.numbers)
         assert np.allclose(np.sort(read.positions, 0), np.sort(by_symbol.positions, 0), atol=1e-14)

@@ -239,16 +239,16 @@ for number in range(10**6):
 @pytest.mark.slow
 def test_kills_leave_whole_parts(tmp_path):
     """Whenever a process is killed, what stands under a name is whole, and is the first one's."""
-    rng = np.random.default_rng(0)
+    rng, parts = np.random.default_rng(0), Parts("set.h5")
     for _ in range(8):
         process = subprocess.Popen(
             [sys.executable, "-c", SCRIPT, str(Path(__file__).parent)], stdout=subprocess.PIPE
         )
+        assert process.stdout is not None
         process.stdout.readline()
         time.sleep(rng.uniform(0, 0.2))
         process.kill()
         process.wait()
-        parts = Parts("set.h5")
         for chunk in parts.chunks():
             assert_bits(parts.get(chunk), made(chunk))
     assert len(parts.chunks()) > 8

@@ -319,7 +319,7 @@ def test_the_duplicates_of_a_real_set():
     path = REAL / "tungsten_radiation_damage.extxyz"
     if not path.exists():
         pytest.skip(f"no {path.name} in ../shared/data")
-    atoms = ase.io.read(path, ":")
+    atoms = list(ase.io.iread(path))
     flagged = Structures.from_ase(atoms)
     assert flagged.duplicate.sum() == 222
     for one in atoms:

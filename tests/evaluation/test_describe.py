@@ -1,6 +1,5 @@
 """Descriptors of given structures, of any size and cell."""
 
-import dataclasses
 import itertools
 import os
 import threading
@@ -10,80 +9,29 @@ import ase
 import ase.build
 import ase.io
 import ase.neighborlist
-import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from describing import (
+    TINY,
+    assert_close,
+    by_ase,
+    coordination,
+    features_by_structure,
+    first_component,
+    random_structure,
+)
 
-from jentmax.dataset import Dataset, read_structures
+from jentmax.dataset import Dataset
 from jentmax.dataset import _foreign as foreign_room
 from jentmax.descriptors import Snap
 from jentmax.devices import workers
 from jentmax.entropy import NearestNeighbor
 from jentmax.errors import JentmaxError
 from jentmax.evaluation import _describe as room
-from jentmax.evaluation import _describe_files as file_room
-from jentmax.evaluation import describe, describe_file, described, plain_descriptor
-from jentmax.neighbors import Environments
+from jentmax.evaluation import describe, describe_file, plain_descriptor
 from jentmax.potential import Potential
 from jentmax.repulsion import ClarkeSmith
 from jentmax.system import System
-
-REAL = Path(__file__).parents[3] / "shared" / "data"
-
-TINY = Snap(cutoff=3.6, twojmax=2, components=5)
-PAPER = Snap(cutoff=4.0, components=6)
-
-
-def random_structure(n_atoms, seed=0, density=0.03, symbols=("W",), pbc=True):
-    """Atoms anywhere in a skewed cell, some outside."""
-    rng = np.random.default_rng([seed, n_atoms])
-    side = (n_atoms / density) ** (1 / 3)
-    cell = side * (np.eye(3) + rng.uniform(-0.2, 0.2, (3, 3)))
-    positions = rng.uniform(-0.5, 1.5, (n_atoms, 3)) @ cell
-    return ase.Atoms(rng.permutation(np.resize(symbols, n_atoms)), positions, cell=cell, pbc=pbc)
-
-
-def by_ase(atoms, descriptor):
-    """Features from the neighbours that ASE finds."""
-    i, j, displacements = ase.neighborlist.neighbor_list("ijD", atoms, descriptor.largest_cutoff)
-    numbers = np.full(256, 74, np.int32)  # more than there are, to compile once
-    numbers[: len(atoms)] = atoms.numbers
-    room_for_neighbors = 128
-    vectors = np.full((256, room_for_neighbors, 3), 9.0)
-    mask = np.zeros((256, room_for_neighbors), bool)
-    neighbor_numbers = np.full((256, room_for_neighbors), 74, np.int32)
-    for atom in range(len(atoms)):
-        mine = i == atom
-        vectors[atom, : mine.sum()] = displacements[mine]
-        mask[atom, : mine.sum()] = True
-        neighbor_numbers[atom, : mine.sum()] = numbers[j[mine]]
-    arrays = (np.moveaxis(vectors, -1, 0), mask, numbers, neighbor_numbers)
-    return np.asarray(features_of(descriptor, *map(jnp.asarray, arrays)))[: len(atoms)]
-
-
-@eqx.filter_jit
-def features_of(descriptor, *arrays):
-    return descriptor(Environments(*arrays))
-
-
-def features_by_structure(structures, descriptor):
-    """Features of each structure's atoms."""
-    ends = np.cumsum([len(atoms) for atoms in structures])
-    return np.split(describe(structures, descriptor).features, ends[:-1])
-
-
-def assert_close(features, expected):
-    """Equal to rounding: float64 sums of some ten neighbours in another order."""
-    assert features.shape == expected.shape
-    assert np.allclose(features, expected, rtol=1e-10, atol=1e-10)
-
-
-def first_component(atoms, cutoff):
-    """(1 + sum of the switching function over the neighbours)^3, the component 000."""
-    i, distances = ase.neighborlist.neighbor_list("id", atoms, cutoff)
-    switched = (np.cos(np.pi * distances / cutoff) + 1) / 2
-    return (1 + np.bincount(i, switched, len(atoms))) ** 3
 
 
 def test_as_by_the_potential():
@@ -114,17 +62,6 @@ def test_weights_and_radii_of_elements():
     ):
         assert len(set(atoms.symbols)) == 3
         assert_close(features, by_ase(atoms, descriptor))
-
-
-def coordination(environments):
-    """Smooth numbers of neighbours of one structure, and of the heavy ones among them."""
-    x, y, z = environments.displacements
-    near = jnp.where(environments.mask, (1 - (x * x + y * y + z * z) / 9) ** 2, 0)
-    heavy = environments.neighbor_numbers > 10
-    return jnp.stack([near.sum(axis=1), (near * heavy).sum(axis=1)], axis=1)
-
-
-coordination.cutoff = 3.0
 
 
 def test_a_function_of_ones_own():
@@ -363,7 +300,7 @@ def test_a_file_becomes_a_data_set():
     structures = [random_structure(n, pbc=pbc) for n, pbc in ((5, True), (1, False), (8, True))]
     structures[2].pbc = [True, False, True]
     ase.io.write("some.extxyz", structures)
-    read = ase.io.read("some.extxyz", ":")
+    read = list(ase.io.iread("some.extxyz"))
     assert describe_file("some.extxyz", "set.h5", TINY) == Path("set.h5")
     expected = describe(read, TINY).features
     with Dataset("set.h5") as dataset:
@@ -398,183 +335,3 @@ def test_an_existing_output_stays(tmp_path):
     describe_file("some.extxyz", "set.h5", TINY, overwrite=True)
     assert len(Dataset("set.h5")) == 1
     assert sorted(os.listdir(tmp_path)) == ["set.h5", "some.extxyz"]
-
-
-# The cache
-
-
-def forbidden(path, format=None):
-    raise AssertionError(f"{path} is read")
-
-
-@pytest.fixture
-def known(monkeypatch):
-    """What is known of a file, in a cache; nothing is read from now on."""
-    atoms = [random_structure(5), random_structure(7), ase.Atoms("W")]
-    atoms[1].info["config_type"] = "random"
-    ase.io.write("some.extxyz", atoms)
-    found = described("some.extxyz", TINY, Path("cache"))
-    assert [file.suffix for file in Path("cache", "descriptors").iterdir()] == [".npz"]
-    monkeypatch.setattr(file_room, "read_structures", forbidden)
-    return found
-
-
-def assert_same(found, expected):
-    """Structures and description are equal bit for bit."""
-    for one, other in zip(found, expected, strict=True):
-        one, other = (dict(vars(some)) for some in (one, other))
-        for some in (one, other):
-            some.update(some.pop("columns", {}))
-            for name in ("compilations", "atom_columns"):
-                some.pop(name, None)
-        for name, value in one.items():
-            assert np.array_equal(value, other[name]), name
-            assert value.dtype == other[name].dtype
-
-
-def test_a_file_is_described_once(known):
-    structures, description = known
-    assert structures.groups.tolist() == ["", "random", ""]
-    assert np.array_equal(description.features, describe(structures, TINY).features)
-    assert (description.compilations, description.neighbors[-1]) == (1, 0)
-    assert_same(described(Path("some.extxyz"), TINY, Path("cache")), known)
-
-
-def test_without_a_cache_files_are_read(known):
-    with pytest.raises(AssertionError, match=r"some\.extxyz is read"):
-        described("some.extxyz", TINY)
-
-
-@pytest.mark.parametrize(
-    "change", [{"cutoff": 3.5}, {"self_weight": 0.9}, {"elements": ("W", "Be")}]
-)
-def test_another_descriptor_describes_again(known, change):
-    with pytest.raises(AssertionError, match=r"some\.extxyz is read"):
-        described("some.extxyz", dataclasses.replace(TINY, **change), Path("cache"))
-
-
-def test_descriptions_by_ones_own_function_are_not_kept(tmp_path):
-    ase.io.write("some.extxyz", random_structure(5))
-    _, description = described("some.extxyz", coordination, Path("cache"))
-    assert description.features.shape == (5, 2)
-    assert os.listdir(tmp_path) == ["some.extxyz"]
-
-
-def test_another_content_or_name_is_described_again(known):
-    content = Path("some.extxyz").read_text()
-    Path("some.extxyz").write_text(content.replace("random", "others"))
-    Path("other.extxyz").write_text(content)  # ASE may know its format by its name
-    for name in ("some.extxyz", "other.extxyz"):
-        with pytest.raises(AssertionError, match=rf"{name} is read"):
-            described(name, TINY, Path("cache"))
-
-
-def test_another_version_describes_again(known, monkeypatch):
-    monkeypatch.setattr(file_room, "_FORMAT", file_room._FORMAT + 1)
-    with pytest.raises(AssertionError, match=r"some\.extxyz is read"):
-        described("some.extxyz", TINY, Path("cache"))
-
-
-def cut(path):
-    path.write_bytes(path.read_bytes()[:-100])
-
-
-def emptied(path):
-    path.write_bytes(b"")
-
-
-def flipped(path):
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 0xFF
-    path.write_bytes(content)
-
-
-def foreign_arrays(path):
-    np.savez(path, positions=np.zeros(3))
-
-
-def a_folder(path):
-    path.unlink()
-    path.mkdir()
-
-
-@pytest.mark.parametrize("damage", [cut, emptied, flipped, foreign_arrays, a_folder])
-def test_a_damaged_cache_is_made_again(known, monkeypatch, damage):
-    [path] = Path("cache", "descriptors").iterdir()
-    damage(path)
-    monkeypatch.setattr(file_room, "read_structures", read_structures)
-    assert_same(described("some.extxyz", TINY, Path("cache")), known)
-    monkeypatch.setattr(file_room, "read_structures", forbidden)
-    if damage is not a_folder:
-        assert_same(described("some.extxyz", TINY, Path("cache")), known)
-    assert len(list(Path("cache", "descriptors").iterdir())) == 1
-
-
-def test_a_cache_that_cannot_be_written(known, monkeypatch):
-    Path("no-folder").touch()
-    monkeypatch.setattr(file_room, "read_structures", read_structures)
-    assert_same(described("some.extxyz", TINY, Path("no-folder")), known)
-
-
-def test_what_cannot_be_described_is_named_and_not_kept():
-    Path("bad.extxyz").write_text("1\n\nW 0 0 0\n1\n\nFe 0 0 0\n")
-    tungsten = dataclasses.replace(TINY, elements=("W",))
-    with pytest.raises(JentmaxError, match=r"^bad\.extxyz, structure 1: .* the elements Fe"):
-        described("bad.extxyz", tungsten, Path("cache"))
-    with pytest.raises(JentmaxError, match=r"none\.extxyz: no such file"):
-        described("none.extxyz", TINY, Path("cache"))
-    assert not Path("cache").exists()
-
-
-# The real sets
-
-
-@pytest.fixture(scope="module", params=["tungsten_snap_gap", "tungsten_radiation_damage"])
-def real(request):
-    path = REAL / f"{request.param}.extxyz"
-    if not path.exists():
-        pytest.skip(f"no {path.name} in ../shared/data")
-    return read_structures(path)
-
-
-def assert_as_by_ase(structures, description, chosen, descriptor):
-    """Features, numbers of neighbours and nearest distances of the chosen structures."""
-    for k in chosen:
-        atoms, own = structures[k], structures.rows(np.array([k]))
-        assert_close(description.features[own], by_ase(atoms, descriptor))
-        i, distances = ase.neighborlist.neighbor_list("id", atoms, 4.0)
-        assert np.array_equal(description.neighbors[own], np.bincount(i, minlength=len(atoms)))
-        nearest = np.full(len(atoms), np.inf)
-        np.minimum.at(nearest, i, distances)
-        assert np.allclose(description.nearest[own], nearest, rtol=1e-12)  # of lengths of some Å
-
-
-def test_real_structures(real):
-    """Some of every group."""
-    chosen = []
-    for group in np.unique(real.groups):
-        members = np.flatnonzero(real.groups == group)
-        chosen += members[np.linspace(0, len(members) - 1, 3).astype(int)].tolist()
-    structures = real[np.array(chosen)]
-    assert len(set(structures.groups)) == len(set(real.groups)) >= 15
-    assert_as_by_ase(structures, describe(structures, PAPER), range(len(structures)), PAPER)
-
-
-def test_the_most_skewed_real_cells(real):
-    one_atom = real[real.counts == 1]
-    heights = np.min(1 / np.linalg.norm(np.linalg.inv(one_atom.cells), axis=1), axis=1)
-    skewed = one_atom[np.argsort(heights)[:6]]
-    assert min(heights) < 1.0
-    assert_as_by_ase(skewed, describe(skewed, PAPER), range(6), PAPER)
-
-
-@pytest.mark.parametrize("real", ["tungsten_radiation_damage"], indirect=True)
-def test_real_atoms_without_neighbours(real):
-    """They are counted: dimers further apart than the cutoff are no environments of others."""
-    dimers = real[real.groups == "dimer"]
-    distances = np.linalg.norm(dimers.positions[1::2] - dimers.positions[::2], axis=1)
-    description = describe(dimers, dataclasses.replace(PAPER, cutoff=3.0))
-    assert 0 < np.sum(distances > 3) < len(distances)
-    assert np.array_equal(description.neighbors, np.repeat(distances < 3, 2))
-    expected = np.where(distances < 3, distances, np.inf)
-    assert np.allclose(description.nearest, np.repeat(expected, 2), rtol=1e-12)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import beta, pearsonr
+from scipy.stats import beta
 
 from jentmax.evaluation._correlation import multiple_correlation
 
@@ -14,7 +14,7 @@ def gaussian(*shape, seed=0):
 def test_one_predictor_is_pearsons():
     predictor = gaussian(40, 1)
     targets = predictor * np.array([1, -2, 0]) + gaussian(40, 3, seed=1)
-    expected = [abs(pearsonr(predictor[:, 0], target).statistic) for target in targets.T]
+    expected = [abs(np.corrcoef(predictor[:, 0], target)[0, 1]) for target in targets.T]
     np.testing.assert_allclose(multiple_correlation(predictor, targets), expected, rtol=1e-12)
 
 

@@ -163,7 +163,7 @@ def test_one_decomposition_has_no_standard_error():
     ],
 )
 def test_sizes(counts, asked, expected):
-    assert sizes(counts, *asked, (6000, 3000)) == expected
+    assert sizes(counts, asked[0], asked[1], (6000, 3000)) == expected
 
 
 @pytest.mark.parametrize(
@@ -175,6 +175,6 @@ def test_sizes(counts, asked, expected):
 )
 def test_too_few(counts, asked, parts):
     with pytest.raises(JentmaxError) as raised:
-        sizes(counts, *asked, (6000, 3000))
+        sizes(counts, asked[0], asked[1], (6000, 3000))
     for part in parts:
         assert part in str(raised.value)

@@ -9,7 +9,7 @@ import ase.build
 import ase.io
 import numpy as np
 import pytest
-from ase.calculators.singlepoint import SinglePointCalculator
+from set_files import N_CANDIDATES, kinds, write_candidates, written
 
 from jentmax.descriptors import Snap
 from jentmax.errors import JentmaxError
@@ -18,44 +18,19 @@ from jentmax.evaluation import describe_file, described, farthest_point, random_
 # Descriptors, which a .traj does not hold, are left out.
 pytestmark = pytest.mark.filterwarnings("ignore::jentmax.errors.LeftOut")
 
-N = 14
 SNAP = Snap(cutoff=4.0, components=6)
 
 
 @pytest.fixture
 def candidates():
-    """Crystals that hardly differ, among them two of another kind, and one of them again."""
-    rng = np.random.default_rng(0)
-    structures = []
-    for k in range(N):
-        lattice = {3: 3.6, 8: 2.9}.get(k, 3.165)
-        atoms = ase.build.bulk("W", a=lattice, cubic=True)
-        if k % 2:
-            atoms *= (1, 1, 2)
-        atoms.rattle(0.02, seed=k)
-        atoms.info |= {"config_type": f"kind {k}", "duplicate": False}
-        energy, forces = float(rng.normal()), rng.normal(size=(len(atoms), 3))
-        atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=forces)
-        structures.append(atoms)
-    again = structures[3].copy()
-    again.info["duplicate"] = True
-    ase.io.write("all.extxyz", [*structures, again])
-    return ase.io.read("all.extxyz", ":")
-
-
-def written(path="best.extxyz"):
-    return ase.io.read(path, ":")
-
-
-def kinds(path="best.extxyz"):
-    return [int(atoms.info["config_type"].split()[1]) for atoms in written(path)]
+    return write_candidates()
 
 
 def test_the_odd_ones_come_first_and_nothing_is_lost(candidates):
     selection = select("all.extxyz", "best.extxyz", SNAP, 5)
     assert {3, 8} <= set(kinds()[:3])
     assert selection.chosen.tolist() == kinds()
-    assert (selection.method, selection.candidates) == ("farthest-point", N)
+    assert (selection.method, selection.candidates) == ("farthest-point", N_CANDIDATES)
     for rank, (atoms, kind) in enumerate(zip(written(), kinds(), strict=True)):
         source = candidates[kind]
         assert atoms.info == source.info | {"selection_rank": rank}
@@ -75,33 +50,37 @@ def test_fewer_are_the_first_of_more(candidates, method):
 
 def test_random_orders_by_seed(candidates):
     for seed in (0, 1):
-        selection = select("all.extxyz", f"{seed}.traj", SNAP, N, "random", seed=seed)
-        assert selection.chosen.tolist() == random_order(N, N, seed).tolist()
+        selection = select("all.extxyz", f"{seed}.traj", SNAP, N_CANDIDATES, "random", seed=seed)
+        assert selection.chosen.tolist() == random_order(N_CANDIDATES, N_CANDIDATES, seed).tolist()
 
 
 def test_given_structures_need_no_covering(candidates):
     ase.io.write("old.extxyz", [candidates[8]])
-    selection = select("all.extxyz", "best.extxyz", SNAP, N, given="old.extxyz")
+    selection = select("all.extxyz", "best.extxyz", SNAP, N_CANDIDATES, given="old.extxyz")
     # What is given is at distance 0: last of all.
     assert (kinds()[0], kinds()[-1]) == (3, 8)
-    assert selection.n_structures.tolist() == list(range(N + 1))
+    assert selection.n_structures.tolist() == list(range(N_CANDIDATES + 1))
     select("all.extxyz", "two.extxyz", SNAP, 2, "entropy", given="old.extxyz")
     assert kinds("two.extxyz")[0] == 3
 
 
 def test_duplicates(candidates):
-    assert sorted(select("all.extxyz", "best.traj", SNAP, N).chosen) == list(range(N))
-    more = select("all.extxyz", "more.traj", SNAP, N + 1, duplicates="keep")
-    assert more.chosen[-1] == N
+    assert sorted(select("all.extxyz", "best.traj", SNAP, N_CANDIDATES).chosen) == list(
+        range(N_CANDIDATES)
+    )
+    more = select("all.extxyz", "more.traj", SNAP, N_CANDIDATES + 1, duplicates="keep")
+    assert more.chosen[-1] == N_CANDIDATES
     with pytest.raises(JentmaxError, match="14 that repeat no earlier one, and 1 that do"):
-        select("all.extxyz", "third.traj", SNAP, N + 1)
+        select("all.extxyz", "third.traj", SNAP, N_CANDIDATES + 1)
 
 
 def test_features_count_in_the_candidates_own_deviations(candidates):
     select("all.extxyz", "best.extxyz", SNAP, 6)
     structures, description = described("all.extxyz", SNAP)
-    features = description.features[: structures.pointer[N]]
-    expected = farthest_point(features / features.std(axis=0), structures.pointer[: N + 1], 6)
+    features = description.features[: structures.pointer[N_CANDIDATES]]
+    expected = farthest_point(
+        features / features.std(axis=0), structures.pointer[: N_CANDIDATES + 1], 6
+    )
     assert kinds() == expected.tolist()
 
 
@@ -113,7 +92,7 @@ def test_a_data_set_has_its_own_scale(candidates):
     describe_file("ends.extxyz", "all.h5", SNAP)
     chosen = select("all.h5", "best.traj", SNAP, 6).chosen
     structures, description = described("ends.extxyz", SNAP)
-    features, kept = description.features, structures.pointer[: N + 1]
+    features, kept = description.features, structures.pointer[: N_CANDIDATES + 1]
     some = features[: kept[-1]]
     assert chosen.tolist() == farthest_point(some / features.std(axis=0), kept, 6).tolist()
     other = dataclasses.replace(SNAP, cutoff=4.2)
@@ -131,12 +110,12 @@ def test_environments_that_are_all_the_same():
 
 def test_all_structures_leave_nothing_to_cover(candidates):
     """The chosen and the random curve both end at 0, where everything is chosen."""
-    selection = select("all.extxyz", "best.traj", SNAP, N)
+    selection = select("all.extxyz", "best.traj", SNAP, N_CANDIDATES)
     assert (selection.mean[-1], selection.random_mean[-1]) == (0, 0)
-    assert selection.n_structures.tolist() == list(range(1, N + 1))
+    assert selection.n_structures.tolist() == list(range(1, N_CANDIDATES + 1))
     assert np.all(np.diff(selection.maximum) <= 0)
     assert np.all(np.diff(selection.random_mean) < 0)
-    assert selection.random_spread.shape == (N,)
+    assert selection.random_spread.shape == (N_CANDIDATES,)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,9 @@ def parts():
     with pytest.raises(Stopped):
         generate(tiny(), structures=20, output="set.h5", report=report, devices=1)
     parts = Parts("set.h5")
-    assert parts.header()["seed"] == 0
+    header = parts.header()
+    assert header is not None
+    assert header["seed"] == 0
     assert ChunkId(0, 0, 1) in parts.chunks()
     return parts
 

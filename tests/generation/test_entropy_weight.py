@@ -9,9 +9,9 @@ import scipy.stats
 from tiny_runs import columns, tiny
 
 import jentmax as jm
-from jentmax.dataset import Dataset
+from jentmax.dataset import Dataset, Stream
 from jentmax.errors import JentmaxError
-from jentmax.generation import Stream, generate
+from jentmax.generation import generate
 from jentmax.generation._entropy_weight import KEPT, largest_entropy_weight
 
 RECIPE = {"entropy_weight": "auto", "min_distance": 2.0}

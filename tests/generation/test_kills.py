@@ -118,8 +118,7 @@ def test_twenty_kills():
         assert life(nurseries[0], "never") == 0
     finally:
         for nursery in nurseries:
-            nursery.stdin.close()
-            nursery.wait()
+            nursery.communicate()
     assert lengths == sorted(lengths)
     assert len(set(lengths)) > N_KILLS / 2, lengths
     assert_identical(columns("set.h5"), columns("whole.h5"))

@@ -1,6 +1,7 @@
 """Which chunk comes next, and several formulas merged by their shares."""
 
 import types
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ from jentmax.generation._plan import Plan
 def plan_of(structures, shares=(1.0,), size=4, cycles=1, process=ALONE):
     streams = [types.SimpleNamespace(batch_size=size, share=share) for share in shares]
     recipe = types.SimpleNamespace(cycles_per_chain=cycles)
-    return Plan(types.SimpleNamespace(streams=streams, recipe=recipe), structures, process)
+    resolved: Any = types.SimpleNamespace(streams=streams, recipe=recipe)
+    return Plan(resolved, structures, process)
 
 
 def finish(plan, accept=lambda chunk: 4, most=10_000):
@@ -85,14 +87,15 @@ def test_gaps_count_for_nothing():
     assert plan.discarded == {"not finite": 4, "too close": 0}
 
 
-def test_many_chunks_are_planned_quickly():
+def test_many_chunks_are_planned_quickly(monkeypatch):
     """A look at a set of 20,000 chunks is no look at each of them; in calls, not in seconds."""
     plan = plan_of(80_000)
     for batch in range(20_000):
         plan.add(ChunkId(0, batch, 0), (4, 0, 0))
     assert plan.complete
     calls = []
-    chunk, plan._chunk = plan._chunk, lambda *place: calls.append(1) or chunk(*place)
+    chunk = plan._chunk
+    monkeypatch.setattr(plan, "_chunk", lambda *place: calls.append(1) or chunk(*place))
     assert plan.complete
     assert plan.next(3, set()) == []
     assert len(calls) < 10

@@ -130,10 +130,13 @@ def test_of_a_potential():
     fit = jm.FitScale(replicas=2, steps=20, snapshots=2)
     found = jm.fit_scale(potential, systems, key=jax.random.key(1), fit=fit)
     fewer = jm.fit_scale(potential, systems[:2], key=jax.random.key(1), fit=fit)
+    assert found.scale is not None
+    assert fewer.scale is not None
     assert np.array_equal(found.scale, fewer.scale)
     assert found.scale.dtype == systems.positions.dtype
     assert found.scale.shape == (5,)
     one = jm.fit_scale(potential, systems[0], key=jax.random.key(1), fit=fit)
+    assert one.scale is not None
     assert one.scale.shape == (5,)
     assert potential.scale is None
 
@@ -194,7 +197,7 @@ def test_bad_settings(arguments, told):
 def test_a_key_that_is_none():
     systems = jm.System.random(jax.random.key(0), "W8", density=0.03, replicas=2)
     with pytest.raises(JentmaxError, match="random key"):
-        jm.fit_scale(tiny(scale=None).potential, systems, key=0.5, fit=SHORT)
+        jm.fit_scale(tiny(scale=None).potential, systems, key=jnp.array(0.5), fit=SHORT)
 
 
 def test_x64_ends_with_it():

@@ -10,8 +10,8 @@ from jax.errors import JaxRuntimeError
 from tiny_runs import tiny
 
 import jentmax as jm
-from jentmax.dataset import Dataset
-from jentmax.generation import Resolved, Stream, _tuning, generate
+from jentmax.dataset import Dataset, Stream
+from jentmax.generation import Resolved, _tuning, generate
 from jentmax.generation._tuning import chosen_batch_size, structure_steps_per_second
 
 CACHE = Path("cache")
@@ -39,8 +39,8 @@ def rates(monkeypatch):
     return rates, asked
 
 
-def chosen(n_chains=100_000, cache=CACHE, **changes):
-    recipe = tiny(**{"batch_size": None} | changes)
+def chosen(n_chains=100_000, cache: Path | None = CACHE, batch_size=None, **changes):
+    recipe = tiny(batch_size=batch_size, **changes)
 
     def sized(size):
         n_atoms = int(recipe.start.formula[1:])

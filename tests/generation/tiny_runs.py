@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -68,7 +69,7 @@ def columns(path, n=None):
     return found
 
 
-def made(recipe, structures=11, output="set.h5", **options):
+def made(recipe, structures: Any = 11, output="set.h5", **options):
     """Generate a set, and give all that it holds."""
     return columns(generate(recipe, structures=structures, output=output, **options))
 
@@ -118,6 +119,6 @@ def ended(process, code=0):
     return output
 
 
-def left(folder="."):
+def left(folder: str | os.PathLike = "."):
     """Names in a folder."""
     return sorted(os.listdir(folder))

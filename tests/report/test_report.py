@@ -31,9 +31,9 @@ class Page(HTMLParser):
         self.close()
         assert self.open == []
 
-    def handle_starttag(self, tag, attributes):
-        element = {"tag": tag, "text": "", **dict(attributes)}
-        assert len(dict(attributes)) == len(attributes)
+    def handle_starttag(self, tag, attrs):
+        element = {"tag": tag, "text": "", **dict(attrs)}
+        assert len(dict(attrs)) == len(attrs)
         self.elements.append(element)
         if tag not in VOID:
             self.open.append(element)

@@ -54,6 +54,7 @@ def test_one_trace_for_twenty_values_of_each_number(make, counted):
     init = eqx.filter_jit(init)
     step = eqx.filter_jit(lambda sampler, *arguments: sampler.step(*arguments))
     key, systems = jax.random.key(0), toys(2)
+    state = None
     for name in numbers_of(make):
         for value in values():
             sampler = make(**{name: value})

@@ -1,7 +1,6 @@
 """One program: a replica's bits depend on no number of devices and on none of JAX's switches."""
 
 import hashlib
-import json
 import os
 import subprocess
 import sys
@@ -111,6 +110,7 @@ def test_random_systems_depend_on_no_switch(switched):
     np.testing.assert_array_equal(found.positions, expected.positions)
 
 
+@pytest.mark.slow
 def test_processes_with_all_switches_and_devices():
     """Nor XLA's number of devices; nor x64, as the type is that of the positions."""
     plain, x64 = in_a_process(
@@ -136,39 +136,6 @@ print(digest(), digest(devices=2))
     )
     found = in_a_process(code, XLA_FLAGS="--xla_force_host_platform_device_count=3")
     assert found == [plain, plain]
-
-
-def test_importing_loads_no_jax_and_changes_nothing():
-    code = """
-import json, os, sys
-environment = dict(os.environ)
-import jentmax
-dir(jentmax)
-loaded = [name for name in ("jax", "equinox", "h5py", "matplotlib") if name in sys.modules]
-print(json.dumps([loaded, dict(os.environ) == environment]))
-"""
-    assert json.loads(" ".join(in_a_process(code))) == [[], True]
-
-
-def test_using_every_name_starts_no_back_end_and_changes_no_switch():
-    code = """
-import os
-environment = dict(os.environ)
-import jax
-from jax._src import xla_bridge
-before = dict(jax.config.values)
-import jentmax
-for name in dir(jentmax):
-    getattr(jentmax, name)
-jentmax.Snap(cutoff=4.0), jentmax.Langevin(timestep=2.0), jentmax.Descent()
-import jentmax.devices
-assert not xla_bridge._backends, "a back end"
-changed = [name for name, value in jax.config.values.items() if before.get(name, value) != value]
-assert not changed, changed
-assert dict(os.environ) == environment, "the environment"
-print("good")
-"""
-    assert in_a_process(code) == ["good"]
 
 
 def test_keys_are_one_for_each_replica_or_one_for_all():

@@ -30,6 +30,8 @@ MANY = settings(
 @functools.cache
 def script():
     known = importlib.util.spec_from_file_location("fuzz", SCRIPT)
+    assert known is not None
+    assert known.loader is not None
     module = importlib.util.module_from_spec(known)
     sys.modules["fuzz"] = module  # dataclasses look there, and the worker's process
     known.loader.exec_module(module)

@@ -14,4 +14,4 @@ k1, k2, k3, k4, k5 = jax.random.split(jax.random.key(1), 5)
 systems = jm.System.random(k1, "W39", density=0.03, replicas=256)
 mine = jm.fit_scale(jm.Potential(snap, jm.ClarkeSmith(), spread), systems, key=k2)
 ends, info = jm.run(mine, jm.Langevin(), systems, key=k3, steps=3000, entropy_weight=300.0)
-ends.to_ase(), info.entropy, info.least_distance
+print(ends.to_ase(), info.entropy, info.least_distance)
