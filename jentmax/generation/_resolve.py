@@ -68,15 +68,16 @@ def check_seed(seed: int) -> None:
 def _note_images(blank: Resolved, report: Report) -> None:
     """Say that small cells make a run slower: a little denser may be many times slower."""
     for number, stream in enumerate(blank.streams):
-        finder = blank.potential(number).finder
+        with pinned(blank.x64):
+            finder = blank.potential(number).finder
         count = math.prod(images + 1 for images in getattr(finder, "images", ()))
         if finder is not None and count > 1:
             heights = cell_heights(np.moveaxis(blank.recipe.start.extremes(number).cell, -1, 0))
             report(
                 "starting",
                 f"cells      of {stream.formula} are as thin as {heights.min():.3g} Å, less than "
-                f"twice the cutoff of {finder.cutoff:g} Å: {count} images of each pair are looked "
-                "at, which takes as many times longer; more atoms or a lower density need one",
+                f"twice the cutoff of {finder.cutoff:g} Å: a step needs {count} images of each pair "
+                f"and takes {count} times as long; more atoms or a lower density need only one",
             )
 
 

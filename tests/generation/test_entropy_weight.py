@@ -27,7 +27,7 @@ class Lawful:
         self.streams = [Stream("W12", 12, 1.0, batch_size, 0.0)]
         self.batches = []
 
-    def run(self, stream, chains, cycle, weights, previous, device):
+    def run(self, stream, chains, cycle, weights, previous, device, callback):
         self.batches.append([(int(chain), cycle) for chain in chains])
         assert (previous is None) == (cycle == 0)
         scatter = self.rng.normal(size=len(chains))

@@ -551,7 +551,7 @@ def test_a_formula_that_the_potential_does_not_know():
     snap = jm.Snap(cutoff=3.6, chemflag=True, elements=("W", "Be"))
     potential = jm.Potential(snap, jm.ClarkeSmith(), jm.NearestNeighbor())
     start = jm.RandomStart("W6Fe2", density=0.03)
-    with pytest.raises(JentmaxError, match=r'formula = "W6Fe2" holds Fe, which .* it knows'):
+    with pytest.raises(JentmaxError, match=r'formula = "W6Fe2" contains Fe, .* give only Be, W'):
         jm.Recipe(potential, jm.Langevin(), start=start, steps=20, entropy_weight=1.0)
 
 

@@ -165,7 +165,7 @@ def test_a_run_that_is_not_finite(monkeypatch):
         return dataclasses.replace(start, positions=positions)
 
     monkeypatch.setattr(jm.RandomStart, "draw", broken)
-    with pytest.raises(JentmaxError, match=r"not finite; lower scale\.timestep = 1 fs"):
+    with pytest.raises(JentmaxError, match=r"non-finite; lower scale\.timestep = 1 fs"):
         tiny_without().resolve()
 
 
