@@ -9,10 +9,21 @@ import equinox as eqx
 
 from jentmax.errors import JentmaxError
 from jentmax.fields import REQUIRED, check, fields_of
+from jentmax.modes import in_any_mode
+
+_COMPUTE = ("__call__", "init", "step")
+"""Methods of components that compute."""
 
 
 class _Checked(type(eqx.Module)):
     """Checks constructor arguments; errors read the same as those for settings files."""
+
+    def __new__(cls, name: str, bases: Any, namespace: dict[str, Any], **named: Any) -> Any:
+        """Let what computes do so in any mode of JAX."""
+        for method in _COMPUTE:
+            if inspect.isfunction(namespace.get(method)):
+                namespace[method] = in_any_mode(namespace[method])
+        return super().__new__(cls, name, bases, namespace, **named)
 
     def __call__(cls, *arguments: Any, **named: Any) -> Any:
         fields = fields_of(cls)

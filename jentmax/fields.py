@@ -191,7 +191,7 @@ def check(owner: str, target: Callable[..., Any], given: Mapping[str, Any]) -> d
     checked, problems = {}, []
     for name, value in given.items():
         if name not in fields:
-            problems.append(unknown(f"{owner}.{name}", value, owner, list(fields)))
+            problems.append(unknown(f"{owner}.{name}", value, owner, fields))
             continue
         try:
             checked[name] = coerced(value, fields[name].annotation)
@@ -210,11 +210,17 @@ def not_allowed(name: str, value: object, field: Field) -> str:
     return f"{name} = {shown(value)} is not allowed; give {field.allowed}{_meaning(field)}"
 
 
-def unknown(name: str, value: object, owner: str, known: Sequence[str]) -> str:
+def near_fields(key: str, fields: Mapping[str, Field]) -> list[str]:
+    """The field with this name in another program, or with a similar name."""
+    same = [name for name, field in fields.items() if f"({key})" in field.meaning]
+    return same or difflib.get_close_matches(key.lower(), fields, n=1)
+
+
+def unknown(name: str, value: object, owner: str, fields: Mapping[str, Field]) -> str:
     """The message for an unknown name; it suggests the closest known name."""
-    near = difflib.get_close_matches(name.rpartition(".")[2].lower(), known, n=1)
+    near = near_fields(name.rpartition(".")[2], fields)
     hint = f"did you mean {near[0]}? " if near else ""
-    takes = f"{owner} takes {', '.join(known)}" if known else f"{owner} takes no fields"
+    takes = f"{owner} takes {', '.join(fields)}" if fields else f"{owner} takes no fields"
     return f"{name} = {shown(value)} is unknown; {hint}{takes}"
 
 

@@ -17,6 +17,7 @@ from jentmax.arrays import AnyArray
 from jentmax.callables import OneStructure, as_descriptor, as_entropy, as_repulsion, cutoff_of
 from jentmax.errors import JentmaxError
 from jentmax.fields import shown
+from jentmax.modes import in_any_mode
 from jentmax.neighbors import (
     SKIN,
     Environments,
@@ -82,6 +83,7 @@ class Potential(eqx.Module):
     cutoff: float = eqx.field(static=True)
     finder: Finder | None = None
 
+    @in_any_mode
     def __init__(
         self,
         descriptor: Callable[[Environments], Array],
@@ -127,6 +129,7 @@ class Potential(eqx.Module):
         """A copy with another scale, shape (n_features,)."""
         return self._changed(scale=_checked_scale(scale, self.descriptor.n_features))
 
+    @in_any_mode
     def for_cells(self, systems: System | Iterable[System]) -> Potential:
         """A copy that finds neighbours in traced cells, for use under ``jit``.
 
@@ -159,6 +162,7 @@ class Potential(eqx.Module):
                     finder = finder.grown()
         return self._changed(finder=finder)
 
+    @in_any_mode
     def neighbors(
         self,
         positions: Float[ArrayLike, "n_atoms 3 *replicas"],
@@ -204,6 +208,7 @@ class Potential(eqx.Module):
         """
         return self.terms(positions, cell, numbers, entropy_weight, neighbors).energy
 
+    @in_any_mode
     def terms(
         self,
         positions: Float[ArrayLike, "n_atoms 3 *replicas"],
@@ -255,6 +260,7 @@ class Potential(eqx.Module):
             least_distance=environments.least_distance() * valid,
         )
 
+    @in_any_mode
     def check(self, systems: System) -> None:
         """Raise an error for systems without a defined V; traced arrays are not checked.
 

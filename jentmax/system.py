@@ -260,7 +260,7 @@ def atomic_numbers_of(formula: str) -> Int[np.ndarray, " n_atoms"]:
     from ase.symbols import string2symbols
 
     try:
-        symbols = string2symbols(formula)
+        symbols = [] if formula[:1].isdigit() else string2symbols(formula)
         numbers = [atomic_numbers[symbol] for symbol in symbols]
     except Exception:  # ASE raises errors of many types
         numbers = []
@@ -365,9 +365,11 @@ def _float_type(dtype: Any) -> np.dtype:
     """The floating-point type, JAX's default for None.
 
     Raises:
-        JentmaxError: the type is float64 and x64 is off.
+        JentmaxError: the type is neither float32 nor float64, or float64 and x64 is off.
     """
     wanted = np.dtype(jnp.result_type(float) if dtype is None else dtype)
+    if wanted not in (np.float32, np.float64):
+        raise JentmaxError(f"dtype = {wanted} is not allowed; give float32 or float64")
     if wanted == np.float64 and not jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
         raise JentmaxError(
             "dtype = float64 needs 64-bit numbers in JAX; enable them with "

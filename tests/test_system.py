@@ -217,6 +217,8 @@ def test_random_systems():
     ("given", "message"),
     [
         ({"formula": "W0"}, "formula = 'W0' is not allowed"),
+        ({"formula": "16W"}, "formula = '16W' is not allowed"),
+        ({"dtype": "float16"}, "dtype = float16 is not allowed; give float32 or float64"),
         ({"formula": "Qq3"}, "formula = 'Qq3' is not allowed; give the elements in the cell"),
         ({"formula": ""}, "formula = '' is not allowed"),
         ({"density": 0}, "density = 0 is not allowed; give a number above 0"),

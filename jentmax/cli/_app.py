@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -132,11 +133,20 @@ SettingsFile = Annotated[
 def main() -> None:
     """Run the command line; bad input exits with code 2."""
     guard()
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # of settings that no figure obeys
     try:
-        app(prog_name="jentmax")
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            app(prog_name="jentmax")
     except JentmaxError as error:
         sys.stderr.write(f"error: {printable(str(error))}\n")
         sys.exit(2)
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """In a plain line, without the place in a library's code."""
+    first = str(message).strip().partition("\n")[0]
+    sys.stderr.write(f"warning: {printable(first)}\n")
 
 
 @contextlib.contextmanager

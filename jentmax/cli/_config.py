@@ -18,7 +18,7 @@ from jentmax.cli._app import (
     load_settings,
     prepare,
 )
-from jentmax.dataset import refuse_existing, writing
+from jentmax.dataset import refuse_existing, through_links, writing
 
 config_app = typer.Typer(
     name="config", help="Write and check settings files.", no_args_is_help=True
@@ -38,11 +38,12 @@ def config_init(
     preset_text(preset)  # raises an error for an unknown name
     refuse_existing(path, overwrite)
     text = commented(preset)
-    partial = path.with_name(f".{path.name}.partial")
+    target = through_links(path)
+    partial = target.with_name(f".{target.name}.partial")
     with writing(path):
         try:
             partial.write_text(text, encoding="utf-8")
-            os.replace(partial, path)
+            os.replace(partial, target)
         finally:
             partial.unlink(missing_ok=True)
     print(f'{path}: the settings of preset "{preset}"')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,6 +22,7 @@ from jentmax.cli._app import (
     notes,
     prepare,
 )
+from jentmax.errors import JentmaxError
 
 
 @app.command()
@@ -106,4 +108,9 @@ def select(
             overwrite=overwrite,
             cache=cache,
         )
-    print_selection(selection, output, draw_selection(selection, drawing))
+    try:
+        draw_selection(selection, drawing)
+    except JentmaxError as error:  # what was selected is written
+        drawing = None
+        warnings.warn(str(error), stacklevel=1)
+    print_selection(selection, output, drawing)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jentmax.evaluation import Selection
 
 
-def print_selection(selection: Selection, output: str, figure: Path) -> None:
+def print_selection(selection: Selection, output: str, figure: Path | None) -> None:
     """Print how well chosen structures cover all candidates."""
     shown = console()
     table = Table(
@@ -37,8 +37,8 @@ def print_selection(selection: Selection, output: str, figure: Path) -> None:
             )
     shown.print(table)
     shown.print(
-        f"{output}: {len(selection.chosen)} of {selection.candidates} structures; "
-        f"their coverage: {figure}",
+        f"{output}: {len(selection.chosen)} of {selection.candidates} structures"
+        + (f"; their coverage: {figure}" if figure else ""),
         markup=False,
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections.abc
 import dataclasses
-import difflib
 import inspect
 import typing
 from collections.abc import Callable, Mapping
@@ -19,6 +18,7 @@ from jentmax.fields import (
     Field,
     coerced,
     fields_of,
+    near_fields,
     not_allowed,
     shown,
     to_plain,
@@ -186,7 +186,7 @@ def unknown(
         elsewhere: as for `checked_part`.
     """
     table, _, key = name.rpartition(".")
-    own = [f"{table}.{field}".lstrip(".") for field in _near(key, fields)]
+    own = [f"{table}.{field}".lstrip(".") for field in near_fields(key, fields)]
     hints = elsewhere(table, key, False) or own or elsewhere(table, key, True)
     if isinstance(value, Mapping) and not hints:
         hints = [place for inner in value for place in elsewhere(key, inner, False)][:3]
@@ -197,12 +197,6 @@ def unknown(
         hint = f"{table}.kind = {named} has it; "
     takes = f"takes {', '.join(fields)}" if fields else "takes no fields"
     return f"{name} = {shown(value)} is unknown; {hint}{place} {takes}"
-
-
-def _near(key: str, fields: Mapping[str, Field]) -> list[str]:
-    """The field with this name in another program, or with a similar name."""
-    same = [name for name, field in fields.items() if f"({key})" in field.meaning]
-    return same or difflib.get_close_matches(key.lower(), fields, n=1)
 
 
 def of_kind(kind: str) -> dict[str, Field]:

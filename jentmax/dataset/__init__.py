@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from jentmax.dataset._reader import Dataset
     from jentmax.dataset._reading import read_atoms
     from jentmax.dataset._schema import ChunkId
-    from jentmax.dataset._structures import Structures, repeats
+    from jentmax.dataset._structures import Structures, repeats, structure_keys
     from jentmax.dataset._writer import reopen_set, write_dataset, write_set
-    from jentmax.dataset.output import printable, reason, refuse_existing, writing
+    from jentmax.dataset.output import printable, reason, refuse_existing, through_links, writing
 
 _HOMES = {
     "_export": ("export", "refuse_output"),
@@ -31,9 +31,9 @@ _HOMES = {
     "_reader": ("Dataset",),
     "_reading": ("read_atoms",),
     "_schema": ("ChunkId",),
-    "_structures": ("Structures", "repeats"),
+    "_structures": ("Structures", "repeats", "structure_keys"),
     "_writer": ("reopen_set", "write_dataset", "write_set"),
-    "output": ("printable", "reason", "refuse_existing", "writing"),
+    "output": ("printable", "reason", "refuse_existing", "through_links", "writing"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -58,6 +58,8 @@ __all__ = [
     "reopen_set",
     "repeats",
     "set_order",
+    "structure_keys",
+    "through_links",
     "write_dataset",
     "write_set",
     "writing",

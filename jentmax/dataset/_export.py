@@ -17,7 +17,7 @@ import numpy as np
 from jentmax.dataset._ase import plain_atoms
 from jentmax.dataset._held import LABELLED, holds, lost, write_atoms
 from jentmax.dataset._reading import read_atoms
-from jentmax.dataset.output import partial_path, printable, refuse_existing, writing
+from jentmax.dataset.output import partial_path, printable, refuse_existing, through_links, writing
 from jentmax.errors import JentmaxError, LeftOut
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def export(
     listed = _plain(path, structures)
     if not listed:
         raise JentmaxError(f"there are no structures to write to {os.fspath(path)}")
-    target = Path(os.path.realpath(path))
+    target = through_links(path)
     if into_folder:
         files = _files(target, listed, name)
         _present(target, name, overwrite)
@@ -95,7 +95,7 @@ def refuse_output(
         JentmaxError: as `export`.
     """
     name, into_folder = _way(path, format)
-    target = Path(os.path.realpath(path))
+    target = through_links(path)
     if into_folder:
         _present(target, name, overwrite)
     else:

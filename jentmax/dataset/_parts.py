@@ -26,7 +26,14 @@ from jentmax.dataset._schema import (
     impossible,
 )
 from jentmax.dataset._structures import Structures
-from jentmax.dataset.output import partial_path, partial_paths, put_in_place, reason, writing
+from jentmax.dataset.output import (
+    partial_path,
+    partial_paths,
+    put_in_place,
+    reason,
+    through_links,
+    writing,
+)
 from jentmax.devices import memory_bytes
 from jentmax.errors import JentmaxError
 
@@ -77,7 +84,7 @@ class Parts:
 
     def __init__(self, output: str | os.PathLike[str]) -> None:
         """Name the folder; nothing is read or written."""
-        self.output = Path(os.path.realpath(output))
+        self.output = through_links(output)
         self.folder = self.output.with_name(self.output.name + ENDING)
         self._header: dict[str, Any] | None = None
         self._id = 0

@@ -271,11 +271,22 @@ class Structures:
 def repeats(structures: Structures) -> np.ndarray:
     """Whether an earlier structure has the same cell, species and positions, in the same order.
 
-    Lengths are rounded to 1e-4 Å and then compared: two that differ by less may be rounded to
-    different numbers, and those structures count as different.
-
     Returns:
         Shape (n,).
+    """
+    seen = set()
+    repeated = np.zeros(len(structures), bool)
+    for k, key in enumerate(structure_keys(structures)):
+        repeated[k] = key in seen
+        seen.add(key)
+    return repeated
+
+
+def structure_keys(structures: Structures) -> list[bytes]:
+    """A key for each structure, the same for the same cell, species and positions in one order.
+
+    Lengths are rounded to 1e-4 Å and then compared: two that differ by less may be rounded to
+    different numbers, and those structures count as different.
     """
     with np.errstate(invalid="ignore"):  # `check` refuses what is not finite
         positions, cells = (
@@ -283,11 +294,8 @@ def repeats(structures: Structures) -> np.ndarray:
             for lengths in (structures.positions, structures.cells)
         )
     numbers, pbc = structures.numbers.astype(np.int64), structures.pbc.astype(bool)
-    seen = set()
-    repeated = np.zeros(len(structures), bool)
+    keys = []
     for k, (start, end) in enumerate(itertools.pairwise(structures.pointer)):
         parts = (numbers[start:end], positions[start:end], cells[k], pbc[k])
-        key = hashlib.sha256(b"".join(part.tobytes() for part in parts)).digest()
-        repeated[k] = key in seen
-        seen.add(key)
-    return repeated
+        keys.append(hashlib.sha256(b"".join(part.tobytes() for part in parts)).digest())
+    return keys

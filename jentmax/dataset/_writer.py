@@ -39,6 +39,7 @@ from jentmax.dataset.output import (
     refuse_existing,
     remove_partial,
     replace,
+    through_links,
     writing,
 )
 from jentmax.errors import JentmaxError
@@ -75,7 +76,7 @@ def write_dataset(
     Raises:
         JentmaxError: the path exists or cannot be written, or something is missing or does not fit.
     """
-    target = Path(os.path.realpath(path))
+    target = through_links(path)
     refuse_existing(target, overwrite)
     plain = plain_header(header, generated=False)
     with _partial_file(target) as (partial, file):

@@ -17,10 +17,20 @@ _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.E
 """What file systems without hard links say."""
 
 
+def through_links(path: str | os.PathLike[str]) -> Path:
+    """What a path leads to, whether it is there or not: all output is written through links.
+
+    The links stay as they are, also one whose target is still to be made.
+    """
+    return Path(os.path.realpath(path))
+
+
 def refuse_existing(path: Path, overwrite: bool) -> None:
     """Raise a JentmaxError if a file cannot, or without ``overwrite`` must not, get this path."""
-    if not os.path.isdir(path.parent):
-        raise JentmaxError(f"{path} cannot be written: there is no folder {path.parent}; create it")
+    folder = through_links(path).parent
+    if not os.path.isdir(folder):
+        shown = folder if path.is_symlink() else path.parent
+        raise JentmaxError(f"{path} cannot be written: there is no folder {shown}; create it")
     if os.path.isdir(path):
         raise JentmaxError(f"{path} is a folder; give the path of a file")
     if os.path.exists(path) and not os.path.isfile(path):
@@ -30,7 +40,7 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
             f"{path} exists; give another path, or allow it to be replaced (--overwrite)"
         )
     with writing(path):
-        tempfile.TemporaryFile(dir=path.parent).close()
+        tempfile.TemporaryFile(dir=folder).close()
 
 
 def partial_path(path: Path) -> Path:

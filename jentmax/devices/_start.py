@@ -6,11 +6,22 @@ import contextlib
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 
 from jentmax.errors import JentmaxError
 
 _OURS = ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")
+
+_FOR_DEVELOPERS = {
+    "jax_check_tracer_leaks": False,
+    "jax_debug_infs": False,
+    "jax_debug_nans": False,
+    "jax_disable_jit": False,
+    "jax_transfer_guard": "allow",
+}
+"""What ends a run that is in order, or makes it take hours; a structure that is not finite, for
+example, is discarded."""
 
 _SECONDS = 60
 """After which a trial of XLA_FLAGS is given up."""
@@ -39,6 +50,10 @@ def start() -> None:
         import jax
 
         jax.local_devices()
+    for name, usual in _FOR_DEVELOPERS.items():
+        if getattr(jax.config, name) not in (None, usual):
+            warnings.warn(f"{name.upper()} is set and ignored: commands run without", stacklevel=2)
+            jax.config.update(name, usual)
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from jentmax.evaluation._kernels import Kernels, compare_by_kernels
 from jentmax.evaluation._map import principal_axes
 from jentmax.evaluation._measures import local_entropies, log_determinant
 from jentmax.evaluation._radial import radial_distribution
-from jentmax.evaluation._sets import EnvironmentSet, Report, ignore
+from jentmax.evaluation._sets import EnvironmentSet, Report, ignore, shared_structures
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -53,6 +53,7 @@ class Evaluation:
         features: scaled features by name of the set.
         decompositions: number and sizes of the decompositions for ``coverage``.
         coverage: distances to the nearest training environments.
+        shared: ``[i, j]`` is the number of structures of set j that set i has too.
         entropies: S of each structure in nats, by name of the set; NaN for structures of one atom.
         kernels: kernel measures.
         log_determinant: of the covariance of all environments, in nats, shape (n_sets,).
@@ -73,6 +74,7 @@ class Evaluation:
     features: Mapping[str, np.ndarray]
     decompositions: Decompositions
     coverage: Coverage
+    shared: np.ndarray
     entropies: Mapping[str, np.ndarray]
     kernels: Kernels
     log_determinant: np.ndarray
@@ -193,6 +195,7 @@ def evaluate(
         features=features,
         decompositions=decompositions,
         coverage=covered,
+        shared=shared_structures(sets),
         entropies=own_entropies,
         kernels=kernels,
         log_determinant=np.array([log_determinant(values) for values in features.values()]),

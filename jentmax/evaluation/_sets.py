@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from jentmax.dataset import Structures, printable
+from jentmax.dataset import Structures, printable, structure_keys
 from jentmax.errors import JentmaxError
 from jentmax.evaluation._describe_files import described
 from jentmax.evaluation._description import Description
@@ -116,6 +116,17 @@ def _same(one: Structures, other: Structures) -> bool:
         np.array_equal(getattr(one, name), getattr(other, name))
         for name in ("pointer", "cells", "pbc", "numbers", "positions")
     )
+
+
+def shared_structures(sets: Sequence[EnvironmentSet]) -> np.ndarray:
+    """How many structures of each set another one has too, as `jentmax.dataset.repeats` compares.
+
+    Returns:
+        Shape (n_sets, n_sets): ``[i, j]`` is the number of structures of set j that set i has.
+    """
+    keys = [structure_keys(one.structures) for one in sets]
+    known = [set(own) for own in keys]
+    return np.array([[sum(key in there for key in own) for own in keys] for there in known])
 
 
 def _without_duplicates(one: EnvironmentSet) -> EnvironmentSet:

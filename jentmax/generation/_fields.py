@@ -37,7 +37,9 @@ MOST_NEIGHBORS = 2000
 class Quench(Component):
     """The descent with Adam from the end of a cycle to the nearest minimum."""
 
-    steps: Annotated[Count, Doc("steps")] = eqx.field(static=True, default=300)
+    steps: Annotated[Count, Doc("steps; in settings 0 for no quench")] = eqx.field(
+        static=True, default=300
+    )
     step_length: Annotated[
         float, Gt(0), Doc("Å, step of a coordinate at the start; a cosine reduces it to 0")
     ] = eqx.field(static=True, default=0.05)

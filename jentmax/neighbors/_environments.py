@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jentmax.arrays import AnyArray
 from jentmax.materialize import materialized
+from jentmax.modes import in_any_mode
 
 
 class Environments(eqx.Module):
@@ -130,6 +131,7 @@ class Neighbors(eqx.Module):
     finder: Finder
     table: Any
 
+    @in_any_mode
     def updated(
         self,
         positions: Float[Array, "n_atoms 3 *replicas"],
@@ -143,6 +145,7 @@ class Neighbors(eqx.Module):
         """Whether the list of any replica had no room for a neighbour."""
         return self.finder.overflowed(self.table)
 
+    @in_any_mode
     def grown(
         self,
         positions: Float[Array, "n_atoms 3 *replicas"],
@@ -152,6 +155,7 @@ class Neighbors(eqx.Module):
         finder = self.finder.grown()
         return Neighbors(finder, finder.build(positions, cell))
 
+    @in_any_mode
     def complete(
         self,
         positions: Float[Array, "n_atoms 3 *replicas"],
@@ -160,6 +164,7 @@ class Neighbors(eqx.Module):
         """Whether every neighbour is included at these positions (Å) in these cells."""
         return self.finder.fits(cell) & self.finder.complete(self.table, positions)
 
+    @in_any_mode
     def environments(
         self,
         positions: Float[Array, "n_atoms 3 *replicas"],

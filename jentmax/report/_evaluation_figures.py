@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from jentmax.report._components import correlations, descriptor_histograms
@@ -29,26 +31,25 @@ class Drawing:
 
 def figures(evaluation: Evaluation) -> list[Drawing]:
     """All figures of an evaluation; each set has the same colour in all of them."""
+    return [drawing for draw in calls_that_draw(evaluation).values() for drawing in draw()]
+
+
+def calls_that_draw(evaluation: Evaluation) -> dict[str, Callable[[], Iterable[Drawing]]]:
+    """Functions that draw the figures, by name: one may fail without the others."""
     colors = set_colors(evaluation.names)
-    return [
-        _distances(evaluation, colors),
-        *_groups(evaluation, colors),
-        _descriptors(evaluation, colors),
-        _structures(evaluation, colors),
-        _radial(evaluation, colors),
-        _map(evaluation, colors),
-        *_higher(evaluation, colors),
-        _sheet(evaluation, colors),
-    ]
+    makers = (_distances, _groups, _descriptors, _structures, _radial, _map, _higher, _sheet)
+    return {
+        make.__name__.lstrip("_"): functools.partial(make, evaluation, colors) for make in makers
+    }
 
 
-def _distances(evaluation: Evaluation, colors: dict[str, str]) -> Drawing:
+def _distances(evaluation: Evaluation, colors: dict[str, str]) -> Iterator[Drawing]:
     found = evaluation.coverage.distances
     names = evaluation.names
     distances = {
         (train, test): found[i, j] for i, train in enumerate(names) for j, test in enumerate(names)
     }
-    return Drawing(
+    yield Drawing(
         "distances",
         "Distances from test environments to the nearest training environment, in units of the "
         "scaled features. One panel for each training set, one line for each test set.",
@@ -56,27 +57,23 @@ def _distances(evaluation: Evaluation, colors: dict[str, str]) -> Drawing:
     )
 
 
-def _groups(evaluation: Evaluation, colors: dict[str, str]) -> list[Drawing]:
-    drawings = []
+def _groups(evaluation: Evaluation, colors: dict[str, str]) -> Iterator[Drawing]:
     for place, one in enumerate(evaluation.sets):
         groups, means = evaluation.group_coverage(one.name)
         if len(groups) < 2:
             continue
         others = {name: mean for name, mean in means.items() if name != one.name} or means
-        drawings.append(
-            Drawing(
-                f"groups-{place + 1}",
-                f"Mean distance of the groups (config_type) of {one.name} to the nearest training "
-                f"environment, sorted by the distance to {next(iter(others))}, largest first. The "
-                "numbers beside the groups are their numbers of environments.",
-                group_coverage(groups, others, evaluation.group_sizes(one.name), colors),
-            )
+        yield Drawing(
+            f"groups-{place + 1}",
+            f"Mean distance of the groups (config_type) of {one.name} to the nearest training "
+            f"environment, sorted by the distance to {next(iter(others))}, largest first. The "
+            "numbers beside the groups are their numbers of environments.",
+            group_coverage(groups, others, evaluation.group_sizes(one.name), colors),
         )
-    return drawings
 
 
-def _descriptors(evaluation: Evaluation, colors: dict[str, str]) -> Drawing:
-    return Drawing(
+def _descriptors(evaluation: Evaluation, colors: dict[str, str]) -> Iterator[Drawing]:
+    yield Drawing(
         "descriptors",
         f"Histograms of the descriptor's components, in {evaluation.unit}.",
         descriptor_histograms(
@@ -85,7 +82,7 @@ def _descriptors(evaluation: Evaluation, colors: dict[str, str]) -> Drawing:
     )
 
 
-def _structures(evaluation: Evaluation, colors: dict[str, str]) -> Drawing:
+def _structures(evaluation: Evaluation, colors: dict[str, str]) -> Iterator[Drawing]:
     quantities = {
         "S (nats)": evaluation.entropies,
         "density (atoms/Å³)": {one.name: one.densities for one in evaluation.sets},
@@ -94,7 +91,7 @@ def _structures(evaluation: Evaluation, colors: dict[str, str]) -> Drawing:
         },
         "least distance (Å)": {one.name: one.least_distances for one in evaluation.sets},
     }
-    return Drawing(
+    yield Drawing(
         "structures",
         "Entropy S, density and least distance of the structures, and the number of neighbours of "
         "their atoms. A tick marks the median.",
@@ -102,8 +99,8 @@ def _structures(evaluation: Evaluation, colors: dict[str, str]) -> Drawing:
     )
 
 
-def _radial(evaluation: Evaluation, colors: dict[str, str]) -> Drawing:
-    return Drawing(
+def _radial(evaluation: Evaluation, colors: dict[str, str]) -> Iterator[Drawing]:
+    yield Drawing(
         "radial",
         "Radial distribution functions of up to 300 periodic structures of each set, relative to "
         "an ideal gas with the density of each structure, including vacuum.",
@@ -111,9 +108,9 @@ def _radial(evaluation: Evaluation, colors: dict[str, str]) -> Drawing:
     )
 
 
-def _map(evaluation: Evaluation, colors: dict[str, str]) -> Drawing:
+def _map(evaluation: Evaluation, colors: dict[str, str]) -> Iterator[Drawing]:
     first, second = map(float, evaluation.map_shares)
-    return Drawing(
+    yield Drawing(
         "map",
         "Environments of each set, the same number of each, in the plane of the first two "
         "principal components of all of them. Grey shows the environments of all sets.",
@@ -121,32 +118,30 @@ def _map(evaluation: Evaluation, colors: dict[str, str]) -> Drawing:
     )
 
 
-def _higher(evaluation: Evaluation, colors: dict[str, str]) -> list[Drawing]:
+def _higher(evaluation: Evaluation, colors: dict[str, str]) -> Iterator[Drawing]:
     higher = evaluation.higher
     if higher is None:
-        return []
+        return
     first = len(evaluation.labels)
-    return [
-        Drawing(
-            "correlations",
-            f"Multiple correlation of each further component with the first {first}.",
-            correlations(higher.labels, higher.correlation, colors),
+    yield Drawing(
+        "correlations",
+        f"Multiple correlation of each further component with the first {first}.",
+        correlations(higher.labels, higher.correlation, colors),
+    )
+    yield Drawing(
+        "further-descriptors",
+        "Histograms of the components that are not in the descriptor.",
+        descriptor_histograms(
+            higher.features,
+            higher.labels,
+            f"standard deviations of {evaluation.reference}",
+            colors=colors,
         ),
-        Drawing(
-            "further-descriptors",
-            "Histograms of the components that are not in the descriptor.",
-            descriptor_histograms(
-                higher.features,
-                higher.labels,
-                f"standard deviations of {evaluation.reference}",
-                colors=colors,
-            ),
-        ),
-    ]
+    )
 
 
-def _sheet(evaluation: Evaluation, colors: dict[str, str]) -> Drawing:
-    return Drawing(
+def _sheet(evaluation: Evaluation, colors: dict[str, str]) -> Iterator[Drawing]:
+    yield Drawing(
         "exemplars",
         "Example structures of each set: the structure with the median S from each of its four "
         "largest groups, or, without groups, from low to high S. The bar is 5 Å long.",

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jentmax.dataset import refuse_existing, writing
+from jentmax.dataset import reason, refuse_existing, writing
 from jentmax.errors import JentmaxError
 from jentmax.report._coverage import coverage_curve
 from jentmax.report._style import rendered
 
 if TYPE_CHECKING:
     from jentmax.evaluation import Selection
+
+_ENDINGS = ("eps", "jpeg", "jpg", "pdf", "png", "ps", "svg", "svgz", "tif", "tiff", "webp")
+"""That matplotlib writes without other programs."""
 
 
 def selection_figure(
@@ -32,15 +35,12 @@ def selection_figure(
     Raises:
         JentmaxError: the figure must not, or cannot, be written there.
     """
-    from matplotlib.backend_bases import FigureCanvasBase
-
     # The whole name, so that out.extxyz and out.traj have drawings of their own.
     path = Path(f"{Path(output)}.png") if figure is None else Path(figure)
     if path == Path(output):
         raise JentmaxError(f"--figure {path}: is the output's path too; give another one")
-    endings = sorted(FigureCanvasBase.get_supported_filetypes())
-    if path.suffix[1:].lower() not in endings:
-        raise JentmaxError(f"--figure {path}: its ending must be one of {', '.join(endings)}")
+    if path.suffix[1:].lower() not in _ENDINGS:
+        raise JentmaxError(f"--figure {path}: its ending must be one of {', '.join(_ENDINGS)}")
     refuse_existing(path, overwrite)
     return path
 
@@ -56,19 +56,23 @@ def draw_selection(selection: Selection, path: str | os.PathLike[str]) -> Path:
         The drawing's path.
 
     Raises:
-        JentmaxError: the drawing cannot be written.
+        JentmaxError: it cannot be drawn or written.
     """
     path = Path(path)
     # These are as close as a logarithmic axis can show; it has no place for 0.
     numbers = np.unique(np.geomspace(1, selection.n_structures[-1], 60).round())
     some = np.isin(selection.n_structures, numbers)
-    figure = coverage_curve(
-        selection.n_structures[some],
-        selection.mean[some],
-        selection.random_mean[some],
-        selection.random_spread[some],
-        selection.method,
-    )
+    try:
+        figure = coverage_curve(
+            selection.n_structures[some],
+            selection.mean[some],
+            selection.random_mean[some],
+            selection.random_spread[some],
+            selection.method,
+        )
+        content = rendered(figure, format=path.suffix[1:].lower(), dpi=150)
+    except Exception as error:  # of matplotlib or its files, whatever it is
+        raise JentmaxError(f"{path} cannot be drawn: {reason(error)}") from error
     with writing(path):
-        path.write_bytes(rendered(figure, format=path.suffix[1:].lower(), dpi=150))
+        path.write_bytes(content)
     return path

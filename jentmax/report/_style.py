@@ -6,6 +6,7 @@ import contextlib
 import functools
 import io
 import os
+import sys
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -193,10 +194,17 @@ def save_figure(figure: Figure, folder: str | os.PathLike[str], stem: str) -> tu
     Returns:
         The paths of the .png and of the .svg.
     """
+    return write_figure((as_png(figure, 300), as_svg(figure)), folder, stem)
+
+
+def write_figure(
+    contents: tuple[bytes, bytes], folder: str | os.PathLike[str], stem: str
+) -> tuple[Path, Path]:
+    """Write the contents of a .png and of an .svg file; otherwise as `save_figure`."""
     Path(folder).mkdir(parents=True, exist_ok=True)
     png, svg = (Path(folder) / f"{stem}.{ending}" for ending in ("png", "svg"))
-    png.write_bytes(as_png(figure, 300))
-    svg.write_bytes(as_svg(figure))
+    for path, content in zip((png, svg), contents, strict=True):
+        path.write_bytes(content)
     return png, svg
 
 
@@ -221,9 +229,23 @@ def rendered(figure: Figure, **options: Any) -> bytes:
 @contextlib.contextmanager
 def _style() -> Iterator[None]:
     """Use matplotlib's defaults with this module's style, ignoring the caller's settings."""
+    _load()
     from matplotlib import style
 
     with style.context(STYLE, after_reset=True), warnings.catch_warnings():
         # The figure shows a box for each missing letter, so no warning is necessary.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
+
+
+def _load() -> None:
+    """Import matplotlib; the import would fail for an unknown MPLBACKEND, which no figure needs."""
+    if "matplotlib" in sys.modules or (backend := os.environ.pop("MPLBACKEND", None)) is None:
+        return
+    try:
+        import matplotlib
+
+        with contextlib.suppress(ValueError):
+            matplotlib.rcParams["backend"] = backend  # for figures of the user's own
+    finally:
+        os.environ["MPLBACKEND"] = backend

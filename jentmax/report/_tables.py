@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,10 @@ _ERROR = " s.e."
 """Ending of the names of columns with the standard error of the previous column."""
 
 
+_UNDEFINED = "–"
+"""Stands for a number that is not defined."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Table:
     """A table of unrounded numbers.
@@ -32,6 +37,7 @@ class Table:
         header: names of the columns; "x s.e." has the standard error of x, the previous column.
         rows: rows with one cell per column.
         n_keys: number of columns at the left that identify the row.
+        undefined: the reason for numbers that are not defined, for the caption.
         details: columns to leave out in a terminal.
         brief_rows: number of rows to show in a terminal; None for all.
     """
@@ -41,8 +47,20 @@ class Table:
     header: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     n_keys: int
+    undefined: str = ""
     details: tuple[str, ...] = ()
     brief_rows: int | None = None
+
+    def __post_init__(self) -> None:
+        """Say in the caption why some numbers are missing."""
+        if any(self._is_missing(row, k) for row in self.rows for k in range(len(row))):
+            why = f": {self.undefined}" if self.undefined else ""
+            caption = f"{self.caption} {_UNDEFINED} stands for a number that is not defined{why}."
+            object.__setattr__(self, "caption", caption)
+
+    def _is_missing(self, row: tuple[Cell, ...], column: int) -> bool:
+        """Whether a number, not a standard error, is not defined."""
+        return not _is_defined(row[column]) and not self.header[column].endswith(_ERROR)
 
     def display(self, brief: bool = False) -> tuple[list[str], list[list[str]]]:
         """Header and rows as text, with standard errors next to their numbers.
@@ -109,8 +127,16 @@ def as_csv(all_tables: Iterable[Table]) -> str:
             for k, name in enumerate(table.header):
                 if k >= table.n_keys and not name.endswith(_ERROR):
                     error = row[k + 1] if table.has_error(k) else ""
-                    writer.writerow([table.name, key, name, row[k], error])
+                    value, error = (
+                        cell if _is_defined(cell) else missing
+                        for cell, missing in ((row[k], "not defined"), (error, ""))
+                    )
+                    writer.writerow([table.name, key, name, value, error])
     return out.getvalue()
+
+
+def _is_defined(cell: Cell) -> bool:
+    return isinstance(cell, str) or bool(np.isfinite(cell))
 
 
 def _with_error(value: Cell, error: Cell) -> str:
@@ -127,7 +153,7 @@ def _digits(value: Cell) -> str:
     if isinstance(value, str | int | np.integer):
         return f"{value}"
     if not np.isfinite(value):
-        return "–"
+        return _UNDEFINED
     if value == 0 or not 1e-3 <= abs(value) < 1e4:
         return f"{value:.3g}"
     return f"{value:#.4g}".rstrip(".")
@@ -169,6 +195,7 @@ def _sets(evaluation: Evaluation) -> Table:
         ),
         tuple(rows),
         1,
+        undefined="no two atoms are that near, or no structure is periodic in all directions",
         details=("file", "least density", "largest density"),
     )
 
@@ -193,11 +220,23 @@ def _coverage(evaluation: Evaluation) -> Table:
         f"Distance of {how.test} test environments to the nearest of {how.train} training "
         f"environments{whole}, averaged over {how.number} random decompositions, in "
         f"{evaluation.unit}. Novel: fraction of the test environments farther than 99 % "
-        "of the training set's own test environments.",
+        f"of the training set's own test environments.{_shared(evaluation)}",
         tuple(header),
         tuple(rows),
         2,
     )
+
+
+def _shared(evaluation: Evaluation) -> str:
+    """Which sets have structures of others, in words."""
+    names, sets = evaluation.names, evaluation.sets
+    told = [
+        f"{train} has {evaluation.shared[i, j]} of {len(sets[j].structures)} structures of {test}"
+        for i, train in enumerate(names)
+        for j, test in enumerate(names)
+        if i != j and evaluation.shared[i, j]
+    ]
+    return f" Note that {'; '.join(told)}, whose distances are 0." if told else ""
 
 
 def _groups(evaluation: Evaluation) -> list[Table]:
@@ -223,6 +262,7 @@ def _groups(evaluation: Evaluation) -> list[Table]:
                 ("group", "environments", *evaluation.names),
                 tuple(rows[k] for k in order),
                 1,
+                undefined="none of the group's environments was drawn",
                 brief_rows=6,
             )
         )
@@ -238,10 +278,10 @@ def _measures(evaluation: Evaluation) -> Table:
         rows.append(
             (
                 name,
-                float(entropies.mean()) if len(entropies) else np.nan,
+                _mean(entropies),
                 float(standard_error(entropies)) if several else np.nan,
                 float(entropies.std(ddof=1)) if several else np.nan,
-                float(np.median(entropies)) if len(entropies) else np.nan,
+                _median(entropies),
                 float(kernels.entropy[k]),
                 float(evaluation.log_determinant[k]),
                 float(kernels.vendi_score[k]),
@@ -268,6 +308,7 @@ def _measures(evaluation: Evaluation) -> Table:
         ),
         tuple(rows),
         1,
+        undefined="S needs a structure of two atoms or more, and its spread two such structures",
     )
 
 
@@ -309,10 +350,11 @@ def _correlations(evaluation: Evaluation) -> list[Table]:
             "how well the components of the descriptor predict the omitted ones linearly.",
             ("set", "mean", "least", "median", "largest"),
             tuple(
-                (name, *(float(f(values)) for f in (np.nanmean, _least, np.nanmedian, _largest)))
+                (name, *(f(values) for f in (_mean, _least, _median, _largest)))
                 for name, values in zip(evaluation.names, correlation, strict=True)
             ),
             1,
+            undefined="no further component differs between the set's environments",
         ),
         Table(
             "correlation by component",
@@ -323,16 +365,18 @@ def _correlations(evaluation: Evaluation) -> list[Table]:
                 for k, label in enumerate(higher.labels)
             ),
             1,
+            undefined="the component is the same for all of the set's environments",
             brief_rows=0,
         ),
     ]
 
 
-def _least(values: np.ndarray | Sequence[float]) -> float:
-    finite = np.asarray(values)[np.isfinite(values)]
-    return float(finite.min()) if len(finite) else np.nan
+def _of_finite(function: Callable[[np.ndarray], float], values: np.ndarray) -> float:
+    """Of the finite values alone; nan if there are none."""
+    finite = values[np.isfinite(values)]
+    return float(function(finite)) if len(finite) else np.nan
 
 
-def _largest(values: np.ndarray | Sequence[float]) -> float:
-    finite = np.asarray(values)[np.isfinite(values)]
-    return float(finite.max()) if len(finite) else np.nan
+_mean, _median, _least, _largest = (
+    functools.partial(_of_finite, function) for function in (np.mean, np.median, np.min, np.max)
+)

@@ -6,18 +6,19 @@ import datetime
 import os
 import secrets
 import shutil
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jentmax.dataset import writing
+from jentmax.dataset import reason, through_links, writing
 from jentmax.devices import versions
 from jentmax.errors import JentmaxError
 from jentmax.evaluation import plain_descriptor
-from jentmax.report._evaluation_figures import figures
+from jentmax.report._evaluation_figures import calls_that_draw
 from jentmax.report._html import Exemplar, Picture, Section, TextTable, write_report
 from jentmax.report._store import store
-from jentmax.report._style import save_figure, set_colors
+from jentmax.report._style import as_png, as_svg, set_colors, write_figure
 from jentmax.report._tables import Table, as_csv, as_markdown, tables
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def refuse_folder(path: Path, overwrite: bool) -> None:
         path: path of the folder.
         overwrite: whether to replace an earlier evaluation; other folders are never replaced.
     """
-    if path.is_dir() and not path.is_symlink():
+    target = through_links(path)
+    if path.is_dir():
         if not overwrite:
             raise JentmaxError(
                 f"{path} exists; give another folder, or allow to replace an earlier evaluation "
@@ -46,13 +48,13 @@ def refuse_folder(path: Path, overwrite: bool) -> None:
                 f"{path} contains {foreign[0]}, which is not part of an evaluation; give another "
                 "folder"
             )
-    elif os.path.lexists(path):
+    elif path.exists():
         raise JentmaxError(f"{path} is not a folder; give the path of a new folder")
-    parent = path.absolute().parent
+    parent = target.parent
     if not parent.is_dir():
         raise JentmaxError(f"{path} cannot be written: there is no folder {parent}; create it")
     with writing(path):
-        _scratch(path).rmdir()
+        _scratch(target).rmdir()
 
 
 def write_evaluation(
@@ -63,7 +65,8 @@ def write_evaluation(
 ) -> Path:
     """Write an evaluation: report.html, tables.csv, tables.md, figures/, evaluation.h5.
 
-    The folder appears only when it is complete.
+    The folder appears only when it is complete. If a figure cannot be drawn, there is a warning and
+    the rest is written.
 
     Args:
         evaluation: the evaluation.
@@ -79,14 +82,15 @@ def write_evaluation(
     """
     path = Path(folder)
     refuse_folder(path, overwrite)
+    target = through_links(path)
     with writing(path):
-        scratch = _scratch(path)
+        scratch = _scratch(target)
         try:
             _fill(scratch, evaluation, report)
             if path.is_dir():
                 refuse_folder(path, overwrite)
-                shutil.rmtree(path)
-            scratch.rename(path)
+                shutil.rmtree(target)
+            scratch.rename(target)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     return path
@@ -94,8 +98,7 @@ def write_evaluation(
 
 def _scratch(path: Path) -> Path:
     """A new temporary folder next to the path."""
-    absolute = path.absolute()
-    folder = absolute.with_name(f".{absolute.name}.{secrets.token_hex(4)}.partial")
+    folder = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     folder.mkdir()
     return folder
 
@@ -106,20 +109,26 @@ def _fill(folder: Path, evaluation: Evaluation, report: Callable[[str, int, int]
     (folder / "tables.csv").write_text(as_csv(all_tables), encoding="utf-8")
     (folder / "tables.md").write_text(as_markdown(all_tables), encoding="utf-8")
     store(evaluation, folder / "evaluation.h5")
-    drawings = figures(evaluation)
+    calls = calls_that_draw(evaluation)
     pictures = {}
-    for done, drawing in enumerate(drawings):
-        report("tables and figures", done, len(drawings))
-        files = save_figure(drawing.figure, folder / "figures", drawing.stem)
-        inches = drawing.figure.get_figwidth()
-        pictures[drawing.stem] = Picture(drawing.caption, *files, inches)
+    for done, (name, draw) in enumerate(calls.items()):
+        report("tables and figures", done, len(calls))
+        try:
+            drawn = [(one, (as_png(one.figure, 300), as_svg(one.figure))) for one in draw()]
+        except Exception as error:  # of matplotlib or its files: it must not cost the numbers
+            warnings.warn(f"the figure {name} was not drawn: {reason(error)}", stacklevel=2)
+            continue
+        for drawing, contents in drawn:
+            files = write_figure(contents, folder / "figures", drawing.stem)
+            inches = drawing.figure.get_figwidth()
+            pictures[drawing.stem] = Picture(drawing.caption, *files, inches)
     write_report(
         folder / "report.html",
         "Diversity and coverage of the sets",
         _facts(evaluation),
         _sections(evaluation, all_tables, pictures),
     )
-    report("tables and figures", len(drawings), len(drawings))
+    report("tables and figures", len(calls), len(calls))
 
 
 def _facts(evaluation: Evaluation) -> dict[str, str]:
@@ -170,7 +179,7 @@ def _sections(
         for one in evaluation.sets
         for k, atoms in zip(evaluation.exemplars[one.name], evaluation.atoms(one.name), strict=True)
     ]
-    sheet = [pictures["exemplars"]]
+    sheet = [pictures["exemplars"]] if "exemplars" in pictures else []
     return [*sections, Section("Structures", figures=sheet, structures=view)]
 
 

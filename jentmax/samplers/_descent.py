@@ -20,6 +20,7 @@ from typing_extensions import Doc
 from jentmax.arrays import AnyKey
 from jentmax.errors import JentmaxError
 from jentmax.fields import Allowed, AsArray, Frozen
+from jentmax.modes import in_any_mode
 from jentmax.potential import Potential
 from jentmax.samplers import schedules
 from jentmax.samplers._state import (
@@ -42,6 +43,7 @@ _ADAM_OPTIONS = Frozen({"b1": 0.5, "b2": 0.9})
 
 
 @functools.cache
+@in_any_mode
 def named_optimizer(
     name: str, options: tuple[tuple[str, float], ...] = ()
 ) -> optax.GradientTransformation:

@@ -20,6 +20,7 @@ from jentmax.arrays import AnyKey
 from jentmax.devices import Device, compiler_options, in_threads, workers
 from jentmax.errors import JentmaxError
 from jentmax.potential import Potential, Terms
+from jentmax.samplers._contract import check_sampler, refuse_no_sampler
 from jentmax.samplers._state import Info, fold_in, mended, replica_keys
 from jentmax.system import System
 
@@ -74,6 +75,7 @@ class Cycle:
         entropy_weight: Real[ArrayLike, "#n_replicas"],
     ) -> Any:
         """The state at the start of a cycle, on the device that holds the arrays."""
+        check_sampler(self.potential, self.sampler, keys, systems, entropy_weight)
         init = _compiled(_platform(systems)).init
         return self._mended(init(self.potential, self.sampler, keys, systems, entropy_weight))
 
@@ -189,11 +191,11 @@ def run(
 
     Returns:
         The final systems and their observables, arrays of shape (replicas,). The temperature is
-        the mean kinetic temperature of the last tenth, in K.
+        the mean kinetic temperature of the last tenth, in K. Observables are NaN if V is not
+        defined at the end.
 
     Raises:
-        JentmaxError: an argument is not allowed, or a single structure needs more memory than the
-            device has.
+        JentmaxError: an argument is not allowed, or one structure needs more memory than there is.
 
     >>> import jax, jentmax as jm
     >>> potential = jm.Potential(
@@ -221,12 +223,7 @@ def run(
             f"potential = {type(potential).__name__} is not allowed; give a Potential, such as "
             "Potential(descriptor, repulsion, entropy)"
         )
-    if isinstance(sampler, type) or not (hasattr(sampler, "init") and hasattr(sampler, "step")):
-        name = sampler.__name__ if isinstance(sampler, type) else type(sampler).__name__
-        raise JentmaxError(
-            f"sampler = {name} is not allowed; give an object with init and step, such as "
-            "Langevin()"
-        )
+    refuse_no_sampler(sampler)
     potential.check(systems)
     if not systems.replicas:
         together = jax.tree.map(lambda array: jnp.asarray(array)[..., None], systems)

@@ -15,7 +15,7 @@ from set_files import WRITTEN, liquid, table, write_crystals_and_liquid
 
 from jentmax.evaluation import _describe_files, _evaluate
 from jentmax.report import _write
-from jentmax.report import figures as draw
+from jentmax.report._evaluation_figures import calls_that_draw
 
 COMMAND = "evaluate crystals.extxyz liquid.extxyz --decompositions 3"
 FEW = "--set descriptor.twojmax=2 --set descriptor.components=5 --set descriptor.cutoff=3.4"
@@ -25,9 +25,10 @@ FEW = "--set descriptor.twojmax=2 --set descriptor.components=5 --set descriptor
 def quick(monkeypatch):
     """Without what takes long and one test has looked at."""
     monkeypatch.setattr(_evaluate, "higher_components", lambda *given: None)
-    stems = ("exemplars", "distances")
     monkeypatch.setattr(
-        _write, "figures", lambda found: [one for one in draw(found) if one.stem in stems]
+        _write,
+        "calls_that_draw",
+        lambda found: {name: calls_that_draw(found)[name] for name in ("distances", "sheet")},
     )
 
 

@@ -184,6 +184,7 @@ def test_the_order_of_elements_is_that_of_the_densities():
     [
         ({}, ["Snap.cutoff is missing", "a number above 0", "Å"]),
         ({"cutof": 5}, ["Snap.cutof = 5 is unknown", "did you mean cutoff?", "Snap.cutoff is mi"]),
+        ({"rcutfac": 5}, ["Snap.rcutfac = 5 is unknown; did you mean cutoff?"]),
         ({"cutoff": -1}, ["Snap.cutoff = -1 is not allowed", "a number above 0"]),
         ({"cutoff": float("nan")}, ["Snap.cutoff = ", "is not allowed"]),
         ({"cutoff": "4"}, ['Snap.cutoff = "4" is not allowed']),

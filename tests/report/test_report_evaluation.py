@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import warnings
 from pathlib import Path
 
 import ase
@@ -113,5 +115,32 @@ def test_refused(files):
         evaluate(open_sets(["equal.extxyz"], ["equal"], SNAP), SNAP, how)
     ase.io.write("mostly.extxyz", [*4 * [crystal], liquid(1)[:1]])
     mostly = open_sets(["mostly.extxyz"], ["mostly"], SNAP)
-    with pytest.raises(JentmaxError, match=r"interquartile range 0 .* or --scaling standard"):
+    with pytest.raises(JentmaxError, match=r"interquartile range 0.* or --scaling standard"):
         evaluate(mostly, SNAP, how, scaling="robust")
+
+
+def test_degenerate_sets(monkeypatch):
+    """Crystals that are all the same, beside one set that holds them and one that is open."""
+    equal = [ase.build.bulk("W", cubic=True) for _ in range(6)]
+    rattled = [one.copy() for one in equal]
+    for k, atoms in enumerate(rattled):
+        atoms.rattle(0.05 + 0.02 * k, seed=k)
+    pairs = [ase.Atoms("W2", [[0, 0, 0], [2.2 + 0.1 * k, 0, 0]]) for k in range(6)]
+    names = ["rattled", "equal", "open"]
+    for name, some in zip(names, (rattled + equal, equal, pairs), strict=True):
+        ase.io.write(f"{name}.extxyz", some)
+    sets = open_sets([f"{name}.extxyz" for name in names], names, SNAP)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = evaluate(sets, SNAP, Decompositions(4, 2, 1))
+        write_evaluation(found, "out")
+    # A crystal of equal environments has the least distance that counts.
+    assert found.entropies["equal"] == pytest.approx(np.full(6, np.log(2e-4)))
+    assert found.shared.tolist() == [[12, 6, 0], [6, 6, 0], [0, 0, 6]]
+    text = Path("out/tables.csv").read_text(encoding="utf-8")
+    assert not re.search(r"\b(nan|inf)\b", text)
+    assert table("out/tables.csv", "correlation")["equal", "mean"] == "not defined"
+    assert table("out/tables.csv", "sets")["open", "least density"] == "not defined"
+    page = Path("out/tables.md").read_text(encoding="utf-8")
+    assert "not defined: no further component differs between the set's environments." in page
+    assert "rattled has 6 of 6 structures of equal" in page

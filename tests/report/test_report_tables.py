@@ -87,3 +87,16 @@ def test_names_are_no_html():
     text = as_markdown([table])
     assert "<" not in text
     assert text.count("&lt;") == 4
+
+
+def test_numbers_that_are_not_defined_are_called_so():
+    rows = (("a", np.nan, np.nan, 1.5), ("b", 2.0, np.inf, np.inf))
+    table = Table("t", "What.", ("set", "x", "x s.e.", "y"), rows, 1, undefined="there is no b")
+    assert table.caption == "What. – stands for a number that is not defined: there is no b."
+    assert table.display()[1] == [["a", "–", "1.500"], ["b", "2.000", "–"]]
+    rows = list(csv.reader(io.StringIO(as_csv([table]))))[1:]
+    assert [row[3:] for row in rows] == [
+        ["not defined", ""], ["1.5", ""], ["2.0", ""], ["not defined", ""]
+    ]  # fmt: skip
+    whole = Table("t", "What.", ("set", "x"), (("a", 1.0),), 1, undefined="there is no b")
+    assert whole.caption == "What."
