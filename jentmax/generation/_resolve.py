@@ -77,7 +77,8 @@ def _note_images(blank: Resolved, report: Report) -> None:
                 "starting",
                 f"cells      of {stream.formula} are as thin as {heights.min():.3g} Å, less than "
                 f"twice the cutoff of {finder.cutoff:g} Å: a step needs {count} images of each "
-                f"pair and takes {count} times as long; more atoms or a lower density need only one",
+                f"pair and takes {count} times as long; more atoms or a lower density need "
+                "only one",
             )
 
 

@@ -57,7 +57,7 @@ def test_small_cells_are_told():
 
     assert notes(0.02) == []
     [note] = notes((0.02, 0.03))
-    assert "6.44 Å, less than twice the cutoff of 3.6 Å: 8 images of each pair" in note
+    assert "6.44 Å, less than twice the cutoff of 3.6 Å: a step needs 8 images of each pair" in note
 
 
 def test_a_given_scale_is_used_as_it_is():
