@@ -29,10 +29,10 @@ from jentmax.config import presets
         ("descriptor.twojmax=99", ["descriptor.twojmax = 99", "at most 14"]),
         ("start.density=-1", ["start.density = -1", "a number above 0, or a range"]),
         ("start.density=[0.05, 0.03]", ["start.density = [0.05, 0.03]", "low <= high"]),
-        ("descriptor.rmin0=5", ["descriptor.rmin0 = 5 Å", "least pair cutoff, 4 Å"]),
+        ("descriptor.rmin0=5", ["descriptor.rmin0 = 5 Å", "smallest pair cutoff, 4 Å"]),
         ("start.density=0.2", ["start.density = 0.2", "least_distance = 2 Å", "at most"]),
         ("start.aspect_ratio=400", ["start.least_distance = 2 Å", "shortest side", "400"]),
-        ("descriptor.components=9", ["descriptor.components = 9", "more than the 8", "1 to 8"]),
+        ("descriptor.components=9", ["descriptor.components = 9", "exceeds the 8", "1 to 8"]),
         ("start.formula=Ww3", ["start.formula = 'Ww3'", "such as W39"]),
         ("start.density=[1", ['override "start.density=[1"', "not TOML", "[0.03, 0.06]"]),
     ],
@@ -241,7 +241,7 @@ def test_data_sets_that_cannot_be_read(bad, ready):
             assert part in bad(command)
     for name in ("cut.h5", "foreign.h5"):
         assert f"{name} is" in bad(f"describe {name} --output out.h5")
-    assert "text.h5: ASE cannot read it" in bad("describe text.h5 --output out.h5")
+    assert "text.h5: neither its content nor its name" in bad("describe text.h5 --output out.h5")
     assert "none.h5: no such file" in bad("describe none.h5 --output out.h5")
 
 

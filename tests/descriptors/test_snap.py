@@ -196,7 +196,7 @@ def test_the_order_of_elements_is_that_of_the_densities():
         ({"components": 0}, ["Snap.components = 0 is not allowed"]),
         ({"rfac0": 1.01}, ["Snap.rfac0 = 1.01 is not allowed", "above 0, at most 1"]),
         ({"rmin0": 4.0}, ["Snap.rmin0 = 4 Å is not below the smallest pair cutoff, 4 Å"]),
-        ({"rmin0": 3.5, "radii": {"W": 0.4}}, ["not below the least pair cutoff, 3.2 Å"]),
+        ({"rmin0": 3.5, "radii": {"W": 0.4}}, ["not below the smallest pair cutoff, 3.2 Å"]),
         ({"rmin0": -1}, ["Snap.rmin0 = -1 is not allowed"]),
         ({"switching": 1}, ["Snap.switching = 1 is not allowed", "true or false"]),
         ({"self_weight": -0.1}, ["Snap.self_weight = -0.1 is not allowed"]),
