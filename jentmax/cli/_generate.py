@@ -26,7 +26,7 @@ from jentmax.cli._app import (
 )
 from jentmax.cli._stopping import Stopper
 from jentmax.cli._times import seconds
-from jentmax.dataset import refuse_existing
+from jentmax.dataset import refuse_existing, refuse_inputs
 
 if TYPE_CHECKING:
     from jentmax.generation import Progress
@@ -123,6 +123,7 @@ def generate(
         )
         path = Path(options.output)
         refuse_existing(path, overwrite=True)
+        refuse_inputs(path, [settings])
 
         from jentmax.devices import import_jax, start
 

@@ -54,7 +54,7 @@ class RunLog:
         if progress.note:
             self.tell(progress.note)
         phase = progress.phase.partition(",")[0]  # the rest is its progress
-        if phase not in self._phases:
+        if phase not in self._phases and phase != "complete":  # which gets a line of its own
             self._phases.add(phase)
             self.tell(phase)
         late = now - self._last_count >= _SECONDS_BETWEEN_COUNTS

@@ -168,6 +168,7 @@ def inputs():
         "select pool.extxyz --structures 1 -o new.extxyz --figure hard.extxyz",
         "describe pool.extxyz -o hard.extxyz",
         "describe pool.extxyz --settings run.toml -o run.toml",
+        "generate run.toml -o run.toml",
         "describe set.h5 -o set.h5",
         "export set.h5 set.h5",
         "export set.h5 set.h5.parts/",

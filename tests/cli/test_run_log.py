@@ -45,6 +45,7 @@ def test_events_and_counts(clock):
         log.report(progress("annealing", int(clock.now) - 99))
     log.report(progress("quenching", 61, note="a part is damaged\nit is made again"))
     log.report(progress("writing", 1000))
+    log.report(progress("complete", 1000))
     log.tell("complete: all")
     assert lines() == [
         "begun: here",
