@@ -85,7 +85,9 @@ def test_trials_fill_whole_batches(batch_size, trials):
 def test_a_distance_that_is_never_kept_or_always():
     for mean, what in ((1.0, "all structures are closer"), (3.0, "no structure is closer")):
         law = Lawful(lambda log, mean=mean: mean + 0 * log, lambda log: 0.01, math.inf)
-        with pytest.raises(JentmaxError, match=rf"min_distance = 2 Å: {what} at any entropy_weight"):
+        with pytest.raises(
+            JentmaxError, match=rf"min_distance = 2 Å: {what} at any entropy_weight"
+        ):
             found(law)
 
 
