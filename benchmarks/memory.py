@@ -54,7 +54,7 @@ def measured(n_chunks: int) -> list[tuple[int, float, float]]:
     found: list[tuple[int, float, float]] = []
     began = time.monotonic()
 
-    def report(progress: Progress) -> None:
+    def callback(progress: Progress) -> None:
         nonlocal began
         chunks = progress.made // BATCH
         if chunks >= (len(found) + 1) * n_chunks // 10:
@@ -69,7 +69,7 @@ def measured(n_chunks: int) -> list[tuple[int, float, float]]:
             structures=n_chunks * BATCH,
             output=Path(folder) / "set.h5",
             devices=1,
-            report=report,
+            callback=callback,
         )
     return found
 

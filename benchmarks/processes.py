@@ -119,7 +119,7 @@ def one(n_chunks: int, steps: int, words: str) -> None:
     recipe = jm.recipe("tungsten", ["cycles_per_chain=1", f"batch_size={BATCH}", f"steps={steps}"])
     times, n = [], []
 
-    def report(progress: Progress) -> None:
+    def callback(progress: Progress) -> None:
         if progress.made and (not n or progress.made > n[-1]):
             times.append(time.time())
             n.append(progress.made)
@@ -130,7 +130,7 @@ def one(n_chunks: int, steps: int, words: str) -> None:
         output="set.h5",
         process=process,
         devices=1,
-        report=report,
+        callback=callback,
     )
     print(json.dumps({"times": times, "n": n}))
 

@@ -86,7 +86,7 @@ def main() -> None:
         list(map(str, paths.values())), list(paths), descriptor, "keep", cache_folder(), tell
     )
     how = Decompositions(*SIZES["II"], given.decompositions, given.seed)
-    found = evaluate(sets, descriptor, how, "unbiased", report=tell)
+    found = evaluate(sets, descriptor, how, "unbiased", callback=tell)
     first = coverage(
         {name: found.features[name] for name in ("unbiased", "biased")},
         {one.name: one.structures.pointer for one in sets},

@@ -76,7 +76,7 @@ class Console:
         if self._bar is not None:
             self._bar.start()
 
-    def report(self, progress: RunProgress) -> None:
+    def update(self, progress: RunProgress) -> None:
         """Show the progress of the run."""
         self._last = progress
         if progress.note:

@@ -144,7 +144,7 @@ def evaluate(
 
     refuse_folder(output, overwrite)
     with Phases(quiet=quiet) as phases:
-        sets = open_sets(paths, called, descriptor, duplicates, cache, phases.report, formats)
+        sets = open_sets(paths, called, descriptor, duplicates, cache, phases.update, formats)
         counts = {one.name: len(one.description.features) for one in sets}
         compiled = sum(one.description.compilations for one in sets)
         phases.note(
@@ -166,8 +166,8 @@ def evaluate(
                 f"{least} has {counts[least]}{whole}"
             )
         how = Decompositions(n_train, n_test, decompositions, seed, by)
-        evaluation = run(sets, descriptor, how, reference, scaling, phases.report)
-        path = write_evaluation(evaluation, output, overwrite, phases.report)
+        evaluation = run(sets, descriptor, how, reference, scaling, phases.update)
+        path = write_evaluation(evaluation, output, overwrite, phases.update)
     if not quiet:
         print_tables(tables(evaluation))
         print(f"written to {path}; open {path / 'report.html'}")

@@ -149,10 +149,10 @@ def generate(
             console.begin()
             log.tell(f"begun: {_here()}")
 
-            def report(progress: Progress) -> None:
-                log.report(progress)
-                console.report(progress)
-                stopper.report(progress)
+            def callback(progress: Progress) -> None:
+                log.update(progress)
+                console.update(progress)
+                stopper.update(progress)
 
             try:
                 run(
@@ -164,7 +164,7 @@ def generate(
                     devices=options.devices,
                     process=own,
                     scheduler=scheduler,
-                    report=report,
+                    callback=callback,
                     cache=cache,
                 )
             except Exception as error:

@@ -32,7 +32,7 @@ def print_info(dataset: Dataset) -> None:
     if sum(dataset.discarded.values()):
         facts["discarded"] = (
             f"{', '.join(f'{n} {why}' for why, n in dataset.discarded.items() if n)}, "
-            f"{dataset.share_discarded:.1%} of all"
+            f"{dataset.fraction_discarded:.1%} of all"
         )
     for name, value in facts.items():
         shown.print(printable(f"{name:12} {value}"), markup=False)

@@ -47,7 +47,7 @@ class RunLog:
         else:
             self._waiting.append(lines)
 
-    def report(self, progress: Progress) -> None:
+    def update(self, progress: Progress) -> None:
         """Log new information."""
         now, n_there = time.monotonic(), int(progress.done)
         figures = self._figures.text(progress, now)

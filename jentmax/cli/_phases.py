@@ -47,7 +47,7 @@ class Phases:
         if self._bar is not None:
             self._bar.stop()
 
-    def report(self, phase: str, done: int, total: int) -> None:
+    def update(self, phase: str, done: int, total: int) -> None:
         """Show a phase with its finished and total amount of work."""
         new = phase != self._phase
         if self._bar is not None:

@@ -75,7 +75,7 @@ class Stopper:
         self._sender.close()
         self._receiver.close()
 
-    def report(self, progress: Progress) -> None:
+    def update(self, progress: Progress) -> None:
         """Remember the progress of the run, for the line that says how to go on."""
         self._last = progress
 

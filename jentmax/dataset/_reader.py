@@ -59,7 +59,7 @@ class Dataset:
         chunks: numbers of stream, batch and cycle of the chunks of a generated set, ascending.
         discarded: numbers of structures that were computed and not accepted: "not finite", and
             "too close".
-        share_discarded: their share of all that were computed.
+        fraction_discarded: their share of all that were computed.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -84,7 +84,7 @@ class Dataset:
         self.pointer, self.columns, self.chunks = source.pointer, source.names, source.ids
         counts = source.counts.tolist()
         self.discarded = {"not finite": counts[NOT_FINITE], "too close": counts[TOO_CLOSE]}
-        self.share_discarded = sum(self.discarded.values()) / sum(counts)
+        self.fraction_discarded = sum(self.discarded.values()) / sum(counts)
 
     def close(self) -> None:
         """Close the file; columns that were read stay."""

@@ -129,7 +129,7 @@ def coverage(
     pointers: Mapping[str, np.ndarray],
     groups: Mapping[str, Sequence[str]],
     decompositions: Decompositions,
-    report: Callable[[int], None] = lambda done: None,
+    callback: Callable[[int], None] = lambda done: None,
 ) -> Coverage:
     """Distances from test to nearest training environments for every ordered pair of sets.
 
@@ -139,7 +139,7 @@ def coverage(
         pointers: environments of structure k are ``pointer[k]:pointer[k + 1]``.
         groups: group of each structure of each set.
         decompositions: number and sizes; each set must have enough environments (`sizes`).
-        report: called with the number of finished decompositions.
+        callback: called with the number of finished decompositions.
 
     Raises:
         JentmaxError: with ``by="structure"``, a set has too few or too large structures.
@@ -152,7 +152,7 @@ def coverage(
 
     with ThreadPoolExecutor(n_cores()) as threads:  # KDTree releases the GIL
         try:
-            return _summary(parts, threads.map(one, range(decompositions.number)), report)
+            return _summary(parts, threads.map(one, range(decompositions.number)), callback)
         except BaseException:
             threads.shutdown(cancel_futures=True)
             raise
@@ -239,7 +239,7 @@ def _distances(parts: Sequence[_Parts], how: Decompositions, number: int) -> _Di
 
 
 def _summary(
-    parts: Sequence[_Parts], results: Iterator[_Distances], report: Callable[[int], None]
+    parts: Sequence[_Parts], results: Iterator[_Distances], callback: Callable[[int], None]
 ) -> Coverage:
     """Summary over all decompositions, in a fixed order, so threads do not change any digit."""
     statistics, novel, distances = [], [], []
@@ -253,7 +253,7 @@ def _summary(
         for place in range(len(parts)):
             group_sums[place] += result.group_sums[place]
             group_counts[place] += result.group_counts[place]
-        report(done)
+        callback(done)
     with np.errstate(invalid="ignore"):
         means = [total / n for total, n in zip(group_sums, group_counts, strict=True)]
     return Coverage(

@@ -57,18 +57,18 @@ _MOST_NEIGHBORS = 2000
 
 _Item = TypeVar("_Item")
 
-Report = Callable[[int, int], None]
+CountCallback = Callable[[int, int], None]
 """Called with the number of atoms described so far, and of all."""
 
 
-def ignore_report(done: int, atoms: int) -> None:
+def ignore(done: int, atoms: int) -> None:
     """Report nothing."""
 
 
 def describe(
     structures: Structures | Sequence[Atoms],
     descriptor: Descriptor,
-    report: Report = ignore_report,
+    callback: CountCallback = ignore,
 ) -> Description:
     """Descriptors of structures of any cell, periodic or not, in float64, on all devices.
 
@@ -79,7 +79,7 @@ def describe(
         structures: to describe.
         descriptor: environments -> features; a callable of one structure's environments needs an
             attribute ``cutoff`` in Å.
-        report: called with the number of atoms described so far, and of all.
+        callback: called with the number of atoms described so far, and of all.
 
     Returns:
         The description of all atoms, in their order.
@@ -127,7 +127,7 @@ def describe(
         for piece, calls in _one_behind(begun):
             for call in calls:
                 call.result()
-            report(piece.first + len(piece.counts), n_atoms)
+            callback(piece.first + len(piece.counts), n_atoms)
     return Description(features, neighbors, nearest, len(capacities))
 
 

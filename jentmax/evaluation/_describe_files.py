@@ -25,7 +25,7 @@ from jentmax.dataset import (
 )
 from jentmax.devices import device_name, versions, workers
 from jentmax.errors import JentmaxError, LeftOut
-from jentmax.evaluation._describe import Report, describe, ignore_report
+from jentmax.evaluation._describe import CountCallback, describe, ignore
 from jentmax.evaluation._description import Description, save, saved
 from jentmax.evaluation._descriptor import Descriptor, is_own_code, plain_descriptor
 
@@ -45,7 +45,7 @@ def described(
     path: str | os.PathLike[str],
     descriptor: Descriptor,
     cache: Path | None = None,
-    report: Report = ignore_report,
+    callback: CountCallback = ignore,
     format: str | None = None,
     atoms: Sequence[Atoms] | None = None,
 ) -> tuple[Structures, Description]:
@@ -59,7 +59,7 @@ def described(
         path: of any file that ASE reads, or a data set.
         descriptor: environments -> features.
         cache: `jentmax.devices.cache_folder`, or None.
-        report: as for `describe`; not called if nothing needs to be computed.
+        callback: as for `describe`; not called if nothing needs to be computed.
         format: ASE's name of the file's format, if its content and name do not tell it.
         atoms: what `read_atoms` gives of the file, if someone has read it already.
 
@@ -78,7 +78,7 @@ def described(
         read.positions, read.numbers, read.cells, read.pbc, read.pointer, columns
     )
     with _naming(path):
-        description = describe(structures, descriptor, report)
+        description = describe(structures, descriptor, callback)
     if kept:
         with contextlib.suppress(OSError):
             save(kept, structures, description)

@@ -18,7 +18,7 @@ from jentmax.evaluation._kernels import Kernels, compare_by_kernels
 from jentmax.evaluation._map import principal_axes
 from jentmax.evaluation._measures import local_entropies, log_determinant
 from jentmax.evaluation._radial import radial_distribution
-from jentmax.evaluation._sets import EnvironmentSet, Report, ignore, shared_structures
+from jentmax.evaluation._sets import EnvironmentSet, PhaseCallback, ignore, shared_structures
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -59,7 +59,7 @@ class Evaluation:
         log_determinant: of the covariance of all environments, in nats, shape (n_sets,).
         radial: r in Å and g(r), by name of the set.
         map_points: environments in the plane of the principal axes, by name of the set.
-        map_shares: fraction of the variance along each of the two axes.
+        map_fractions: fraction of the variance along each of the two axes.
         higher: components that are not in the descriptor; None if there are none.
         exemplars: numbers of the example structures, by name of the set.
     """
@@ -80,7 +80,7 @@ class Evaluation:
     log_determinant: np.ndarray
     radial: Mapping[str, tuple[np.ndarray, np.ndarray]]
     map_points: Mapping[str, np.ndarray]
-    map_shares: np.ndarray
+    map_fractions: np.ndarray
     higher: Higher | None
     exemplars: Mapping[str, list[int]]
 
@@ -128,7 +128,7 @@ def evaluate(
     decompositions: Decompositions,
     reference: str | None = None,
     scaling: Scaling = "standard",
-    report: Report = ignore,
+    callback: PhaseCallback = ignore,
 ) -> Evaluation:
     """Measure the diversity of sets, and how well each set covers the others.
 
@@ -139,7 +139,7 @@ def evaluate(
         reference: name of the set whose features get mean 0 and variance 1; by default the first.
         scaling: "standard" uses mean and standard deviation; "robust" uses median and
             interquartile range / 1.349, which is the same for a normal distribution.
-        report: called with the progress.
+        callback: called with the progress.
 
     Raises:
         JentmaxError: there is no such reference, a component is constant in it, or the sets are
@@ -155,23 +155,23 @@ def evaluate(
     shift, scale = _shift_and_scale(sets[names.index(reference)], scaling, labels)
     features = {one.name: (one.description.features - shift) / scale for one in sets}
     number = decompositions.number
-    report("distances", 0, number)
+    callback("distances", 0, number)
     covered = coverage(
         features,
         {one.name: one.structures.pointer for one in sets},
         {one.name: one.structures.groups.tolist() for one in sets},
         decompositions,
-        lambda done: report("distances", done, number),
+        lambda done: callback("distances", done, number),
     )
     seed = decompositions.seed
-    report("information measures", 0, 1)
+    callback("information measures", 0, 1)
     kernels = compare_by_kernels(features, seed)
     own_entropies = {
         one.name: local_entropies(features[one.name], one.structures.pointer) for one in sets
     }
-    report("higher components", 0, 1)
+    callback("higher components", 0, 1)
     higher = higher_components(sets, descriptor, reference, seed)
-    report("radial distribution functions", 0, 1)
+    callback("radial distribution functions", 0, 1)
     radial = {
         one.name: radial_distribution(
             _some_structures(one, _RADIAL, seed), _RADIAL_CUTOFF, _RADIAL_BINS
@@ -201,7 +201,7 @@ def evaluate(
         log_determinant=np.array([log_determinant(values) for values in features.values()]),
         radial=radial,
         map_points={n: (values - axes.center) @ axes.axes.T for n, values in mapped.items()},
-        map_shares=axes.explained,
+        map_fractions=axes.explained,
         higher=higher,
         exemplars={one.name: _exemplars(one, own_entropies[one.name]) for one in sets},
     )

@@ -22,7 +22,7 @@ from jentmax.dataset import (
     refuse_output,
 )
 from jentmax.errors import JentmaxError, LeftOut
-from jentmax.evaluation._describe import Report
+from jentmax.evaluation._describe import CountCallback
 from jentmax.evaluation._describe_files import described
 from jentmax.evaluation._descriptor import Descriptor, plain_descriptor
 from jentmax.evaluation._measures import silverman_bandwidth
@@ -92,7 +92,7 @@ def select(
     output_format: str | None = None,
     overwrite: bool = False,
     cache: Path | None = None,
-    report: Report | None = None,
+    callback: CountCallback | None = None,
 ) -> Selection:
     """Write the best structures of a file, best first.
 
@@ -120,7 +120,7 @@ def select(
         output_format: ASE's name of the output's format, if the path does not tell it.
         overwrite: whether the output may be replaced.
         cache: folder where descriptions are kept, or None.
-        report: as for `describe`.
+        callback: as for `describe`.
 
     Raises:
         JentmaxError: a file that cannot be read or described, more structures than there are, an
@@ -134,7 +134,7 @@ def select(
     refuse_output(output, output_format, overwrite=overwrite, structures=everything)
 
     read = None if is_dataset(path) else everything
-    structures, features = _described(path, descriptor, cache, report, format, read)
+    structures, features = _described(path, descriptor, cache, callback, format, read)
     scale = _stored_scale(path, descriptor)
     kept = np.flatnonzero(~structures.duplicate | (duplicates == "keep"))
     if n_structures > len(kept):
@@ -152,7 +152,7 @@ def select(
     features = features / scale
     covered = None
     if given is not None:
-        others, covered = _described(given, descriptor, cache, report, given_format)
+        others, covered = _described(given, descriptor, cache, callback, given_format)
         _check_species(path, candidates, given, others)
         covered = covered / scale
 
@@ -207,11 +207,11 @@ def _described(
     path: str | os.PathLike[str],
     descriptor: Descriptor,
     cache: Path | None,
-    report: Report | None,
+    callback: CountCallback | None,
     format: str | None,
     atoms: Sequence[Atoms] | None = None,
 ) -> tuple[Structures, np.ndarray]:
-    options = {} if report is None else {"report": report}
+    options = {} if callback is None else {"callback": callback}
     structures, description = described(
         path, descriptor, cache, format=format, atoms=atoms, **options
     )

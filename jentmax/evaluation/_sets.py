@@ -18,7 +18,7 @@ from jentmax.evaluation._descriptor import Descriptor
 
 Duplicates = Literal["keep", "drop"]
 
-Report = Callable[[str, int, int], None]
+PhaseCallback = Callable[[str, int, int], None]
 """Called with a phase in words, how much of it is done, and how much there is of it."""
 
 
@@ -75,7 +75,7 @@ def open_sets(
     descriptor: Descriptor,
     duplicates: Duplicates = "keep",
     cache: Path | None = None,
-    report: Report = ignore,
+    callback: PhaseCallback = ignore,
     formats: Sequence[str | None] = (),
 ) -> list[EnvironmentSet]:
     """Read and describe the sets' files.
@@ -86,7 +86,7 @@ def open_sets(
         descriptor: environments -> features.
         duplicates: "drop" leaves out structures that repeat an earlier one of the same file.
         cache: folder that keeps descriptions, or None.
-        report: called as atoms get described, with the set's name in the phase.
+        callback: called as atoms get described, with the set's name in the phase.
         formats: ASE's name of the format of each file, None if its content or name tells it; by
             default all tell it.
 
@@ -97,8 +97,10 @@ def open_sets(
     formats = formats or [None] * len(paths)
     for path, name, format in zip(paths, names, formats, strict=True):
         phase = f"reading and describing {name}"
-        report(phase, 0, 1)
-        structures, description = described(path, descriptor, cache, partial(report, phase), format)
+        callback(phase, 0, 1)
+        structures, description = described(
+            path, descriptor, cache, partial(callback, phase), format
+        )
         for other in sets:
             if _same(other.structures, structures):
                 raise JentmaxError(

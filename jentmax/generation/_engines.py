@@ -34,7 +34,7 @@ class Engine:
         executor: Executor,
         task: Callable[[ChunkId, Structures | None], Structures],
         count: Callable[[], int],
-        shares: Mapping[ChunkId, float],
+        fractions: Mapping[ChunkId, float],
     ) -> None:
         """Prepare to run chunks.
 
@@ -42,10 +42,11 @@ class Engine:
             executor: runs the task.
             task: makes a chunk from the chunk of the cycle before.
             count: the number of workers that exist now.
-            shares: how much is done of the chunks under way, as far as is known.
+            fractions: finished fractions of the chunks in progress, as far as they are known.
         """
         self.pending: dict[Future[Structures], ChunkId] = {}
-        self._executor, self._task, self._count, self._shares = executor, task, count, shares
+        self._executor, self._task, self._count = executor, task, count
+        self._fractions = fractions
 
     @property
     def n_workers(self) -> int:
@@ -57,8 +58,8 @@ class Engine:
         return self._executor.submit(self._task, chunk, previous)
 
     def under_way(self) -> float:
-        """The sum of the shares that are done of the chunks under way."""
-        return sum(list(self._shares.values()))
+        """Sum of the finished fractions of the chunks in progress."""
+        return sum(list(self._fractions.values()))
 
 
 class _Stopped(Exception):
@@ -68,16 +69,16 @@ class _Stopped(Exception):
 @contextlib.contextmanager
 def threads(resolved: Resolved, devices: int | None) -> Iterator[Engine]:
     """Threads, one for each core or GPU. At the end they stop at their next tenth of a cycle."""
-    free, shares, stopped = workers(devices), dict[ChunkId, float](), threading.Event()
+    free, fractions, stopped = workers(devices), dict[ChunkId, float](), threading.Event()
     n_workers = len(free)
 
     def task(chunk: ChunkId, previous: Structures | None) -> Structures:
         device = free.pop()
 
-        def report(share: float) -> None:
+        def callback(fraction: float) -> None:
             if stopped.is_set():
                 raise _Stopped
-            shares[chunk] = share
+            fractions[chunk] = fraction
 
         try:
             return resolved.chunk(
@@ -86,15 +87,15 @@ def threads(resolved: Resolved, devices: int | None) -> Iterator[Engine]:
                 previous,
                 stream=chunk.stream,
                 device=device,
-                callback=report,
+                callback=callback,
             )
         finally:
             free.append(device)
-            shares.pop(chunk, None)
+            fractions.pop(chunk, None)
 
     with ThreadPoolExecutor(n_workers) as pool:
         try:
-            yield Engine(pool, task, lambda: n_workers, shares)
+            yield Engine(pool, task, lambda: n_workers, fractions)
         finally:
             stopped.set()
             pool.shutdown(wait=True, cancel_futures=True)

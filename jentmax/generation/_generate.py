@@ -27,10 +27,10 @@ from jentmax.devices import device_name, workers
 from jentmax.errors import JentmaxError
 from jentmax.fields import shown
 from jentmax.generation._engines import Engine, dask, threads
-from jentmax.generation._identity import made_otherwise, refuse_others
+from jentmax.generation._identity import refuse_others, version_note
 from jentmax.generation._plan import Plan
 from jentmax.generation._processes import ALONE, Process
-from jentmax.generation._progress import Progress, Report, ignore
+from jentmax.generation._progress import Progress, ProgressCallback, ignore
 from jentmax.generation._recipe import Recipe
 from jentmax.generation._resolve import check_seed
 from jentmax.generation._resolved import ACCEPTED, Resolved
@@ -53,7 +53,7 @@ def generate(
     devices: int | None = None,
     process: Process = ALONE,
     scheduler: Any = None,
-    report: Report = ignore,
+    callback: ProgressCallback = ignore,
     cache: Path | None = None,
 ) -> Path:
     """Make a set: the first accepted structures of a recipe's stream, in an HDF5 file.
@@ -74,7 +74,7 @@ def generate(
         process: which of several processes this one is; it says where each begins.
         scheduler: address of a Dask scheduler, or a ``distributed.Client``, whose workers make the
             chunks.
-        report: called with a `Progress` several times a second, from the thread that calls this.
+        callback: called with a `Progress` several times a second, from the thread that calls this.
         cache: folder that keeps which batch sizes were measured to be the fastest.
 
     Returns:
@@ -110,7 +110,7 @@ def generate(
             f"overwrite: several processes cannot agree when to replace {path}; remove it and "
             f"{Parts(path).folder.name} first, or give another output"
         )
-    run = _Run(recipe, structures, path, seed, overwrite, process, report)
+    run = _Run(recipe, structures, path, seed, overwrite, process, callback)
     while True:
         # If a part or the folder is missing, another process has finished the set: look again.
         with contextlib.suppress(MissingPart):
@@ -152,11 +152,11 @@ class _Run:
         seed: int,
         overwrite: bool,
         process: Process,
-        report: Report,
+        callback: ProgressCallback,
     ) -> None:
         self._recipe, self._structures, self._path = recipe, structures, path
         self._seed, self._overwrite = seed, overwrite
-        self._process, self._report = process, report
+        self._process, self._callback = process, callback
         self._before: int | None = None  # structures that existed when the run began
         self._entropy: list[float] = []
         self._distance: list[float] = []
@@ -184,7 +184,7 @@ class _Run:
         self._plan = Plan(resolved, self._structures, self._process)
         self._look()
         self._count_before(self._plan.done)
-        self._tell("annealing", note=made_otherwise(header, device_name(len(workers(devices)))))
+        self._tell("annealing", note=version_note(header, device_name(len(workers(devices)))))
         try:
             with (
                 threads(resolved, devices)
@@ -258,7 +258,7 @@ class _Run:
             structures=self._structures,
             devices=devices,
             cache=cache,
-            report=lambda phase, note: self._tell(phase, note=note),
+            callback=lambda phase, note: self._tell(phase, note=note),
         )
         if self._finished():
             raise MissingPart(self._parts.folder)
@@ -359,7 +359,7 @@ class _Run:
     def _tell(self, phase: str, *, under_way: float = 0.0, note: str = "") -> None:
         plan = self._plan
         done = self._structures if phase == "complete" else plan.done if plan else 0
-        self._report(
+        self._callback(
             Progress(
                 phase=phase,
                 done=min(done + under_way, self._structures),

@@ -103,7 +103,7 @@ def same_jax(header: Mapping[str, Any]) -> bool:
     return all(ours[name] == header["versions"].get(name) for name in ("jax", "jaxlib"))
 
 
-def made_otherwise(header: Mapping[str, Any], device: str) -> str:
+def version_note(header: Mapping[str, Any], device: str) -> str:
     """A note on what made the set, if last digits may depend on it; empty if nothing differs."""
     ours, theirs = versions(), header["versions"]
     told = [

@@ -12,7 +12,7 @@ from jentmax.generation._processes import Process
 from jentmax.generation._resolved import Resolved
 
 LEAST_ACCEPTED = 0.01
-"""Share of the first chunks that must be accepted."""
+"""Fraction of the structures in the first chunks that must be accepted."""
 
 FIRST_CHUNKS = 4
 """How many chunks tell whether a recipe works; more if they are small."""
@@ -130,14 +130,14 @@ class Plan:
         return place, total
 
     def _needed(self) -> Iterator[ChunkId]:
-        """Chunks that the set probably needs, from the share that was accepted so far."""
-        share = max(self._totals[0] / self._totals.sum(), 0.01) if self.counts else 1.0
+        """Chunks that the set probably needs, from the fraction accepted so far."""
+        fraction = max(self._totals[0] / self._totals.sum(), 0.01) if self.counts else 1.0
         for stream, wanted in enumerate(self._of_stream):
             place, expected = self._before_gap(stream)
             while expected < wanted:
                 chunk = self._chunk(stream, place)
                 counts = self.counts.get(chunk)
-                expected += share * self.sizes[stream] if counts is None else counts[0]
+                expected += fraction * self.sizes[stream] if counts is None else counts[0]
                 place += 1
                 yield chunk
 

@@ -37,7 +37,7 @@ class Progress:
     note: str = ""
 
 
-Report = Callable[[Progress], None]
+ProgressCallback = Callable[[Progress], None]
 
 
 def ignore(progress: Progress) -> None:

@@ -31,7 +31,7 @@ class Recipe(RecipeFields):
         structures: int | None = None,
         devices: int | None = None,
         cache: Path | None = None,
-        report: Callable[[str, str], None] | None = None,
+        callback: Callable[[str, str], None] | None = None,
     ) -> Resolved:
         """Determine scale, K and batch size, which must be known before the first structure.
 
@@ -40,7 +40,7 @@ class Recipe(RecipeFields):
             structures: approximate number of structures; only the batch size depends on it.
             devices: number of CPU cores or GPUs to use; None for all.
             cache: folder for the fastest batch sizes from earlier measurements.
-            report: called with the current phase, and a note or "".
+            callback: called with the current phase, and a note or "".
 
         Returns:
             The resolved recipe, whose `Resolved.chunk` makes structures.
@@ -49,4 +49,6 @@ class Recipe(RecipeFields):
             JentmaxError: a feature is constant, no K keeps the least distance, or the cell has no
                 room for the atoms.
         """
-        return resolve(self, seed, structures, devices, cache, report or (lambda phase, note: None))
+        return resolve(
+            self, seed, structures, devices, cache, callback or (lambda phase, note: None)
+        )

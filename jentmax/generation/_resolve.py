@@ -27,7 +27,7 @@ from jentmax.system import atomic_numbers_of, cell_heights
 _FIRST_CHAIN = 2**30
 """Chains of the run that finds the scale are numbered from here."""
 
-Report = Callable[[str, str], None]
+NoteCallback = Callable[[str, str], None]
 
 
 def resolve(
@@ -36,20 +36,20 @@ def resolve(
     structures: int | None,
     devices: int | None,
     cache: Path | None,
-    report: Report,
+    callback: NoteCallback,
 ) -> Resolved:
     """Resolve a recipe; see `Recipe.resolve`."""
     check_seed(seed)
     features = recipe.potential.descriptor.n_features
     blank = Resolved(recipe, seed, _streams(recipe, 1), np.ones(features), np.zeros(features))
-    _note_images(blank, report)
-    size = _batch_size(blank, structures, devices, cache, report)
+    _note_images(blank, callback)
+    size = _batch_size(blank, structures, devices, cache, callback)
     resolved = dataclasses.replace(blank, streams=_streams(recipe, size))
     with ThreadPoolExecutor(2) as threads:
         compiling = [threads.submit(call) for call in resolved.warm(0, workers(devices)[0])]
-        resolved = _scaled(resolved, report, compiling)
+        resolved = _scaled(resolved, callback, compiling)
     if recipe.entropy_weight == "auto":
-        resolved = _with_entropy_weights(resolved, devices, report)
+        resolved = _with_entropy_weights(resolved, devices, callback)
     return resolved
 
 
@@ -65,7 +65,7 @@ def check_seed(seed: int) -> None:
         )
 
 
-def _note_images(blank: Resolved, report: Report) -> None:
+def _note_images(blank: Resolved, callback: NoteCallback) -> None:
     """Say that small cells make a run slower: a little denser may be many times slower."""
     for number, stream in enumerate(blank.streams):
         with pinned(blank.x64):
@@ -73,7 +73,7 @@ def _note_images(blank: Resolved, report: Report) -> None:
         count = math.prod(images + 1 for images in getattr(finder, "images", ()))
         if finder is not None and count > 1:
             heights = cell_heights(np.moveaxis(blank.recipe.start.extremes(number).cell, -1, 0))
-            report(
+            callback(
                 "starting",
                 f"cells      of {stream.formula} are as thin as {heights.min():.3g} Å, less than "
                 f"twice the cutoff of {finder.cutoff:g} Å: a step needs {count} images of each "
@@ -91,7 +91,11 @@ def _streams(recipe: RecipeFields, batch_size: int) -> tuple[Stream, ...]:
 
 
 def _batch_size(
-    blank: Resolved, structures: int | None, devices: int | None, cache: Path | None, report: Report
+    blank: Resolved,
+    structures: int | None,
+    devices: int | None,
+    cache: Path | None,
+    callback: NoteCallback,
 ) -> int:
     n_streams = len(blank.streams)
     of_stream = -(-(structures or 10**6) // n_streams)
@@ -101,23 +105,23 @@ def _batch_size(
         n_chains,
         devices,
         cache,
-        lambda phase: report(phase, ""),
+        lambda phase: callback(phase, ""),
     )
-    report("starting", f"batch      {size} side by side on each device, {reason}")
+    callback("starting", f"batch      {size} side by side on each device, {reason}")
     return size
 
 
-def _scaled(resolved: Resolved, report: Report, compiling: list[Future[Any]]) -> Resolved:
+def _scaled(resolved: Resolved, callback: NoteCallback, compiling: list[Future[Any]]) -> Resolved:
     """With the potential's scale, or one that a run without entropy finds."""
     recipe = resolved.recipe
     given = recipe.potential.scale
     if given is not None:
-        report("compiling", "")
+        callback("compiling", "")
         for program in compiling:
             program.result()
         scale = np.asarray(given, float)
         return dataclasses.replace(resolved, scale=scale, shift=np.zeros(len(scale)))
-    report("compiling and fitting the scale", "")
+    callback("compiling and fitting the scale", "")
     starts = [
         recipe.start.draw(resolved.seed, 0, _FIRST_CHAIN + replica, 0)
         for replica in range(recipe.scale.replicas)
@@ -132,17 +136,21 @@ def _scaled(resolved: Resolved, report: Report, compiling: list[Future[Any]]) ->
             systems,
             key,
             recipe.scale,
-            lambda share: report(f"compiling and fitting the scale, {100 * share:.0f} %", ""),
+            lambda done: callback(f"compiling and fitting the scale, {100 * done:.0f} %", ""),
         )
     for program in compiling:
         program.result()
     return dataclasses.replace(resolved, scale=scale, shift=shift)
 
 
-def _with_entropy_weights(resolved: Resolved, devices: int | None, report: Report) -> Resolved:
+def _with_entropy_weights(
+    resolved: Resolved, devices: int | None, callback: NoteCallback
+) -> Resolved:
     streams = []
     for number, stream in enumerate(resolved.streams):
-        weight = largest_entropy_weight(resolved, number, devices, lambda phase: report(phase, ""))
-        report("annealing", f"K          {weight:.4g} eV for {stream.formula}")
+        weight = largest_entropy_weight(
+            resolved, number, devices, lambda phase: callback(phase, "")
+        )
+        callback("annealing", f"K          {weight:.4g} eV for {stream.formula}")
         streams.append(dataclasses.replace(stream, entropy_weight=weight))
     return dataclasses.replace(resolved, streams=tuple(streams))

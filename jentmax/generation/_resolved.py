@@ -89,7 +89,7 @@ class Resolved:
             previous: the chunk of the cycle before; not needed for cycle 0.
             stream: number of the formula.
             device: to run on; JAX's default if absent.
-            callback: called with the share of the chunk that is done.
+            callback: called with the finished fraction of the chunk.
 
         Returns:
             One structure for each chain, accepted or not: column ``status`` is 0 for an accepted
@@ -135,7 +135,7 @@ class Resolved:
         words = np.array([self._key_words(stream, int(chain), cycle) for chain in chains])
         with pinned(self.x64), jax.default_device(device or jax.local_devices()[0]):
             potential = self.potential(stream)
-            made = self._cycle(potential, systems, words, weights, callback or (lambda share: None))
+            made = self._cycle(potential, systems, words, weights, callback or (lambda done: None))
         return self._structures(made, systems, chains, cycle, weights)
 
     def warm(self, stream: int, device: Device) -> list[Callable[[], object]]:
@@ -243,17 +243,22 @@ class Resolved:
     ) -> tuple[System, Terms, Array]:
         """Ends on the host, V there, and temperatures; in halves if the memory is full."""
         recipe = self.recipe
-        share = recipe.steps / (recipe.steps + (recipe.quench.steps if recipe.quench else 0))
+        annealing = recipe.steps / (recipe.steps + (recipe.quench.steps if recipe.quench else 0))
         try:
             keys, quench_keys, together, own_weights = self.arrays(systems, words, weights)
             ends, terms, temperature = Cycle(potential, recipe.sampler).run(
-                keys, keys, together, own_weights, recipe.steps, lambda done: callback(done * share)
+                keys,
+                keys,
+                together,
+                own_weights,
+                recipe.steps,
+                lambda done: callback(done * annealing),
             )
             if recipe.quench:
                 quench = Cycle(potential, recipe.quench.sampler)
                 ends, terms, _ = quench.run(
                     quench_keys, quench_keys, ends, own_weights, recipe.quench.steps,
-                    lambda done: callback(share + done * (1 - share)),
+                    lambda done: callback(annealing + done * (1 - annealing)),
                 )  # fmt: skip
             return jax.tree.map(_replicas_first, (ends, terms, temperature))
         except JaxRuntimeError as error:

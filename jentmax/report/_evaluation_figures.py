@@ -109,7 +109,7 @@ def _radial(evaluation: Evaluation, colors: dict[str, str]) -> Iterator[Drawing]
 
 
 def _map(evaluation: Evaluation, colors: dict[str, str]) -> Iterator[Drawing]:
-    first, second = map(float, evaluation.map_shares)
+    first, second = map(float, evaluation.map_fractions)
     yield Drawing(
         "map",
         "Environments of each set, the same number of each, in the plane of the first two "

@@ -33,7 +33,7 @@ def store(evaluation: Evaluation, path: Path) -> None:
                 "seed": how.seed,
                 "by": how.by,
                 "components": list(evaluation.labels),
-                "map_shares": evaluation.map_shares,
+                "map_fractions": evaluation.map_fractions,
                 "descriptor": json.dumps(plain_descriptor(evaluation.descriptor)),
                 "versions": [f"{name} {number}" for name, number in versions().items()],
             }

@@ -61,7 +61,7 @@ def write_evaluation(
     evaluation: Evaluation,
     folder: str | os.PathLike[str],
     overwrite: bool = False,
-    report: Callable[[str, int, int], None] = lambda phase, done, total: None,
+    callback: Callable[[str, int, int], None] = lambda phase, done, total: None,
 ) -> Path:
     """Write an evaluation: report.html, tables.csv, tables.md, figures/, evaluation.h5.
 
@@ -72,7 +72,7 @@ def write_evaluation(
         evaluation: the evaluation.
         folder: path of the new folder.
         overwrite: whether to replace an earlier evaluation.
-        report: called with a phase, the finished and the total amount of work of the phase.
+        callback: called with a phase, the finished and the total amount of work of the phase.
 
     Returns:
         The path of the folder.
@@ -86,7 +86,7 @@ def write_evaluation(
     with writing(path):
         scratch = _scratch(target)
         try:
-            _fill(scratch, evaluation, report)
+            _fill(scratch, evaluation, callback)
             if path.is_dir():
                 refuse_folder(path, overwrite)
                 shutil.rmtree(target)
@@ -103,8 +103,8 @@ def _scratch(path: Path) -> Path:
     return folder
 
 
-def _fill(folder: Path, evaluation: Evaluation, report: Callable[[str, int, int], None]) -> None:
-    report("tables and figures", 0, 1)
+def _fill(folder: Path, evaluation: Evaluation, callback: Callable[[str, int, int], None]) -> None:
+    callback("tables and figures", 0, 1)
     all_tables = tables(evaluation)
     (folder / "tables.csv").write_text(as_csv(all_tables), encoding="utf-8")
     (folder / "tables.md").write_text(as_markdown(all_tables), encoding="utf-8")
@@ -112,7 +112,7 @@ def _fill(folder: Path, evaluation: Evaluation, report: Callable[[str, int, int]
     calls = calls_that_draw(evaluation)
     pictures = {}
     for done, (name, draw) in enumerate(calls.items()):
-        report("tables and figures", done, len(calls))
+        callback("tables and figures", done, len(calls))
         try:
             drawn = [(one, (as_png(one.figure, 300), as_svg(one.figure))) for one in draw()]
         except Exception as error:  # of matplotlib or its files: it must not cost the numbers
@@ -128,7 +128,7 @@ def _fill(folder: Path, evaluation: Evaluation, report: Callable[[str, int, int]
         _facts(evaluation),
         _sections(evaluation, all_tables, pictures),
     )
-    report("tables and figures", len(calls), len(calls))
+    callback("tables and figures", len(calls), len(calls))
 
 
 def _facts(evaluation: Evaluation) -> dict[str, str]:

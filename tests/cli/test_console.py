@@ -68,7 +68,7 @@ def tell(clock, recipe, discarded=None, quiet=False):
         console.begin()
         for seconds, phase, done, made in STORY:
             clock.now = 100 + seconds
-            console.report(Progress(phase, done, 16, 0, *made, discarded=discarded or {}))
+            console.update(Progress(phase, done, 16, 0, *made, discarded=discarded or {}))
     clock.now = 121.5
     return console.summary(Path("some.h5"))
 
@@ -77,7 +77,7 @@ def test_a_phase_is_told_once_however_far_it_is(clock, capsys, recipe):
     with Console(recipe, OPTIONS) as console:
         for percent in range(0, 100, 10):
             clock.now += 0.6
-            console.report(Progress(f"fitting, {percent} %", 0.0, 16))
+            console.update(Progress(f"fitting, {percent} %", 0.0, 16))
     first, second = capsys.readouterr().out.splitlines()
     assert "fitting, 0 %" in first
     assert "fitting, 90 %" in second
@@ -119,7 +119,7 @@ def test_what_was_discarded(clock, capsys, recipe):
 def test_notes_come_at_once(clock, capsys, recipe):
     with Console(recipe, OPTIONS) as console:
         for clock.now, note in ((100, ""), (101, "batch      16"), (101.5, "out of memory")):
-            console.report(Progress("annealing", 1.0, 16, note=note))
+            console.update(Progress("annealing", 1.0, 16, note=note))
     lines = capsys.readouterr().out.splitlines()
     assert lines == ["    0.0 s  annealing: 1/16", "batch      16", "out of memory"]
 
@@ -127,13 +127,13 @@ def test_notes_come_at_once(clock, capsys, recipe):
 def test_a_run_that_goes_on(clock, capsys, recipe):
     """Counts begin at what is there; rate, time left and the summary know what is new."""
     with Console(recipe, OPTIONS) as console:
-        console.report(Progress("compiling", 12, 16, 12))
+        console.update(Progress("compiling", 12, 16, 12))
         clock.now += 60
-        console.report(Progress("annealing", 12.5, 16, 12))
+        console.update(Progress("annealing", 12.5, 16, 12))
         clock.now += 10
-        console.report(Progress("quenching", 13.5, 16, 12))
+        console.update(Progress("quenching", 13.5, 16, 12))
     clock.now += 10
-    console.report(Progress("writing", 16, 16, 12, 4, 2.0, 2.0, 1.5))
+    console.update(Progress("writing", 16, 16, 12, 4, 2.0, 2.0, 1.5))
     console.summary(Path("some.h5"))
     assert capsys.readouterr().out.splitlines() == [
         "    0.0 s  compiling: 12/16",
@@ -159,7 +159,7 @@ def test_a_run_that_goes_on(clock, capsys, recipe):
 )
 def test_who_made_them(clock, capsys, recipe, before, made, told):
     with Console(recipe, OPTIONS) as console:
-        console.report(Progress("complete", 16, 16, before, made, 1.0, 1.0, 1.0))
+        console.update(Progress("complete", 16, 16, before, made, 1.0, 1.0, 1.0))
     assert console.summary(Path("some.h5")).startswith(f"some.h5: 16 structures{told} in 0.0 s")
 
 
@@ -218,7 +218,7 @@ def test_a_large_run_fits_too(clock, capsys, recipe):
     with Console(recipe, RunOptions(structures=10_000)) as console:
         console.begin()
         for clock.now, done in ((100, 100), (200, 4321)):
-            console.report(Progress("quenching", done, 10_000, 0, 4000, 5.25, 1.875, 1.0))
+            console.update(Progress("quenching", done, 10_000, 0, 4000, 5.25, 1.875, 1.0))
     frame = frames(capsys.readouterr().out)[-1]
     assert " 4321/10000 42/s, 0:02:15 left, S 5.25, least distance 1.88 Å" in frame
     assert len(frame) <= 80

@@ -61,7 +61,7 @@ def under_way(tmp_path, monkeypatch):
     given = [word for word in FLAGS if word != "--set"]
     recipe = jentmax.recipe(None, [*given, "min_distance=1.8", "precision=float64"])
     with pytest.raises(KeyboardInterrupt):
-        jentmax.generate(recipe, structures=400, output="set.h5", report=stop, devices=1)
+        jentmax.generate(recipe, structures=400, output="set.h5", callback=stop, devices=1)
     return "set.h5"
 
 
@@ -73,7 +73,9 @@ def test_a_set_under_way(good, under_way):
         with Dataset(path) as dataset:
             assert f"structures   {len(dataset)} of 12 atoms: W" in output
             if n := sum(dataset.discarded.values()):
-                assert f"discarded    {n} too close, {dataset.share_discarded:.1%} of all" in output
+                assert (
+                    f"discarded    {n} too close, {dataset.fraction_discarded:.1%} of all" in output
+                )
     good(f"export {under_way} set.extxyz")
     assert len(ase.io.read("set.extxyz", ":")) == len(Dataset(under_way))
 

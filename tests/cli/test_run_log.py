@@ -39,13 +39,13 @@ def test_events_and_counts(clock):
     """Phases once, notes each, counts every half a minute; nothing before there are structures."""
     log = RunLog(pathlib.Path("set.h5"), goes_on=False)
     log.tell("begun: here")
-    log.report(progress("compiling", 0, note="batch      16 side by side"))
+    log.update(progress("compiling", 0, note="batch      16 side by side"))
     assert os.listdir() == []
     for clock.now in range(100, 161, 5):
-        log.report(progress("annealing", int(clock.now) - 99))
-    log.report(progress("quenching", 61, note="a part is damaged\nit is made again"))
-    log.report(progress("writing", 1000))
-    log.report(progress("complete", 1000))
+        log.update(progress("annealing", int(clock.now) - 99))
+    log.update(progress("quenching", 61, note="a part is damaged\nit is made again"))
+    log.update(progress("writing", 1000))
+    log.update(progress("complete", 1000))
     log.tell("complete: all")
     assert lines() == [
         "begun: here",
@@ -68,14 +68,14 @@ def test_a_run_that_goes_on_appends_and_another_replaces():
     for goes_on, expected in ((False, ["one"]), (True, ["one", "one"]), (False, ["one"])):
         log = RunLog(pathlib.Path("set.h5"), goes_on)
         log.tell("one")
-        log.report(Progress("annealing", 3, 1000, 3))
+        log.update(Progress("annealing", 3, 1000, 3))
         assert [line for line in lines() if line == "one"] == expected
 
 
 def test_each_process_has_its_own():
     for process in (0, 1, 12):
         log = RunLog(pathlib.Path("set.h5"), goes_on=True, process=process)
-        log.report(progress("annealing", 3))
+        log.update(progress("annealing", 3))
     assert sorted(os.listdir()) == ["set.h5.1.log", "set.h5.12.log", "set.h5.log"]
 
 
@@ -83,7 +83,7 @@ def test_a_run_without_structures_leaves_the_old_one():
     LOG.write_text("old")
     log = RunLog(pathlib.Path("set.h5"), goes_on=False)
     log.tell("begun")
-    log.report(progress("compiling", 0))
+    log.update(progress("compiling", 0))
     log.tell("error: no luck")
     assert LOG.read_text() == "old"
 
@@ -91,6 +91,6 @@ def test_a_run_without_structures_leaves_the_old_one():
 def test_errors_of_writing_are_no_errors_of_the_run():
     LOG.mkdir()
     log = RunLog(pathlib.Path("set.h5"), goes_on=True)
-    log.report(progress("annealing", 3))
+    log.update(progress("annealing", 3))
     log.tell("it goes on")
     assert os.listdir() == ["set.h5.log"]

@@ -24,11 +24,11 @@ RUN = [*FLAGS, "--structures", "40", "--devices", "1", "-o", "a set.h5"]
 SLOW = """
 import time
 from jentmax.cli import _stopping, main
-report = _stopping.Stopper.report
+update = _stopping.Stopper.update
 def slow(self, progress):
     time.sleep(0.3)
-    report(self, progress)
-_stopping.Stopper.report = slow
+    update(self, progress)
+_stopping.Stopper.update = slow
 main()
 """
 
@@ -39,8 +39,8 @@ from jentmax.cli._stopping import Stopper
 from jentmax.generation import Progress
 def say(word):
     print(word, flush=True)
-def report(done):
-    stopper.report(Progress("annealing", done, 9, 0, int(done)))
+def update(done):
+    stopper.update(Progress("annealing", done, 9, 0, int(done)))
 sys.argv = ["jentmax", "generate"]
 with Stopper(None, None) as stopper:
 """
@@ -141,7 +141,7 @@ def test_overwriting_goes_on_too():
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGXCPU"])
 def test_every_signal(name):
     """It ends the run at once, whatever it is doing."""
-    process = started("-c", RUNNING + "    report(1); say('in'); time.sleep(600); say('out')")
+    process = started("-c", RUNNING + "    update(1); say('in'); time.sleep(600); say('out')")
     until(process, "in")
     process.send_signal(getattr(signal, name))
     output, errors = process.communicate(timeout=10)
@@ -181,7 +181,7 @@ def test_before_anything_is_done(tmp_path):
 
 def test_nohup():
     """Signals that were switched off stay so."""
-    program = RUNNING + "    report(1); say('in'); time.sleep(1); report(2); say('out')"
+    program = RUNNING + "    update(1); say('in'); time.sleep(1); update(2); say('out')"
     switched_off = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)"
     process = started("-c", switched_off + program)
     until(process, "in")
@@ -315,14 +315,14 @@ def test_time_counts_from_the_start_of_the_process():
 SHORT = """
 import sys, time
 from jentmax.cli import _stopping, main
-report = _stopping.Stopper.report
+update = _stopping.Stopper.update
 def hurried(self, progress):
     time.sleep(0.1)
     if progress.made >= 4 and self._deadline > time.monotonic() + 1000:
         self._deadline = time.monotonic() + 0.5
         self._sender.send(b"\x7f")  # wakes the thread
-    report(self, progress)
-_stopping.Stopper.report = hurried
+    update(self, progress)
+_stopping.Stopper.update = hurried
 main()
 """
 

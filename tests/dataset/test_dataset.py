@@ -70,7 +70,7 @@ def test_header_comes_back(tmp_path, write):
         assert (dataset.kind, dataset.status) == ("generated", status)
         counts = np.bincount(np.concatenate([made(c).columns["status"] for c in ids()]))
         assert dataset.discarded == {"not finite": counts[1], "too close": counts[2]}
-        assert dataset.share_discarded == pytest.approx(counts[1:].sum() / counts.sum())
+        assert dataset.fraction_discarded == pytest.approx(counts[1:].sum() / counts.sum())
         assert dataset.columns == ("index", *COMPUTED_COLUMNS)
         assert f"{counts[0]} structures, generated, {status}" in repr(dataset)
 
@@ -222,7 +222,7 @@ def test_described_files_may_lack_columns(tmp_path):
         rows.positions, rows.numbers, rows.cells, rows.pbc, rows.pointer, columns, rows.atom_columns
     )
     with Dataset(described(tmp_path / "set.h5", some)) as dataset:
-        assert (dataset.kind, dataset.share_discarded) == ("described", 0)
+        assert (dataset.kind, dataset.fraction_discarded) == ("described", 0)
         assert dataset.columns == ("index", "entropy")
         assert dataset.entropy.tolist() == rows.entropy.tolist()
         assert dataset[0].info == {"jentmax_index": 0, "entropy": rows.entropy[0]}

@@ -141,7 +141,7 @@ def test_groups():
 
 def test_progress_is_told():
     told = []
-    cover({"a": np.zeros((9, 1))}, Decompositions(4, 3, 5), report=told.append)
+    cover({"a": np.zeros((9, 1))}, Decompositions(4, 3, 5), callback=told.append)
     assert told == [1, 2, 3, 4, 5]
 
 

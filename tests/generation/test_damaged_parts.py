@@ -24,12 +24,12 @@ def whole(tmp_path_factory):
 def parts():
     """Three chunks at least of a set of 20 structures, in this folder."""
 
-    def report(progress):
+    def callback(progress):
         if progress.made >= 12:
             raise Stopped
 
     with pytest.raises(Stopped):
-        generate(tiny(), structures=20, output="set.h5", report=report, devices=1)
+        generate(tiny(), structures=20, output="set.h5", callback=callback, devices=1)
     parts = Parts("set.h5")
     header = parts.header()
     assert header is not None
@@ -56,7 +56,7 @@ def test_a_damaged_part_is_made_again(whole, parts, harm, where, chunk):
     path = FOLDER / chunk.file_name
     harm(path, where)
     notes = []
-    found = made(tiny(), 20, report=lambda told: notes.append(told.note))
+    found = made(tiny(), 20, callback=lambda told: notes.append(told.note))
     assert_identical(found, whole)
     assert left() == ["set.h5"]
     told = [note for note in notes if "damaged" in note]
@@ -75,7 +75,7 @@ def test_a_part_of_another_set(whole, parts):
     """It is no part of this one, whatever its name."""
     other = tiny(entropy_weight=300.0)
     with pytest.raises(Stopped):
-        generate(other, structures=20, output="other.h5", report=stop_at_once)
+        generate(other, structures=20, output="other.h5", callback=stop_at_once)
     [chunk, *_] = Parts("other.h5").chunks()
     os.replace(Path("other.h5.parts") / chunk.file_name, FOLDER / chunk.file_name)
     assert_identical(made(tiny(), 20), whole)

@@ -185,13 +185,13 @@ READ_ONLY = """
 import pathlib, subprocess
 from jentmax.errors import JentmaxError
 os.chdir(sys.argv[1])
-def report(progress):
+def callback(progress):
     if progress.made:
         raise Stopped
 for name in ("none.h5", "running.h5"):
     if name == "running.h5":
         try:
-            generate(tiny(), structures=24, output=name, report=report)
+            generate(tiny(), structures=24, output=name, callback=callback)
         except Stopped:
             pass
 before = sorted(str(path) for path in pathlib.Path(".").rglob("*"))

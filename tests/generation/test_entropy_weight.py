@@ -103,7 +103,7 @@ def test_a_run():
     start = jm.RandomStart(("W8", "W7"), density=0.03)
     recipe = tiny(start=start, **RECIPE)
     told = []
-    path = generate(recipe, structures=12, output="set.h5", seed=3, report=told.append)
+    path = generate(recipe, structures=12, output="set.h5", seed=3, callback=told.append)
     found = columns(path)
     counts = np.diff(found["pointer"])
     weights = [set(found["entropy_weight"][counts == n]) for n in (8, 7)]
@@ -118,6 +118,6 @@ def test_a_run():
     again = recipe.resolve(3)
     assert [stream.entropy_weight for stream in again.streams] == stored
     told.clear()
-    generate(recipe, structures=16, output="set.h5", seed=3, report=told.append)
+    generate(recipe, structures=16, output="set.h5", seed=3, callback=told.append)
     assert not any("finding K" in one.phase for one in told)
     assert np.array_equal(columns(path)["positions"][:60], found["positions"][:60])

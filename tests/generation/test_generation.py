@@ -47,18 +47,20 @@ def computed(monkeypatch):
 
 
 def stopping(after):
-    """A report that ends the run when so many structures are there."""
+    """A callback that ends the run when so many structures are there."""
 
-    def report(progress):
+    def callback(progress):
         if progress.made >= after:
             raise Stopped
 
-    return report
+    return callback
 
 
 def stopped(recipe, after, structures=11, **options):
     with pytest.raises(Stopped):
-        generate(recipe, structures=structures, output="set.h5", report=stopping(after), **options)
+        generate(
+            recipe, structures=structures, output="set.h5", callback=stopping(after), **options
+        )
 
 
 # What is in the file
@@ -165,7 +167,7 @@ def columns_of(found, n):
 def test_the_same_command_again_does_nothing(file, whole, computed):
     shutil.copy(file, "set.h5")
     content, told = Path("set.h5").read_bytes(), []
-    assert_identical(made(tiny(), report=told.append), whole)
+    assert_identical(made(tiny(), callback=told.append), whole)
     assert Path("set.h5").read_bytes() == content
     assert not computed
     assert [(one.phase, one.done, one.before) for one in told] == [("complete", 11, 11)]
@@ -260,7 +262,7 @@ def test_other_versions_of_jax_are_told(file, whole, monkeypatch):
     changed = versions() | {"jaxlib": "9.9"}
     monkeypatch.setattr(_identity, "versions", lambda: changed)
     notes = []
-    generate(tiny(), structures=17, output="set.h5", report=lambda told: notes.append(told.note))
+    generate(tiny(), structures=17, output="set.h5", callback=lambda told: notes.append(told.note))
     [note] = filter(None, notes)
     assert f"jaxlib {versions()['jaxlib']} before, 9.9 now: last digits may differ" in note
 
@@ -295,7 +297,7 @@ def test_a_folder_in_which_another_goes_on_to_more_is_left_alone(file, whole):
     shutil.copy(file, "set.h5")
     stop = stopping(1)
     with pytest.raises(Stopped):
-        generate(tiny(), structures=30, output="set.h5", report=stop)
+        generate(tiny(), structures=30, output="set.h5", callback=stop)
     chunks = Parts("set.h5").chunks()
     assert chunks
     assert_identical(made(tiny()), whole)

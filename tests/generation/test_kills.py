@@ -42,7 +42,7 @@ def spied(module, name, when, only=lambda *_: True):
     setattr(module, name, killing)
 
 def live(how, number, seconds):
-    def report(progress):
+    def callback(progress):
         if progress.phase == "annealing" and progress.made and how == "time":
             threading.Timer(seconds, kill).start()
     if how == "sync":  # of a part, or of the file
@@ -59,7 +59,7 @@ def live(how, number, seconds):
         spied(os, "rmdir", (1, "before"))
         spied(_parts.Path, "rmdir", (1, "before"))
     recipe = tiny(min_distance=1.9)
-    generate(recipe, structures=600, output=sys.argv[1], report=report)
+    generate(recipe, structures=600, output=sys.argv[1], callback=callback)
 
 for line in sys.stdin:
     assert len(os.listdir("/proc/self/task")) == 1, "no process with threads may fork"
@@ -128,11 +128,11 @@ def test_twenty_kills():
 
 
 LONG_CHAIN = """
-def report(progress):
+def callback(progress):
     if progress.made >= 40:
         print(progress.made, flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
-generate(tiny(cycles_per_chain=1000), structures=4000, output="set.h5", report=report)
+generate(tiny(cycles_per_chain=1000), structures=4000, output="set.h5", callback=callback)
 """
 
 

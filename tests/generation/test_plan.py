@@ -192,7 +192,7 @@ def test_discarded_structures(mixture):
     free = columns(generate(plain, structures=16, output="free.h5"))
     asked = float(np.sort(free["least_distance"])[5]) + 1e-6
     told = []
-    strict = made(tiny(cycles_per_chain=1, min_distance=asked), 10, report=told.append)
+    strict = made(tiny(cycles_per_chain=1, min_distance=asked), 10, callback=told.append)
     kept = free["least_distance"] >= asked
     assert kept.sum() == 10
     assert np.array_equal(strict["chain"], free["chain"][kept])
@@ -204,7 +204,7 @@ def test_discarded_structures(mixture):
         n = dataset.discarded["too close"]
         assert dataset.discarded["not finite"] == 0
         assert n >= 6 - (not kept[-1])
-        assert dataset.share_discarded == n / (4 * len(dataset.chunks))
+        assert dataset.fraction_discarded == n / (4 * len(dataset.chunks))
     assert told[-1].discarded == {"not finite": 0, "too close": n}
     made(tiny(cycles_per_chain=1, min_distance=asked), 12)
     with Dataset("set.h5") as dataset:

@@ -40,10 +40,10 @@ if len(sys.argv) > 4 and sys.argv[4] == "perturbed":
         return structures(self, (ends, terms, temperature), *more)
     Resolved._structures = perturbed
 dies = int(sys.argv[3])
-def report(progress):
+def callback(progress):
     if dies and progress.made >= dies:
         os.kill(os.getpid(), signal.SIGKILL)
-generate(tiny(steps=50), structures=40, output="set.h5", devices=1, report=report,
+generate(tiny(steps=50), structures=40, output="set.h5", devices=1, callback=callback,
          process=Process(int(sys.argv[1]), int(sys.argv[2])))
 """
 
@@ -89,7 +89,7 @@ def test_an_array_of_jobs(whole):
     """One after the other, each for a while; the last one completes the set."""
     for index in (2, 0, 1):
 
-        def report(progress):
+        def callback(progress):
             if progress.made >= 8:
                 raise Stopped
 
@@ -99,7 +99,7 @@ def test_an_array_of_jobs(whole):
                 structures=N,
                 output="set.h5",
                 process=Process(index, 3),
-                report=report,
+                callback=callback,
                 devices=1,
             )
         own = [chunk for chunk in Parts("set.h5").chunks() if chunk.batch % 3 == index]
@@ -199,12 +199,12 @@ def test_one_finishes_fewer_while_the_other_is_at_work(whole):
     """It goes on from the finished file to its own number."""
     finished = []
 
-    def report(progress):
+    def callback(progress):
         if progress.made >= 8 and not finished:
             finished.append(1)
             generate(RECIPE, structures=10, output="set.h5")
 
-    generate(RECIPE, structures=N, output="set.h5", report=report, devices=1)
+    generate(RECIPE, structures=N, output="set.h5", callback=callback, devices=1)
     assert_identical(columns("set.h5"), whole)
     assert left() == ["set.h5"]
 
@@ -225,7 +225,7 @@ def main():
                       memory_limit=None) as cluster, Client(cluster) as client:
         pids = client.run(os.getpid)
         killed, done = [], []
-        def report(progress):
+        def callback(progress):
             done.append(progress.done)
             if progress.made >= 8 and not killed and sys.argv[2] == "kill":
                 killed.append(1)
@@ -233,7 +233,7 @@ def main():
         scheduler = client if sys.argv[3] == "client" else cluster.scheduler_address
         n = int(sys.argv[4])
         generate(tiny(entropy, steps=50), structures=n, output="set.h5", scheduler=scheduler,
-                 report=report)
+                 callback=callback)
         after = client.run(os.getpid)
         assert (set(after.values()) == set(pids.values())) == (sys.argv[2] != "kill")
         assert not client.futures

@@ -1,4 +1,4 @@
-"""What a run reports, and how a report ends it."""
+"""The progress that a run reports, and how a callback ends it."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ from jentmax.generation import Process, generate
 
 def test_reports():
     told = []
-    found = made(tiny(), report=told.append, devices=1)
+    found = made(tiny(), callback=told.append, devices=1)
     phases = list(dict.fromkeys(one.phase for one in told))
     assert phases == ["starting", "compiling", "annealing", "complete"]
     done = [one.done for one in told]
@@ -29,19 +29,19 @@ def test_reports():
 
 
 def test_structures_that_are_reported_are_on_disk():
-    def report(progress):
+    def callback(progress):
         if progress.phase == "annealing" and progress.made:
             with Dataset("set.h5") as dataset:
                 assert len(dataset) >= progress.made
 
-    made(tiny(), report=report)
+    made(tiny(), callback=callback)
 
 
 def test_shares_of_what_is_under_way_count():
     """A cycle of many steps is seen to advance."""
     told = []
     long = tiny(steps=1500, cycles_per_chain=1)
-    made(long, 4, report=lambda one: told.append(one.done), devices=1)
+    made(long, 4, callback=lambda one: told.append(one.done), devices=1)
     between = {done for done in told if 0 < done < 4}
     assert {round(done / 4, 3) for done in between} <= {k / 10 for k in range(1, 10)} | {1.0}
     assert len(between) >= 3
@@ -49,16 +49,16 @@ def test_shares_of_what_is_under_way_count():
 
 def test_what_was_there_before():
     with pytest.raises(Stopped):
-        generate(tiny(), structures=11, output="set.h5", report=stop_after(4), devices=1)
+        generate(tiny(), structures=11, output="set.h5", callback=stop_after(4), devices=1)
     there = sum(Parts("set.h5").counts(chunk)[0] for chunk in chunks())
     told = []
-    made(tiny(), report=told.append)
+    made(tiny(), callback=told.append)
     going_on = [one for one in told if one.phase == "annealing"]
     assert {one.before for one in going_on} == {there}
     assert going_on[0].done == there
     assert told[-1].made == 12 - there
     told.clear()
-    made(tiny(), 20, report=told.append)
+    made(tiny(), 20, callback=told.append)
     assert {one.before for one in told if one.phase == "annealing"} == {12}
 
 
@@ -69,11 +69,11 @@ def chunks():
 
 
 def stop_after(count):
-    def report(progress):
+    def callback(progress):
         if progress.made >= count:
             raise Stopped
 
-    return report
+    return callback
 
 
 def test_progress_counts_what_all_processes_have_made():
@@ -86,7 +86,7 @@ def test_progress_counts_what_all_processes_have_made():
             structures=40,
             output="set.h5",
             process=Process(index, 2),
-            report=told[index].append,
+            callback=told[index].append,
             devices=1,
         )
 
@@ -110,13 +110,13 @@ def test_a_report_that_stops_ends_the_run_within_a_tenth():
     long = tiny(steps=5000, cycles_per_chain=1)
     began = []
 
-    def report(progress):
+    def callback(progress):
         if progress.phase == "annealing" and progress.done > 0:
             began.append(time.monotonic())
             raise Stopped
 
     with pytest.raises(Stopped):
-        generate(long, structures=40, output="set.h5", report=report, devices=1)
+        generate(long, structures=40, output="set.h5", callback=callback, devices=1)
     # The chunk that was under way is not there: nobody waited for its end.
     assert len(began) == 1
     assert not chunks()
@@ -124,11 +124,11 @@ def test_a_report_that_stops_ends_the_run_within_a_tenth():
 
 
 def test_any_error_of_a_report_ends_the_run():
-    def report(progress):
+    def callback(progress):
         if progress.made:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        generate(tiny(), structures=11, output="set.h5", report=report)
+        generate(tiny(), structures=11, output="set.h5", callback=callback)
     assert chunks()
     assert_identical(made(tiny()), made(tiny(), output="whole.h5"))

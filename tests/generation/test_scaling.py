@@ -42,7 +42,7 @@ def states(monkeypatch):
 
 def test_the_run_tells_how_far_it_is():
     told = []
-    tiny_without().resolve(report=lambda phase, note: told.append((phase, note)))
+    tiny_without().resolve(callback=lambda phase, note: told.append((phase, note)))
     shares = [phase.partition(", ")[2] for phase, _ in told if phase.startswith("compiling and")]
     assert shares == ["", *(f"{percent} %" for percent in range(0, 101, 10))]
 
@@ -52,7 +52,7 @@ def test_small_cells_are_told():
 
     def notes(density):
         told = []
-        tiny(density=density).resolve(report=lambda phase, note: told.append(note))
+        tiny(density=density).resolve(callback=lambda phase, note: told.append(note))
         return [note for note in told if note.startswith("cells")]
 
     assert notes(0.02) == []

@@ -137,7 +137,7 @@ def test_a_set_that_chooses():
     """It depends on the number of structures; going on keeps it."""
     recipe = tiny(batch_size=None, cycles_per_chain=2, start=jm.RandomStart("W8", density=0.03))
     notes = []
-    generate(recipe, structures=8, output="set.h5", report=lambda told: notes.append(told.note))
+    generate(recipe, structures=8, output="set.h5", callback=lambda told: notes.append(told.note))
     with Dataset("set.h5") as dataset:
         assert [stream["batch_size"] for stream in dataset.header["streams"]] == [4]
         first = dataset.positions

@@ -31,9 +31,9 @@ def files():
 
 def test_everything_is_written(files):
     told = []
-    sets = open_sets(FILES, NAMES, SNAP, report=lambda *some: told.append(some))
-    found = evaluate(sets, SNAP, Decompositions(12, 6, 3), report=lambda *some: told.append(some))
-    assert write_evaluation(found, "out", report=lambda *some: told.append(some)) == Path("out")
+    sets = open_sets(FILES, NAMES, SNAP, callback=lambda *some: told.append(some))
+    found = evaluate(sets, SNAP, Decompositions(12, 6, 3), callback=lambda *some: told.append(some))
+    assert write_evaluation(found, "out", callback=lambda *some: told.append(some)) == Path("out")
     assert ("reading and describing crystals", 0, 1) in told
     assert ("distances", 3, 3) in told
     assert told[-1][0] == "tables and figures"
