@@ -60,9 +60,9 @@ def process_of(text: str | None = None) -> Process:
         index, _, count = text.partition("/")
         return _checked(f"--process {text}", index, count)
     for rank, size in _LAUNCHERS:
-        if rank in os.environ and size in os.environ:
-            found = f"{rank}={os.environ[rank]}, {size}={os.environ[size]}"
-            return _checked(found, os.environ[rank], os.environ[size])
+        index, count = os.environ.get(rank), os.environ.get(size)
+        if index and count:  # an empty variable counts as absent
+            return _checked(f"{rank}={index}, {size}={count}", index, count)
     return ALONE
 
 

@@ -332,6 +332,9 @@ def _launched_by_nobody(monkeypatch):
         ({"SLURM_STEP_NUM_TASKS": "3", "SLURM_PROCID": "2"}, Process(2, 3)),
         ({"OMPI_COMM_WORLD_RANK": "2", "OMPI_COMM_WORLD_SIZE": "4"}, Process(2, 4)),
         ({"PMI_RANK": "0", "PMI_SIZE": "2"}, Process(0, 2)),
+        ({"PMIX_RANK": "0", "PMIX_SIZE": ""}, ALONE),
+        ({"OMPI_COMM_WORLD_RANK": "", "OMPI_COMM_WORLD_SIZE": ""}, ALONE),
+        ({"PMIX_RANK": "", "PMIX_SIZE": "4", "PMI_RANK": "1", "PMI_SIZE": "2"}, Process(1, 2)),
         ({"JOB_COMPLETION_INDEX": "5", "JENTMAX_PROCESSES": "8"}, Process(5, 8)),
     ],
 )
