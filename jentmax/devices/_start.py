@@ -1,4 +1,4 @@
-"""Starting JAX, with clear words if it does not start."""
+"""Start JAX, with a clear error if it does not start."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _FOR_DEVELOPERS = {
     "jax_disable_jit": False,
     "jax_transfer_guard": "allow",
 }
-"""What ends a run that is in order, or makes it take hours; a structure that is not finite, for
-example, is discarded."""
+"""Debugging options that end a correct run or make it take hours. For example, jentmax discards
+non-finite structures, and jax_debug_nans would end the run."""
 
 _SECONDS = 60
-"""After which a trial of XLA_FLAGS is given up."""
+"""Timeout of the test of XLA_FLAGS."""
 
 
 def import_jax() -> None:
-    """Import JAX, which reads the user's variables.
+    """Import JAX, which reads environment variables.
 
     Raises:
-        JentmaxError: it refuses one, or is not whole.
+        JentmaxError: JAX rejects a variable, or its installation is incomplete.
     """
     with _clear_words():
         import jax  # noqa: F401
@@ -41,8 +41,8 @@ def start() -> None:
     """Import JAX and start its back end.
 
     Raises:
-        JentmaxError: it does not start, or would end the process, for the flags or variables that
-            the user has set.
+        JentmaxError: it does not start, or would abort the process, because of environment
+            variables.
     """
     import_jax()
     _refuse_flags()
@@ -52,7 +52,7 @@ def start() -> None:
         jax.local_devices()
     for name, usual in _FOR_DEVELOPERS.items():
         if getattr(jax.config, name) not in (None, usual):
-            warnings.warn(f"{name.upper()} is set and ignored: commands run without", stacklevel=2)
+            warnings.warn(f"{name.upper()} is set, but commands ignore it", stacklevel=2)
             jax.config.update(name, usual)
 
 
@@ -61,22 +61,23 @@ def _clear_words() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        told = str(error).strip().partition("\n")[0] or type(error).__name__
+        # JAX raises an AssertionError without a text if a platform has no device.
+        reason = str(error).strip().partition("\n")[0] or "it finds no device"
         names = [
             f"{name} = {value}"
             for name, value in sorted(os.environ.items())
             if name.startswith(("JAX_", "XLA_", "CUDA_VISIBLE_DEVICES")) and name not in _OURS
         ]
-        advice = "see that jax and jaxlib are whole and fit each other"
+        advice = "check the installation of jax and jaxlib (pip check)"
         if names:
-            advice = f"change or unset what is wrong of these variables: {', '.join(names)}"
+            advice = f"correct or unset the wrong one of {', '.join(names)}"
         if "JAX_PLATFORMS" in os.environ:
-            advice += "; JAX_PLATFORMS = cpu takes the CPU"
-        raise JentmaxError(f"JAX does not start: {told}; {advice}") from error
+            advice += "; JAX_PLATFORMS=cpu uses the CPU"
+        raise JentmaxError(f"JAX does not start: {reason}; {advice}") from error
 
 
 def _refuse_flags() -> None:
-    """Try the flags in another process: XLA ends one that has an unknown flag at once."""
+    """Test the flags in another process, because XLA aborts the process at an unknown flag."""
     flags = os.environ.get("XLA_FLAGS", "")
     if not flags.strip():
         return
@@ -90,13 +91,13 @@ def _refuse_flags() -> None:
             timeout=_SECONDS,
             check=False,
         )
-    except (OSError, subprocess.SubprocessError):  # no word on the flags: XLA has the last one
+    except (OSError, subprocess.SubprocessError):  # the test failed, not the flags
         return
     if done.returncode == 0:
         return
     lines = done.stderr.decode(errors="replace").splitlines()
-    told = next((line.partition("] ")[2] for line in lines if "XLA_FLAGS" in line), "")
+    reason = next((line.partition("] ")[2] for line in lines if "XLA_FLAGS" in line), "")
     raise JentmaxError(
-        f"XLA_FLAGS = {flags} is not allowed: {told or 'XLA does not start with it'}; correct or "
+        f"XLA_FLAGS = {flags} is not allowed: {reason or 'XLA does not start with it'}; correct or "
         "unset it"
     )
