@@ -111,13 +111,11 @@ Overrides = Annotated[
 ]
 Format = Annotated[
     str | None,
-    typer.Option(
-        help="ASE's name of the file's format.", show_default="what its content or name shows"
-    ),
+    typer.Option(help="ASE's name of the file's format.", show_default="from its content or name"),
 ]
 OutputFormat = Annotated[
     str | None,
-    typer.Option(help="ASE's name of the output's format.", show_default="what its name shows"),
+    typer.Option(help="ASE's name of the output's format.", show_default="from its name"),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
 NoCache = Annotated[
@@ -133,7 +131,9 @@ SettingsFile = Annotated[
 def main() -> None:
     """Run the command line; bad input exits with code 2."""
     guard()
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # of settings that no figure obeys
+    logging.getLogger("matplotlib").setLevel(
+        logging.ERROR
+    )  # about settings that our figures ignore
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
@@ -144,14 +144,14 @@ def main() -> None:
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    """In a plain line, without the place in a library's code."""
+    """Print a warning in one line, without the location in a library's code."""
     first = str(message).strip().partition("\n")[0]
     sys.stderr.write(f"warning: {printable(first)}\n")
 
 
 @contextlib.contextmanager
 def notes() -> Iterator[None]:
-    """Print, in a line each, what is left out; other warnings go the usual way."""
+    """Print a line for each `LeftOut` warning; other warnings are shown as usual."""
 
     def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
         if issubclass(category, LeftOut):
@@ -194,7 +194,7 @@ class Settings(NamedTuple):
 def load_settings(
     source: Path | None, preset: str | None, overrides: Sequence[str], element: str | None
 ) -> Settings:
-    """Settings from a file or a preset."""
+    """Load settings from a file or a preset."""
     from jentmax.config import label_of, load, preset_text
 
     if source is not None and preset is not None:
@@ -217,10 +217,10 @@ def descriptor_for(
     overrides: Sequence[str],
     element: str | None,
 ) -> Any:
-    """The descriptor for files; call `prepare` first.
+    """The descriptor for some files; call `prepare` first.
 
-    Without settings, it is the descriptor of the first data set among the files, or otherwise that
-    of the preset tungsten.
+    Without settings, this is the descriptor of the first data set among the files or, if none is a
+    data set, that of the preset tungsten.
     """
     from jentmax.config import descriptor_from
     from jentmax.devices import start
@@ -240,7 +240,7 @@ def stored_precision(
     overrides: Sequence[str],
     element: str | None,
 ) -> Any:
-    """The precision of the settings that describe a file, or of the descriptors that it has."""
+    """The precision in the settings that describe a file, or of the file's own descriptors."""
     recipe, _ = _own_recipe([path]) if source is preset is element is None else (None, "")
     if recipe is None:
         recipe = load_settings(source, preset, overrides, element).tree
@@ -253,7 +253,7 @@ def stored_precision(
 
 
 def _own_recipe(files: Sequence[Path]) -> tuple[dict[str, Any] | None, str]:
-    """The recipe of the first data set among some files, and what to call it in messages."""
+    """The recipe of the first data set among some files, and its name in messages."""
     import h5py
 
     from jentmax.dataset import Dataset, Parts

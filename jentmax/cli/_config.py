@@ -32,7 +32,7 @@ def config_init(
     preset: Annotated[str, typer.Option(help="Settings to write.")] = "tungsten",
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a preset as a settings file, each field below its meaning."""
+    """Write a preset as a settings file with a comment for each field."""
     from jentmax.config import commented, preset_text
 
     preset_text(preset)  # raises an error for an unknown name
@@ -55,7 +55,7 @@ def config_check(
     element: Element = None,
     overrides: Overrides = None,
 ) -> None:
-    """Check a settings file, and test the code that it names."""
+    """Check a settings file, and test your own code that it names."""
     prepare(no_cache=False)
     given = load_settings(settings, None, overrides or [], element)
     from jentmax.config import recipe_from

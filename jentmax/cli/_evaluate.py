@@ -55,7 +55,7 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="NAME...",
-            help="Names of the sets, one for each; after the files.",
+            help="Names of the sets, one per file; after the files.",
             show_default="the files' names",
         ),
     ] = None,
@@ -67,7 +67,8 @@ def evaluate(
         ),
     ] = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder to make, for tables, figures, report.")
+        Path,
+        typer.Option("--output", "-o", help="Folder to create for tables, figures and report."),
     ] = Path("report"),
     train: Annotated[
         int | None,
@@ -103,8 +104,8 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="FORMAT",
-            help="ASE's name of the files' format, or repeated, one for each file.",
-            show_default="what their content or names show",
+            help="ASE's name of the files' format; repeat it to give one for each file.",
+            show_default="from their content or names",
         ),
     ] = None,
     settings: SettingsFile = None,
@@ -117,10 +118,10 @@ def evaluate(
 ) -> None:
     """Measure the diversity of data sets, and how well each covers the others.
 
-    Prints tables and makes a folder with report.html, tables.csv, tables.md,
-    figures/ and evaluation.h5. Without settings, the descriptors are those of the
-    reference if it is a jentmax data set, otherwise those of the first jentmax data
-    set, otherwise those of the preset tungsten.
+    Prints tables and writes a folder with report.html, tables.csv, tables.md,
+    figures/ and evaluation.h5. Without settings, the descriptor comes from the
+    reference if it is a jentmax data set, else from the first jentmax data set,
+    else from the preset tungsten.
     """
     paths = [str(path) for path in files]
     called = _names(paths, names)
@@ -174,7 +175,7 @@ def evaluate(
 
 
 def _names(paths: Sequence[str], names: Sequence[str] | None) -> tuple[str, ...]:
-    """A name for each file: the given one, or the file name without its ending.
+    """A name for each file: the given name, or the file name without its ending.
 
     Raises:
         JentmaxError: a file is given twice, or names are missing, too many, empty or equal.
@@ -191,7 +192,7 @@ def _names(paths: Sequence[str], names: Sequence[str] | None) -> tuple[str, ...]
         names = [printable(Path(path).stem) for path in paths]
         advice = "name the sets with --names"
     else:
-        advice = "give each set a name of its own"
+        advice = "give each set a different name"
         if len(names) != len(paths):
             raise JentmaxError(
                 f"--names has {len(names)} names ({', '.join(names)}) for {len(paths)} data sets "

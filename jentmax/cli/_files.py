@@ -28,13 +28,13 @@ from jentmax.errors import JentmaxError
 @app.command()
 def info(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Data sets, finished or under way.")
+        list[Path], typer.Argument(metavar="PATH...", help="Data sets, finished or not.")
     ],
     check: Annotated[
-        bool, typer.Option("--check", help="Read all of them, and list what is damaged.")
+        bool, typer.Option("--check", help="Read everything and list the damage.")
     ] = False,
 ) -> None:
-    """Show what is in data sets, or whether they are whole."""
+    """Show the contents of data sets, or check them for damage."""
     if check:
         _check(paths)
         return
@@ -47,14 +47,14 @@ def info(
 
 
 _MOST_LINES = 10
-"""Of what is damaged in a file; the rest is only counted."""
+"""Maximum number of lines about the damage in a file; further lines are only counted."""
 
 
 def _check(paths: list[Path]) -> None:
-    """Read data sets, and say which are whole.
+    """Read data sets completely, and print which are undamaged.
 
     Raises:
-        JentmaxError: listing what is damaged.
+        JentmaxError: some are damaged; the message lists the damage.
     """
     from jentmax.dataset import Dataset
 
@@ -81,12 +81,10 @@ def _check(paths: list[Path]) -> None:
 
 @app.command()
 def export(
-    path: Annotated[Path, typer.Argument(help="Data set, finished or under way.")],
+    path: Annotated[Path, typer.Argument(help="Data set, finished or not.")],
     output: Annotated[
         str,
-        typer.Argument(
-            help="File to write; its ending tells the format. A folder (ending in /) gets POSCARs."
-        ),
+        typer.Argument(help="File to write, in the format of its ending, or folder/ for POSCARs."),
     ],
     format: Annotated[
         str | None,
@@ -94,12 +92,12 @@ def export(
             "--output-format",
             "--format",
             help="ASE's name of the output's format.",
-            show_default="what its name shows",
+            show_default="from its name",
         ),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write structures in any format that ASE writes."""
+    """Write the structures of a data set in any ASE format."""
     from jentmax.dataset import Dataset
     from jentmax.dataset import export as run
 
@@ -117,7 +115,8 @@ def describe(
     precision: Annotated[
         Literal["float32", "float64"] | None,
         typer.Option(
-            help="Of the stored descriptors.", show_default="that of the settings, or float32"
+            help="Floating-point type of the stored descriptors.",
+            show_default="that of the settings, or float32",
         ),
     ] = None,
     settings: SettingsFile = None,
@@ -127,7 +126,7 @@ def describe(
     overwrite: Overwrite = False,
     no_cache: NoCache = False,
 ) -> None:
-    """Compute the descriptors of given structures."""
+    """Compute the descriptors of the structures in a file."""
     refuse_inputs(output, [path, settings])
     refuse_existing(output, overwrite)
     prepare(no_cache)

@@ -41,7 +41,7 @@ def generate(
     element: Element = None,
     overrides: Overrides = None,
     structures: Annotated[
-        int | None, typer.Option(help="Structures that the set has.", show_default=False)
+        int | None, typer.Option(help="Number of structures.", show_default=False)
     ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Seed of all randomness.", show_default=False)
@@ -52,7 +52,7 @@ def generate(
     batch_size: Annotated[
         int | None,
         typer.Option(
-            help="Structures side by side on each device; by default what is fastest.",
+            help="Structures per batch on each device; by default the fastest number.",
             show_default=False,
         ),
     ] = None,
@@ -69,7 +69,7 @@ def generate(
         str | None,
         typer.Option(
             metavar="TIME",
-            help="Stop in time, with code 75 if not complete: 3h50m, 90m, 2d, 1:30:00, 1-12:00:00.",
+            help="Stop after this time, with code 75 if unfinished: 3h50m, 90m, 2d, 1-12:00:00.",
             show_default=False,
         ),
     ] = None,
@@ -77,7 +77,7 @@ def generate(
         str | None,
         typer.Option(
             metavar="I/N",
-            help="Be process I (from 0) of N that make one set; srun and mpirun say so themselves.",
+            help="Run as process I (from 0) of N on one set; automatic under srun and mpirun.",
             show_default=False,
             rich_help_panel=_PANEL,
         ),
@@ -86,7 +86,7 @@ def generate(
         str | None,
         typer.Option(
             metavar="ADDRESS",
-            help="Let the workers of a Dask scheduler make the structures, such as tcp://host:8786.",
+            help="Compute on the workers of a Dask scheduler, such as tcp://host:8786.",
             show_default=False,
             rich_help_panel=_PANEL,
         ),
@@ -94,14 +94,14 @@ def generate(
     no_cache: NoCache = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make structures full of different atomic environments.
+    """Generate structures full of different atomic environments.
 
-    The same command again goes on where the last one ended, with a larger
-    --structures to more. Any number of processes may make one set.
+    The same command continues an interrupted run, and a larger --structures extends
+    a finished set. Any number of processes may work on one set.
 
     A signal (Ctrl-C, SIGTERM, SIGHUP, SIGUSR1, SIGXCPU) ends the run at once with
     exit code 128 + the signal's number, --max-time with exit code 75. Both keep
-    all finished chunks, and print the command that goes on.
+    all finished chunks and print the command that continues the run.
     """
     with Stopper(None if max_time is None else seconds(max_time), max_time) as stopper:
         flags = {
@@ -140,14 +140,14 @@ def generate(
             use_own_device()
         start()
         recipe = recipe_from(tree, own_code=True, label=label)
-        goes_on = Parts(path).exists() or (path.exists() and not overwrite)
-        # Processes that a launcher starts share a terminal.
+        continues = Parts(path).exists() or (path.exists() and not overwrite)
+        # Processes from one launcher share a terminal.
         silent = quiet or (process is None and own.index > 0)
-        log = RunLog(path, goes_on, own.index)
-        stopper.note = log.tell
+        log = RunLog(path, continues, own.index)
+        stopper.note = log.write
         with Console(recipe, options, quiet=silent) as console:
             console.begin()
-            log.tell(f"begun: {_here()}")
+            log.write(f"begun: {_here()}")
 
             def callback(progress: Progress) -> None:
                 log.update(progress)
@@ -168,13 +168,13 @@ def generate(
                     cache=cache,
                 )
             except Exception as error:
-                log.tell(f"error: {error}")
+                log.write(f"error: {error}")
                 raise
-        log.tell(f"complete: {console.summary(path)}")
+        log.write(f"complete: {console.summary(path)}")
 
 
 def _here() -> str:
-    """The command, where and with what it runs."""
+    """The command, its process and host, and the versions of the packages."""
     from jentmax.devices import versions
 
     packages = ", ".join(f"{name} {number}" for name, number in versions().items())

@@ -1,4 +1,4 @@
-"""What is in a data set."""
+"""Print the contents of a data set."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def print_info(dataset: Dataset) -> None:
-    """Print what is in a data set."""
-    shown = console()
+    """Print the contents of a data set."""
+    screen = console()
     counts = np.diff(dataset.pointer)
     spread = f"{counts.min()}" if np.ptp(counts) == 0 else f"{counts.min()} to {counts.max()}"
     symbols = _symbols(dataset)
@@ -35,7 +35,7 @@ def print_info(dataset: Dataset) -> None:
             f"{dataset.fraction_discarded:.1%} of all"
         )
     for name, value in facts.items():
-        shown.print(printable(f"{name:12} {value}"), markup=False)
+        screen.print(printable(f"{name:12} {value}"), markup=False)
     columns = {
         "S (nats)": "entropy",
         "V (eV)": "energy",
@@ -55,8 +55,8 @@ def print_info(dataset: Dataset) -> None:
             density = counts / np.abs(np.linalg.det(dataset.cells))
         table.add_row("density (atoms/Å^3)", *_spread(density))
     if table.rows:
-        shown.print(table)
-    shown.print(
+        screen.print(table)
+    screen.print(
         "settings\n"
         + "".join(f"    {printable(line)}\n" for line in to_toml(dataset.recipe).splitlines()),
         markup=False,
@@ -64,7 +64,7 @@ def print_info(dataset: Dataset) -> None:
 
 
 def _spread(values: np.ndarray) -> list[str]:
-    """Mean, standard deviation and ends, whatever the numbers are."""
+    """Mean, standard deviation, minimum and maximum; overflow does not warn."""
     with np.errstate(all="ignore"):
         numbers = values.mean(), values.std(), values.min(), values.max()
     return [f"{number:.4g}" for number in numbers]

@@ -34,7 +34,7 @@ def select(
         typer.Option(
             "--output",
             "-o",
-            help="File to write; its ending tells the format. A folder (ending in /) gets POSCARs.",
+            help="File to write, in the format of its ending, or folder/ for POSCARs.",
         ),
     ],
     method: Annotated[
@@ -42,7 +42,7 @@ def select(
     ] = "farthest-point",
     given: Annotated[
         Path | None,
-        typer.Option(help="Structures that you have already.", show_default=False),
+        typer.Option(help="File of structures that you already have.", show_default=False),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of random orders.")] = 0,
     bandwidth: Annotated[
@@ -54,18 +54,18 @@ def select(
     ] = None,
     duplicates: Annotated[
         Literal["drop", "keep"],
-        typer.Option(help="Structures that repeat an earlier one: leave them out, or not."),
+        typer.Option(help="Drop or keep structures that repeat an earlier one."),
     ] = "drop",
     figure: Annotated[
         Path | None,
-        typer.Option(help="Drawing of the coverage.", show_default="the output's path and .png"),
+        typer.Option(help="Figure of the coverage.", show_default="the output's path and .png"),
     ] = None,
     format: Format = None,
     given_format: Annotated[
         str | None,
         typer.Option(
             help="ASE's name of the format of --given.",
-            show_default="what its content or name shows",
+            show_default="from its content or name",
         ),
     ] = None,
     output_format: OutputFormat = None,
@@ -76,7 +76,7 @@ def select(
     overwrite: Overwrite = False,
     no_cache: NoCache = False,
 ) -> None:
-    """Choose the structures that cover all others best."""
+    """Select the structures that best cover all others."""
     from jentmax.dataset import refuse_inputs, refuse_output
 
     inputs = [path, given, settings]
@@ -110,7 +110,7 @@ def select(
         )
     try:
         draw_selection(selection, drawing)
-    except JentmaxError as error:  # what was selected is written
+    except JentmaxError as error:  # the selection is already written
         drawing = None
         warnings.warn(str(error), stacklevel=1)
     print_selection(selection, output, drawing)

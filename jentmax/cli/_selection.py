@@ -1,4 +1,4 @@
-"""What was selected."""
+"""Print a selection."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def print_selection(selection: Selection, output: str, figure: Path | None) -> None:
-    """Print how well chosen structures cover all candidates."""
-    shown = console()
+    """Print how well the chosen structures cover all candidates."""
+    screen = console()
     table = Table(
         "structures",
         "mean",
@@ -35,8 +35,8 @@ def print_selection(selection: Selection, output: str, figure: Path | None) -> N
                 f"{selection.maximum[k]:.2f}",
                 f"{selection.random_mean[k]:.3f} +- {selection.random_spread[k]:.3f}",
             )
-    shown.print(table)
-    shown.print(
+    screen.print(table)
+    screen.print(
         f"{output}: {len(selection.chosen)} of {selection.candidates} structures"
         + (f"; their coverage: {figure}" if figure else ""),
         markup=False,
@@ -44,5 +44,5 @@ def print_selection(selection: Selection, output: str, figure: Path | None) -> N
 
 
 def _is_round(number: int) -> bool:
-    """Whether it is 0 or one of 1, 2, 5, 10, 20, 50, ..."""
+    """Whether a number is 0 or one of 1, 2, 5, 10, 20, 50, ..."""
     return str(number).rstrip("0") in ("", "1", "2", "5")

@@ -1,4 +1,4 @@
-"""Ending a run early: at a signal, or when its time is over."""
+"""Stop a run early: at a signal, or when its time is over."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from jentmax.generation import Progress
 
 TIME_IS_OVER = 75
-"""Exit code when --max-time ended the run, EX_TEMPFAIL: give the same command again."""
+"""Exit code after --max-time ended the run (EX_TEMPFAIL): the same command continues it."""
 
 _SIGNALS = [
     signal.Signals[name]
@@ -30,22 +30,22 @@ _SIGNALS = [
 
 
 class Stopper:
-    """Ends the process at a signal or after some time; within its context.
+    """Context that ends the process at a signal or after some time.
 
-    Finished chunks are on disk, and no other work can be kept. So the process ends at once,
-    whatever it is doing. A thread waits for the signals, because the main thread does not hear
-    them while XLA compiles.
+    Finished chunks are on disk, and no other work can be saved, so the process ends at once. A
+    thread waits for the signals, because Python's main thread cannot handle them while XLA
+    compiles.
 
     Attributes:
-        note: called with the line that says how the run ended.
+        note: called with a line about how the run ended.
     """
 
     def __init__(self, max_time: float | None, max_time_text: str | None) -> None:
         """Prepare to end the run.
 
         Args:
-            max_time: seconds from the start of the process to the end; None for no end.
-            max_time_text: the same as the user gave it.
+            max_time: seconds from the start of the process to its end; None for no limit.
+            max_time_text: the time as the user gave it.
         """
         self.note: Callable[[str], None] = lambda line: None
         self._deadline = None if max_time is None else time.monotonic() + max_time - process_age()
@@ -56,7 +56,7 @@ class Stopper:
         self._thread = threading.Thread(target=self._watch, daemon=True, name="stopper")
 
     def __enter__(self) -> Self:
-        """Listen to signals, except those that the parent has switched off, as nohup does."""
+        """Start to handle signals, except those that the parent ignores, as nohup does."""
         self._sender.setblocking(False)
         self._old_fd = signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
         for number in _SIGNALS:
@@ -66,7 +66,7 @@ class Stopper:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Listen no more; a signal that came before an error, such as a lost terminal's, counts."""
+        """Stop handling signals, after those that came before an error, such as a lost terminal."""
         self._sender.send(b"\0")
         self._thread.join()
         signal.set_wakeup_fd(self._old_fd)
@@ -76,11 +76,11 @@ class Stopper:
         self._receiver.close()
 
     def update(self, progress: Progress) -> None:
-        """Remember the progress of the run, for the line that says how to go on."""
+        """Store the progress of the run, for the last line."""
         self._last = progress
 
     def _watch(self) -> None:
-        """Wait for a signal or the deadline, and end the process; or for the end of the context."""
+        """Wait for the end of the context; end the process at a signal or the deadline."""
         while True:
             left = None if self._deadline is None else self._deadline - time.monotonic()
             if left is not None and left <= 0:
@@ -93,8 +93,8 @@ class Stopper:
                     self._end(signal.Signals(number).name, 128 + number)
 
     def _end(self, why: str, code: int) -> None:
-        """Say how to go on, and end the process without waiting for its other threads."""
-        line, code = self._told(why, code)
+        """Print how to continue, and end the process without waiting for its other threads."""
+        line, code = self._last_line(why, code)
         with contextlib.suppress(OSError):
             if os.isatty(1):
                 os.write(1, b"\x1b[?25h\n")  # the progress bar hides the cursor
@@ -103,19 +103,22 @@ class Stopper:
         self.note(line)
         os._exit(code)
 
-    def _told(self, why: str, code: int) -> tuple[str, int]:
-        """How far the run is and how to go on, in one line; and the exit code."""
+    def _last_line(self, why: str, code: int) -> tuple[str, int]:
+        """A line with the progress and the command that continues the run, and the exit code."""
         done, made, of = 0, 0, 0
         if self._last is not None:
             of, made = self._last.structures, self._last.made
             done = min(self._last.before + made, of)
         if code == TIME_IS_OVER and not made:
-            # The code that asks for another run would repeat this one for ever.
+            # With the code for "run again", a job script would repeat this run forever.
             why, code = (
                 f"{why} ended before a batch was done; give more, or a smaller --batch-size",
                 2,
             )
         command = shlex.join(["jentmax", *sys.argv[1:]])
         if not done:
-            return f"stopped ({why}): nothing is done yet; begin again with: {command}", code
-        return f"stopped ({why}): {done} of {of} structures are done; go on with: {command}", code
+            return f"stopped ({why}): nothing is done yet; start again with: {command}", code
+        return (
+            f"stopped ({why}): {done} of {of} structures are done; continue with: {command}",
+            code,
+        )

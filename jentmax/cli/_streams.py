@@ -43,7 +43,7 @@ _SIGNS = {
 }
 """Replacements for terminals without these characters."""
 
-_HANDLER = "jentmax.shown"
+_HANDLER = "jentmax.replaced"
 
 _GONE = {errno.EPIPE, errno.EBADF}
 """The reader has gone, or the descriptor was never open; these are not failures."""
@@ -68,7 +68,7 @@ def guard() -> None:
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, _stream(number, "utf-8"))
-        elif _is_own(stream, number) and os.name == "nt":  # whose terminals are no descriptors
+        elif _is_own(stream, number) and os.name == "nt":  # its terminals are not descriptors
             stream.reconfigure(errors=_HANDLER)
         elif _is_own(stream, number):
             with contextlib.suppress(OSError, ValueError):
@@ -130,7 +130,7 @@ def _stream(number: int, encoding: str) -> io.TextIOWrapper:
 
 
 def _keep_open(number: int) -> None:
-    """Open a closed descriptor, or a file would get its number, and all that is printed there."""
+    """Open a closed descriptor, so that no other file gets its number and the printed output."""
     try:
         os.fstat(number)
     except OSError:
@@ -150,7 +150,7 @@ def _is_own(stream: Any, number: int) -> bool:
 
 
 def _replaced(error: UnicodeError) -> tuple[str, int]:
-    """Plain letters for those that cannot be encoded."""
+    """Replace characters that cannot be encoded."""
     assert isinstance(error, UnicodeEncodeError)
     letters = error.object[error.start : error.end]
     return "".join(_plain(letter) for letter in letters), error.end
@@ -159,7 +159,7 @@ def _replaced(error: UnicodeError) -> tuple[str, int]:
 def _plain(letter: str) -> str:
     if letter in _SIGNS:
         return _SIGNS[letter]
-    if "\udc80" <= letter <= "\udcff":  # a byte of a file's name that is no letter
+    if "\udc80" <= letter <= "\udcff":  # an undecodable byte of a file name
         return f"\\x{ord(letter) - 0xDC00:02x}"
     if "\u2800" <= letter <= "\u28ff":  # a spinner's dots
         return "*"

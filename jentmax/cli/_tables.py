@@ -24,13 +24,13 @@ def print_tables(tables: Sequence[Table]) -> None:
             continue
         screen.print(Text(table.name, style="bold"))
         screen.print(Text(table.caption))
-        shown = RichTable(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        printed = RichTable(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for number, name in enumerate(header):
             key = number < table.n_keys
             side = "left" if key else "right"
-            shown.add_column(Text(name), justify=side, no_wrap=key, overflow="fold")
+            printed.add_column(Text(name), justify=side, no_wrap=key, overflow="fold")
         for row in rows:
-            shown.add_row(*map(Text, row))
-        screen.print(shown)
+            printed.add_row(*map(Text, row))
+        screen.print(printed)
         if len(rows) < len(table.rows):
             screen.print(f"and {len(table.rows) - len(rows)} more in tables.md\n")

@@ -1,4 +1,4 @@
-"""Descriptors of given structures, from any file that ASE reads."""
+"""Compute the descriptors of given structures."""
 
 from __future__ import annotations
 
@@ -37,32 +37,32 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 _WORK = 2**17
-"""Neighbours, padding included, times features that a device describes in one call: few enough
-for its caches and, if there are many features, for its memory."""
+"""Number of neighbours, including padding, times number of features in one call on a device: small
+enough for its caches and, with many features, for its memory."""
 
 _PAIRS_AT_ONCE = 2**18
-"""Neighbours that are found before they are described."""
+"""Number of neighbours in one piece of the search."""
 
 _AHEAD = 4
-"""How many times as many are found meanwhile: about as long as a program compiles."""
+"""Number of pieces to search in advance: finding them takes about as long as compiling."""
 
 _FARTHEST = 1e6
-"""Å from the origin that an atom may be; at some more the search for neighbours crashes."""
+"""Maximum distance of an atom from the origin in Å; far beyond it, the neighbour search crashes."""
 
 _MOST_IMAGES = 100_000
-"""Periodic images of a cell that are searched for neighbours, some ms for each atom."""
+"""Maximum number of periodic images to search for neighbours, some ms for each atom."""
 
 _MOST_NEIGHBORS = 2000
-"""Neighbours of an atom, about, above which a structure is refused."""
+"""Approximate maximum number of neighbours of an atom; structures with more are refused."""
 
 _Item = TypeVar("_Item")
 
 CountCallback = Callable[[int, int], None]
-"""Called with the number of atoms described so far, and of all."""
+"""Called with the number of described atoms and the number of all atoms."""
 
 
 def ignore(done: int, atoms: int) -> None:
-    """Report nothing."""
+    """Do nothing."""
 
 
 def describe(
@@ -70,24 +70,24 @@ def describe(
     descriptor: Descriptor,
     callback: CountCallback = ignore,
 ) -> Description:
-    """Descriptors of structures of any cell, periodic or not, in float64, on all devices.
+    """Describe structures with any cell, periodic or not, in float64, on all devices.
 
-    Every core of the CPU, or every GPU, describes some of the atoms. Their number does not change
+    Every CPU core or every GPU describes some of the atoms. The number of devices does not change
     the features.
 
     Args:
-        structures: to describe.
+        structures: structures to describe.
         descriptor: environments -> features; a callable of one structure's environments needs an
             attribute ``cutoff`` in Å.
-        callback: called with the number of atoms described so far, and of all.
+        callback: called with the number of described atoms and the number of all atoms.
 
     Returns:
         The description of all atoms, in their order.
 
     Raises:
-        JentmaxError: the descriptor has no cutoff, or fails its trial; or a structure, which is
-            named, has no atoms, an element that the descriptor does not know, numbers that are not
-            finite, or a cell that is flat or far too small.
+        JentmaxError: the descriptor has no cutoff or fails its test, or a structure has no atoms,
+            an element that the descriptor does not know, numbers that are not finite, or a cell
+            that is flat or far too small. The message names the first bad structure.
 
     >>> import jentmax
     >>> from ase.build import bulk
@@ -99,7 +99,7 @@ def describe(
         structures = Structures.from_ase(structures)
     batched = as_descriptor(descriptor, cutoff=None)
     cutoff = cutoff_of(batched)
-    assert cutoff is not None  # `as_descriptor` sees to it
+    assert cutoff is not None  # `as_descriptor` ensures this
     structures = _checked(structures, getattr(batched, "elements", ()), cutoff)
     n_atoms = len(structures.numbers)
     features = np.empty((n_atoms, batched.n_features))
@@ -132,7 +132,7 @@ def describe(
 
 
 def _checked(structures: Structures, symbols: Sequence[str], cutoff: float) -> Structures:
-    """The structures, in cells of which few images are near; the first wrong one is refused."""
+    """The structures with compact cells, which have fewer images nearby; refuses bad structures."""
     from ase.data import atomic_numbers, chemical_symbols
 
     structures.check()
@@ -190,7 +190,7 @@ def _checked(structures: Structures, symbols: Sequence[str], cutoff: float) -> S
 
 
 class _Piece(NamedTuple):
-    """Atoms of some structures and their neighbours, the first atom's neighbours first."""
+    """Atoms of some structures and their neighbours, sorted by atom."""
 
     first: int
     counts: np.ndarray
@@ -199,11 +199,11 @@ class _Piece(NamedTuple):
     neighbor_numbers: np.ndarray
 
     def starts(self) -> np.ndarray:
-        """Rows at which the atoms' neighbours begin."""
+        """Row of each atom's first neighbour."""
         return np.cumsum(self.counts) - self.counts
 
     def nearest(self) -> np.ndarray:
-        """Distance of each atom's nearest neighbour in Å, inf without neighbours."""
+        """Distance to each atom's nearest neighbour in Å, inf without neighbours."""
         nearest = np.full(len(self.counts), np.inf)
         some = np.flatnonzero(self.counts)
         distances = np.sqrt(np.einsum("pc,pc->p", self.displacements, self.displacements))
@@ -211,7 +211,7 @@ class _Piece(NamedTuple):
         return nearest
 
     def environments(self, atoms: np.ndarray, cutoff: float, capacity: int) -> Environments:
-        """Environments of some atoms; those numbered -1 have no neighbours."""
+        """Environments of some atoms; number -1 means an atom without neighbours."""
         own = np.maximum(atoms, 0)
         return many_environments(
             self.starts()[own],
@@ -225,7 +225,7 @@ class _Piece(NamedTuple):
 
 
 def _pieces(structures: Structures, cutoff: float) -> Iterator[_Piece]:
-    """All structures; a piece ends when it has some number of neighbours."""
+    """Split all structures into pieces with limited numbers of neighbours."""
     search = HostSearch(cutoff)
     numbers = structures.numbers
     pending: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
@@ -246,11 +246,11 @@ def _pieces(structures: Structures, cutoff: float) -> Iterator[_Piece]:
 def _blocks(
     counts: np.ndarray, n_features: int, capacities: set[int]
 ) -> Iterator[tuple[np.ndarray, int]]:
-    """Atoms to be described in one call, padded with -1, and room for neighbours.
+    """Split atoms into blocks for one call each, padded with -1, with their capacity for neighbours.
 
-    A block has atoms with similar numbers of neighbours. Another room for neighbours is added to
-    ``capacities`` only if the known ones are too small or waste much: compiling takes as long
-    as describing some hundred thousand atoms.
+    The atoms of a block have similar numbers of neighbours. A new capacity is added to
+    ``capacities`` only if the known ones are too small or waste much: compiling takes as long as
+    describing some hundred thousand atoms.
     """
     order = np.argsort(-counts, kind="stable")
     while len(order):
@@ -264,7 +264,7 @@ def _blocks(
 
 
 def _ahead(pieces: Iterator[_Piece]) -> Iterator[_Piece]:
-    """The same pieces; a thread makes the next few while one is used."""
+    """Yield the same pieces, while a thread computes the next few."""
     with ThreadPoolExecutor(1) as thread:
         coming = deque(thread.submit(next, pieces, None) for _ in range(_AHEAD))
         while (piece := coming.popleft().result()) is not None:
@@ -274,7 +274,7 @@ def _ahead(pieces: Iterator[_Piece]) -> Iterator[_Piece]:
 
 @contextlib.contextmanager
 def _threads(count: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that begin nothing more once an exception is raised."""
+    """Threads that start no further calls after an exception."""
     with ThreadPoolExecutor(count) as threads:
         try:
             yield threads
@@ -284,13 +284,13 @@ def _threads(count: int) -> Iterator[ThreadPoolExecutor]:
 
 
 def _one_behind(items: Iterable[_Item]) -> Iterator[_Item]:
-    """The same items, each after the next one was taken."""
+    """Yield the same items, each after taking the next one."""
     ended = itertools.chain(items, [None])
     return (before for before, _ in itertools.pairwise(ended))  # pyright: ignore[reportReturnType]
 
 
 class _FirstCall:
-    """Lets one thread call a program first: it compiles what the others then find."""
+    """Lets one thread make the first call of a program, which compiles it for the others."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -307,7 +307,7 @@ class _FirstCall:
 
 
 def _features(descriptor: Descriptor, environments: Environments, device: Any) -> Array:
-    """Features of atoms that are replicas of one atom, shape (1, n_features, n)."""
+    """Features of n atoms, each a replica with one atom, shape (1, n_features, n)."""
     return _program(device.platform)(descriptor, jax.device_put(environments, device))
 
 

@@ -1,4 +1,4 @@
-"""Descriptions of files: kept in the cache, or written as data sets."""
+"""Describe files, with a cache, or write their descriptors as data sets."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 _FORMAT = 3
-"""Of cached descriptions; to be raised whenever the same input gives something else."""
+"""Version of cached descriptions; increase it whenever the result for equal input changes."""
 
 _OWN = {"index", "descriptors"}
-"""Columns that a described file has of its own."""
+"""Columns that `describe_file` writes itself."""
 
 Precision = Literal["float32", "float64"]
 
@@ -49,22 +49,22 @@ def described(
     format: str | None = None,
     atoms: Sequence[Atoms] | None = None,
 ) -> tuple[Structures, Description]:
-    """The structures of a file and their description.
+    """Read and describe the structures of a file.
 
-    Both are kept in ``cache``. They are computed again if the file's content or name or the
-    descriptor changes. Nothing is kept if the cache cannot be written, nor of a descriptor that is
-    the user's own, because a change of its code cannot be seen.
+    The result is cached in ``cache`` and recomputed if the file's content, its name or the
+    descriptor changes. Nothing is cached if the cache cannot be written, or if the descriptor is
+    the user's own code, because jentmax cannot detect changes of such code.
 
     Args:
-        path: of any file that ASE reads, or a data set.
+        path: path of a data set or of any file that ASE reads.
         descriptor: environments -> features.
         cache: `jentmax.devices.cache_folder`, or None.
         callback: as for `describe`; not called if nothing needs to be computed.
-        format: ASE's name of the file's format, if its content and name do not tell it.
-        atoms: what `read_atoms` gives of the file, if someone has read it already.
+        format: ASE's name of the file's format; by default inferred from content or name.
+        atoms: result of `read_atoms` for the file, if it was read before.
 
     Returns:
-        The structures, whose columns are config_type and duplicate alone, and the description.
+        The structures, with only the columns config_type and duplicate, and the description.
 
     Raises:
         JentmaxError: as `read_structures` and `describe`.
@@ -96,16 +96,16 @@ def describe_file(
 ) -> Path:
     """Write a file's structures with their descriptors as a data set.
 
-    The set's scale and shift are the standard deviation and the mean over its own atoms. Labels and
-    other values of the file have no place in it; a `LeftOut` warning names them.
+    The set's scale and shift are the standard deviation and the mean over its atoms. The set does
+    not contain the file's labels and other values; a `LeftOut` warning names them.
 
     Args:
-        path: of any file that ASE reads, or a data set.
-        output: path of the data set file to make.
+        path: path of a data set or of any file that ASE reads.
+        output: path of the data set file to write.
         descriptor: environments -> features.
         overwrite: whether an existing output may be replaced.
-        precision: of the stored descriptors, which are computed in float64.
-        format: ASE's name of the file's format, if its content and name do not tell it.
+        precision: dtype of the stored descriptors, which are computed in float64.
+        format: ASE's name of the file's format; by default inferred from content or name.
 
     Returns:
         The output's path.
@@ -122,15 +122,15 @@ def describe_file(
     refuse_existing(Path(output), overwrite)
     structures = read_structures(path, format)
     columns = {*structures.columns, *structures.atom_columns} - _OWN
-    # As they stand in the file: columns have other names for some.
+    # Names as in the file; some columns have other names.
     names = sorted(
         name.replace("reference_energy", "energy").removeprefix("info:").removeprefix("array:")
         for name in columns
     )
     if names:
         warnings.warn(
-            f"{os.fspath(output)} will hold no {', '.join(map(printable, names))}; they stay in "
-            f"{os.fspath(path)}",
+            f"{os.fspath(output)} will not contain {', '.join(map(printable, names))}; they stay "
+            f"in {os.fspath(path)}",
             LeftOut,
             stacklevel=2,
         )
@@ -158,9 +158,9 @@ def describe_file(
 
 
 def _kept(path: Path, descriptor: Descriptor, cache: Path, format: str | None) -> Path | None:
-    """The file that keeps a description; None if there should be none.
+    """The cache file of a description.
 
-    There is none if the described file cannot be read, or the descriptor is the user's own.
+    None if the described file cannot be read, or the descriptor is the user's own code.
     """
     if is_own_code(descriptor):
         return None
@@ -173,7 +173,7 @@ def _kept(path: Path, descriptor: Descriptor, cache: Path, format: str | None) -
         "format": _FORMAT,
         "versions": versions(),
         "content": content,
-        "name": [path.name, format],  # ASE looks at it to know the format
+        "name": [path.name, format],  # ASE infers the format from it
         "descriptor": plain_descriptor(descriptor),
     }
     key = hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
@@ -182,7 +182,7 @@ def _kept(path: Path, descriptor: Descriptor, cache: Path, format: str | None) -
 
 @contextlib.contextmanager
 def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Put the file's name before messages about a structure."""
+    """Prefix error messages about a structure with the file's name."""
     try:
         yield
     except JentmaxError as error:

@@ -1,4 +1,4 @@
-"""The best subset of a file's structures for a budget of calculations."""
+"""Select the best subset of a file's structures for a budget of calculations."""
 
 from __future__ import annotations
 
@@ -43,27 +43,27 @@ Duplicates = Literal["drop", "keep"]
 _RANDOM_ORDERS = 10
 
 _ENVIRONMENTS = 10_000
-"""Environments, drawn at random, that random orders are to cover."""
+"""Maximum number of environments, drawn at random, to measure the coverage of random orders."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Selection:
-    """The chosen structures, and how well they cover all candidates.
+    """The chosen structures and their coverage of all candidates.
 
-    Distances are those of all candidates' environments to the nearest chosen or given one, in
-    standard deviations of the features.
+    Distances run from each environment of the candidates to the nearest chosen or given
+    environment, in standard deviations of the features.
 
     Attributes:
         chosen: numbers of the structures in their file, in the order of selection.
         method: "farthest-point", "entropy" or "random".
         candidates: number of structures to choose from.
-        n_structures: numbers of structures that the following are for: 1, 2, 3, ..., with 0
-            before them if structures were given, shape (n,).
-        mean: mean distance with so many of the chosen structures, shape (n,).
-        maximum: largest distance with so many of the chosen structures, shape (n,).
-        random_mean: mean distance with so many structures in random order, the mean of ten orders,
-            shape (n,).
-        random_spread: standard deviation of the ten, shape (n,).
+        n_structures: numbers of chosen structures for the arrays below: 1, 2, 3, ..., starting with
+            0 if structures were given, shape (n,).
+        mean: mean distance for each number of chosen structures, shape (n,).
+        maximum: largest distance for each number of chosen structures, shape (n,).
+        random_mean: mean distance for the same numbers of structures in random order, averaged over
+            ten orders, shape (n,).
+        random_spread: standard deviation over the ten orders, shape (n,).
     """
 
     chosen: np.ndarray
@@ -96,36 +96,36 @@ def select(
 ) -> Selection:
     """Write the best structures of a file, best first.
 
-    The first 100 of 200 structures are the same as a choice of 100. Structures are written as
-    they stand in their file, with all that ASE reads of them, and ``selection_rank`` (0, 1, ...)
-    in ``atoms.info``. `jentmax.report.draw_selection` draws how well they cover the others.
+    The first 100 of 200 structures equal a selection of 100. Each structure is written with
+    everything that ASE reads from its file, plus ``selection_rank`` (0, 1, ...) in ``atoms.info``.
+    `jentmax.report.draw_selection` plots the coverage.
 
-    Features are in standard deviations of the candidates' own environments. If the file is a data
-    set with the same descriptor, they are in the data set's own scale.
+    Features are scaled by the standard deviations of the candidates' environments or, for a data
+    set with the same descriptor, by the data set's scale.
 
     Args:
-        path: of the candidates: any file that ASE reads, or a data set.
+        path: path of the candidates: a data set or any file that ASE reads.
         output: path to write, as for `jentmax.dataset.export`.
         descriptor: environments -> features.
-        n_structures: to choose.
+        n_structures: number of structures to choose.
         method: "farthest-point" or "entropy" (`farthest_point`, `most_informative`), or "random".
-        given: file of structures that one has already. Environments that they cover need no
-            covering, and none of them is chosen.
-        seed: of random orders.
-        bandwidth: of method "entropy", in the unit of the scaled features; by default Silverman's
-            for so many environments.
+        given: file of structures that you already have. Their environments count as covered, and
+            none of them is chosen.
+        seed: seed of random orders.
+        bandwidth: bandwidth of method "entropy", in the unit of the scaled features; by default
+            from Silverman's rule.
         duplicates: whether structures that repeat an earlier one of the file may be chosen.
-        format: ASE's name of the candidates' format, for a file whose content and name do not tell.
-        given_format: the same of the given structures' file.
-        output_format: ASE's name of the output's format, if the path does not tell it.
+        format: ASE's name of the candidates' format; by default inferred from content or name.
+        given_format: ASE's name of the format of ``given``; by default inferred.
+        output_format: ASE's name of the output's format; by default inferred from the path.
         overwrite: whether the output may be replaced.
-        cache: folder where descriptions are kept, or None.
+        cache: folder for cached descriptions, or None.
         callback: as for `describe`.
 
     Raises:
-        JentmaxError: a file that cannot be read or described, more structures than there are, an
-            unknown method, or an output that exists, is an input, cannot be written or does not
-            hold all that is in the file.
+        JentmaxError: a file cannot be read or described, it has too few structures, the method is
+            unknown, or the output exists, is an input, cannot be written or cannot hold everything
+            in the file.
     """
     _check(n_structures, method, seed, bandwidth, duplicates)
     refuse_inputs(output, [path, given])
@@ -141,14 +141,14 @@ def select(
         dropped = len(structures) - len(kept)
         raise JentmaxError(
             f"--structures {n_structures}: {path} has {len(kept)}"
-            + (f" that repeat no earlier one, and {dropped} that do" if dropped else "")
+            + (f" different structures, and {dropped} duplicates" if dropped else "")
             + "; ask for fewer"
-            + (", or keep those too (--duplicates keep)" if dropped else "")
+            + (", or keep the duplicates (--duplicates keep)" if dropped else "")
         )
     candidates, features = structures[kept], features[structures.rows(kept)]
     if scale is None:
         scale = features.std(axis=0)
-    scale = np.where(scale > 0, scale, 1.0)  # a feature that is the same everywhere
+    scale = np.where(scale > 0, scale, 1.0)  # constant features
     features = features / scale
     covered = None
     if given is not None:
@@ -172,7 +172,7 @@ def select(
         random_spread=random_means.std(axis=0),
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", LeftOut)  # said before
+        warnings.simplefilter("ignore", LeftOut)  # `refuse_output` has warned already
         chosen = _chosen_atoms(path, everything, selection.chosen)
         export(chosen, output, output_format, overwrite=overwrite)
     return selection
@@ -219,7 +219,7 @@ def _described(
 
 
 def _stored_scale(path: str | os.PathLike[str], descriptor: Descriptor) -> np.ndarray | None:
-    """The scale of a data set that has the same descriptor; None for any other file."""
+    """The scale of a data set with the same descriptor; None for any other file."""
     if not is_dataset(path):
         return None
     with Dataset(path) as dataset:
@@ -240,7 +240,7 @@ def _check_species(
         for structures in (candidates, others)
     )
     raise JentmaxError(
-        f"--given {given}: its species, {theirs}, are none of those of {path}, {ours}; "
+        f"--given {given}: its species ({theirs}) and those of {path} ({ours}) have none in common; "
         "give structures of the same material"
     )
 
@@ -269,7 +269,7 @@ def _random_coverage(
     seed: int,
     distances: np.ndarray | None,
 ) -> np.ndarray:
-    """Mean distances of some environments with structures in random orders, one row an order."""
+    """Mean distances of some environments for random orders of structures, one row per order."""
     generator = np.random.default_rng([seed, _RANDOM_ORDERS])
     drawn = generator.permutation(len(features))[:_ENVIRONMENTS]
     some, before = features[drawn], None if distances is None else distances[drawn]
@@ -285,7 +285,7 @@ def _steps(features: np.ndarray, pointer: np.ndarray, order: np.ndarray) -> Iter
 
 
 def _everything(path: str | os.PathLike[str], format: str | None) -> list[Atoms]:
-    """All structures of a file as they stand there; of a data set one, which is like all others."""
+    """All structures of a file; only the first one of a data set, since all have the same form."""
     if not is_dataset(path):
         return read_atoms(path, format)
     with Dataset(path) as dataset:
@@ -295,7 +295,7 @@ def _everything(path: str | os.PathLike[str], format: str | None) -> list[Atoms]
 def _chosen_atoms(
     path: str | os.PathLike[str], everything: Sequence[Atoms], chosen: np.ndarray
 ) -> list[Atoms]:
-    """Structures as they stand in their file, with energies and forces if it has them."""
+    """The chosen structures with all their labels, such as energies and forces."""
     if is_dataset(path):
         with Dataset(path) as dataset:
             structures = [dataset[int(k)] for k in chosen]

@@ -19,11 +19,11 @@ from jentmax.evaluation._descriptor import Descriptor
 Duplicates = Literal["keep", "drop"]
 
 PhaseCallback = Callable[[str, int, int], None]
-"""Called with a phase in words, how much of it is done, and how much there is of it."""
+"""Called with the name of a phase, its finished work and its total work."""
 
 
 def ignore(phase: str, done: int, total: int) -> None:
-    """Report nothing."""
+    """Do nothing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,11 +31,11 @@ class EnvironmentSet:
     """The atomic environments of one file.
 
     Attributes:
-        name: of the set.
-        path: of its file, as printable text.
-        structures: in the file's order.
-        description: of their atoms' environments.
-        n_dropped: structures that were left out as duplicates.
+        name: name of the set.
+        path: path of its file, as printable text.
+        structures: its structures, in the file's order.
+        description: description of their environments.
+        n_dropped: number of structures dropped as duplicates.
     """
 
     name: str
@@ -51,13 +51,13 @@ class EnvironmentSet:
 
     @property
     def least_distances(self) -> np.ndarray:
-        """Least distance of two atoms, in Å, shape (n_structures,); nan beyond the cutoff."""
+        """Least distance between two atoms in Å, shape (n_structures,); NaN beyond the cutoff."""
         least = np.minimum.reduceat(self.description.nearest, self.structures.pointer[:-1])
         return np.where(np.isfinite(least), least, np.nan)
 
     @property
     def densities(self) -> np.ndarray:
-        """Atoms/Å^3, shape (n_structures,); nan unless periodic along all vectors."""
+        """Density in atoms/Å^3, shape (n_structures,); NaN unless periodic along all vectors."""
         volumes = np.abs(np.linalg.det(self.structures.cells))
         whole = self.structures.pbc.all(axis=1)
         return np.where(whole, self.structures.counts / np.where(whole, volumes, 1), np.nan)
@@ -81,14 +81,14 @@ def open_sets(
     """Read and describe the sets' files.
 
     Args:
-        paths: of any files that ASE reads, or data sets.
-        names: of the sets.
+        paths: paths of data sets or of any files that ASE reads.
+        names: names of the sets.
         descriptor: environments -> features.
         duplicates: "drop" leaves out structures that repeat an earlier one of the same file.
-        cache: folder that keeps descriptions, or None.
-        callback: called as atoms get described, with the set's name in the phase.
-        formats: ASE's name of the format of each file, None if its content or name tells it; by
-            default all tell it.
+        cache: folder for cached descriptions, or None.
+        callback: called with the progress in atoms; the phase contains the set's name.
+        formats: ASE's name of the format of each file, or None to infer it from the file's content
+            or name; by default, all are inferred.
 
     Raises:
         JentmaxError: if a file cannot be read or described, or two hold the same structures.
@@ -113,7 +113,7 @@ def open_sets(
 
 
 def _same(one: Structures, other: Structures) -> bool:
-    # Positions alone are not enough: atoms of primitive cells all stand at the origin.
+    # Positions alone are not enough: in primitive cells, every atom is at the origin.
     return all(
         np.array_equal(getattr(one, name), getattr(other, name))
         for name in ("pointer", "cells", "pbc", "numbers", "positions")

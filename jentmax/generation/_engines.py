@@ -1,4 +1,4 @@
-"""What runs chunks: threads of this process, or the workers of a Dask cluster."""
+"""Engines that compute chunks: threads of this process, or the workers of a Dask cluster."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _SECONDS_TO_CONNECT = 30
 
 
 class Engine:
-    """Runs chunks side by side.
+    """Computes chunks in parallel.
 
     Attributes:
-        pending: the chunks that are under way.
+        pending: chunks in progress.
     """
 
     def __init__(
@@ -36,12 +36,12 @@ class Engine:
         count: Callable[[], int],
         fractions: Mapping[ChunkId, float],
     ) -> None:
-        """Prepare to run chunks.
+        """Prepare to compute chunks.
 
         Args:
             executor: runs the task.
-            task: makes a chunk from the chunk of the cycle before.
-            count: the number of workers that exist now.
+            task: computes a chunk from the chunk of the previous cycle.
+            count: returns the current number of workers.
             fractions: finished fractions of the chunks in progress, as far as they are known.
         """
         self.pending: dict[Future[Structures], ChunkId] = {}
@@ -50,11 +50,11 @@ class Engine:
 
     @property
     def n_workers(self) -> int:
-        """How many chunks run at a time."""
+        """Number of chunks that run at the same time."""
         return max(1, self._count())
 
     def submit(self, chunk: ChunkId, previous: Structures | None) -> Future[Structures]:
-        """Start a chunk."""
+        """Start to compute a chunk."""
         return self._executor.submit(self._task, chunk, previous)
 
     def under_way(self) -> float:
@@ -68,7 +68,7 @@ class _Stopped(Exception):
 
 @contextlib.contextmanager
 def threads(resolved: Resolved, devices: int | None) -> Iterator[Engine]:
-    """Threads, one for each core or GPU. At the end they stop at their next tenth of a cycle."""
+    """One thread per core or GPU. On exit, each stops after its current tenth of a cycle."""
     free, fractions, stopped = workers(devices), dict[ChunkId, float](), threading.Event()
     n_workers = len(free)
 
@@ -102,7 +102,7 @@ def threads(resolved: Resolved, devices: int | None) -> Iterator[Engine]:
 
 
 _resolved: dict[str, Resolved] = {}
-"""The set that this worker has last made chunks of, by its header."""
+"""The set of this worker's last chunk, by its header."""
 
 _lock = threading.Lock()
 
@@ -110,16 +110,16 @@ _lock = threading.Lock()
 def remote_chunk(
     recipe: RecipeFields, header: str, chunk: tuple[int, int, int], previous: Structures | None
 ) -> Structures:
-    """One chunk of a set: what a worker of any engine runs.
+    """Compute one chunk of a set, on a worker of any engine.
 
     Args:
-        recipe: of the set.
-        header: what set.json says, as JSON.
+        recipe: recipe of the set.
+        header: header of the set as JSON, as in set.json.
         chunk: numbers of the stream, the batch and the cycle.
-        previous: the chunk of the cycle before, if there is one.
+        previous: chunk of the previous cycle; None for cycle 0.
     """
     stream, batch, cycle = chunk
-    # Functions that come with a recipe are other objects each time, which JAX would compile again.
+    # Each unpickled recipe has new function objects, and JAX would compile them again.
     with _lock:
         if header not in _resolved:
             _resolved.clear()
@@ -134,12 +134,12 @@ def dask(scheduler: Any, resolved: Resolved, header: Mapping[str, Any]) -> Itera
 
     Args:
         scheduler: address of the scheduler, or a ``distributed.Client``.
-        resolved: what to make chunks of.
-        header: of the set.
+        resolved: resolved recipe of the chunks.
+        header: header of the set.
 
     Raises:
-        JentmaxError: Dask is not installed, the scheduler cannot be reached, or a worker has
-            another version of jentmax or JAX.
+        JentmaxError: Dask is not installed, the scheduler cannot be reached, or a worker has a
+            different version of jentmax or JAX.
     """
     try:
         from distributed import Client
@@ -168,20 +168,20 @@ def dask(scheduler: Any, resolved: Resolved, header: Mapping[str, Any]) -> Itera
 
 
 def _connected(make_client: Callable[..., Any], address: str) -> Any:
-    """A client of a scheduler.
+    """Connect to a scheduler.
 
     Raises:
-        JentmaxError: it cannot be reached.
+        JentmaxError: the scheduler cannot be reached.
     """
     try:
         return make_client(address, timeout=_SECONDS_TO_CONNECT)
     except (OSError, TimeoutError, ValueError) as error:
-        told = str(error)
-    # A client that failed closes itself when it is collected, and waits forever if that happens
-    # while another one starts.
+        reason = str(error)
+    # The failed client closes itself when it is garbage-collected; if that happened while another
+    # client starts, it would wait forever.
     gc.collect()
     raise JentmaxError(
-        f"scheduler {address} cannot be reached ({told}); give the address that it prints, such as "
+        f"scheduler {address} cannot be reached ({reason}); give the address that it prints, such as "
         "tcp://node001:8786"
     )
 

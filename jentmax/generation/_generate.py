@@ -1,4 +1,4 @@
-"""A set: the first N accepted structures of a recipe's streams, made chunk by chunk."""
+"""Generate a set, the first N accepted structures of a recipe's streams, chunk by chunk."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ from jentmax.generation._resolve import check_seed
 from jentmax.generation._resolved import ACCEPTED, Resolved
 
 _SECONDS = 0.1
-"""Between two progress reports."""
+"""Seconds between two calls of the progress callback."""
 
 _SECONDS_BETWEEN_LISTS = 1 / 32
-"""Between two looks at the folder, for each process: all together look at most 32 times a
-second."""
+"""Seconds between two listings of the folder, multiplied by the number of processes: together they
+list it at most 32 times per second."""
 
 
 def generate(
@@ -56,33 +56,33 @@ def generate(
     callback: ProgressCallback = ignore,
     cache: Path | None = None,
 ) -> Path:
-    """Make a set: the first accepted structures of a recipe's stream, in an HDF5 file.
+    """Generate a set: the first accepted structures of a recipe's stream, in an HDF5 file.
 
-    Structure i depends on the recipe, the seed, i and the batch size alone. While the set is under
-    way, its chunks are files in the folder ``OUTPUT.parts``; a chunk that exists is never made
-    again. The same call goes on where the last one ended, also with more structures, also from a
-    finished file, and any number of processes may make one set.
+    Structure i depends only on the recipe, the seed, i and the batch size. Until the set is
+    finished, its chunks are files in the folder ``OUTPUT.parts``; existing chunks are never
+    recomputed. The same call continues an interrupted set, and a call with more structures extends
+    a finished or unfinished one. Any number of processes may work on one set.
 
     Args:
-        recipe: how structures come about.
-        structures: how many the set has.
+        recipe: recipe of the structures.
+        structures: number of structures of the set.
         output: path of the file.
-        seed: of all randomness, from 0 to 2^32 - 1.
-        overwrite: whether to remove another set, or any other file, that has this path. A set of
-            the same recipe and seed is not removed: the same call goes on with it.
-        devices: CPU cores or GPUs to use; None for all.
-        process: which of several processes this one is; it says where each begins.
-        scheduler: address of a Dask scheduler, or a ``distributed.Client``, whose workers make the
-            chunks.
-        callback: called with a `Progress` several times a second, from the thread that calls this.
-        cache: folder that keeps which batch sizes were measured to be the fastest.
+        seed: seed of all randomness, from 0 to 2^32 - 1.
+        overwrite: whether to replace any other set or file at this path. A set of the same recipe
+            and seed is not replaced but continued.
+        devices: number of CPU cores or GPUs to use; None for all.
+        process: index of this process among several; each starts with different chunks.
+        scheduler: address of a Dask scheduler, or a ``distributed.Client``, whose workers compute
+            the chunks.
+        callback: called with a `Progress` several times per second, in the calling thread.
+        cache: folder that stores the fastest batch sizes.
 
     Returns:
         The path of the file.
 
     Raises:
         JentmaxError: an argument is not allowed, the output belongs to another recipe, seed or
-            version, it cannot be written, or hardly any structure is accepted.
+            version or cannot be written, or almost no structure is accepted.
 
     >>> import jentmax as jm
     >>> potential = jm.Potential(
@@ -112,7 +112,7 @@ def generate(
         )
     run = _Run(recipe, structures, path, seed, overwrite, process, callback)
     while True:
-        # If a part or the folder is missing, another process has finished the set: look again.
+        # A missing part or folder means that another process finished the set, so start over.
         with contextlib.suppress(MissingPart):
             run.make(devices, scheduler, cache)
             return path
@@ -142,7 +142,7 @@ def _checked(recipe: Recipe, structures: int, process: Process) -> int:
 
 
 class _Run:
-    """The way from what exists of a set to the finished file."""
+    """One run of `generate`: continues the existing chunks up to the finished file."""
 
     def __init__(
         self,
@@ -165,13 +165,13 @@ class _Run:
         """Make the set.
 
         Raises:
-            MissingPart: another process has finished a set meanwhile.
+            MissingPart: another process finished the set in the meantime.
         """
         self._parts, self._plan = Parts(self._path), None
         if self._finished() >= self._structures:
             self._count_before(self._structures)
             with Dataset(self._path) as finished:
-                # Chunks that the file lacks belong to a process that makes the set larger.
+                # Chunks that are not in the file belong to a process that extends the set.
                 if self._parts.chunks() <= set(finished.chunks):
                     self._parts.remove_all()
             self._tell("complete")
@@ -200,10 +200,10 @@ class _Run:
         self._parts.remove_all()
 
     def _finished(self) -> int:
-        """Number of structures of the finished file; 0 if there is none or it may be replaced.
+        """Number of structures in the finished file; 0 if it does not exist or may be replaced.
 
         Raises:
-            JentmaxError: the file is damaged, of another set, or has more structures.
+            JentmaxError: the file is damaged, belongs to another set, or has more structures.
         """
         if not os.path.lexists(self._path) or self._path.stat().st_size == 0:
             return 0
@@ -226,11 +226,11 @@ class _Run:
                 return 0
             raise
 
-    def _under_way(self) -> bool:
-        """Whether the folder of parts is of this set.
+    def _unfinished(self) -> bool:
+        """Whether the folder of parts belongs to this set.
 
         Raises:
-            JentmaxError: it is of another set.
+            JentmaxError: it belongs to another set.
         """
         try:
             if (header := self._parts.header()) is None:
@@ -243,14 +243,14 @@ class _Run:
             raise
 
     def _begin(self, devices: int | None, cache: Path | None) -> bool:
-        """Make the folder of parts, unless it exists; whether this process has made it."""
+        """Create the folder of parts if it is missing; return whether this process created it."""
         if self._finished():
             with Dataset(self._path) as finished:
                 if self._parts.header() not in (None, finished.header):
-                    self._clear()  # a kill has left the folder; the file counts
+                    self._clear()  # a killed process left the folder; the file is authoritative
             reopen_set(self._parts)
             return False
-        if self._under_way():
+        if self._unfinished():
             self._remove_old_file()
             return False
         resolved = self._recipe.resolve(
@@ -263,13 +263,13 @@ class _Run:
         if self._finished():
             raise MissingPart(self._parts.folder)
         self._remove_old_file()
-        if not self._under_way():
+        if not self._unfinished():
             self._clear()
         self._parts.begin(resolved.header(len(workers(devices))))
         return True
 
     def _remove_old_file(self) -> None:
-        """Remove an empty file, and with ``overwrite`` any other."""
+        """Remove an empty file or, with ``overwrite``, any other file."""
         with contextlib.suppress(FileNotFoundError):
             if self._overwrite or self._path.stat().st_size == 0:
                 self._path.unlink()
@@ -280,7 +280,7 @@ class _Run:
         self._parts = Parts(self._path)
 
     def _make_file(self, engine: Engine) -> None:
-        """Make all chunks, and the file from them."""
+        """Compute all chunks and write the file."""
         while True:
             try:
                 self._make_chunks(engine)
@@ -293,7 +293,7 @@ class _Run:
                 self._look()
 
     def _make_chunks(self, engine: Engine) -> None:
-        """Make chunks until the set has all its structures."""
+        """Compute chunks until the set is complete."""
         assert self._plan is not None
         plan, pending, looked = self._plan, engine.pending, time.monotonic()
         while not plan.complete:
@@ -313,27 +313,27 @@ class _Run:
             self._tell("annealing", under_way=engine.under_way() * float(np.mean(plan.sizes)))
 
     def _keep(self, chunk: ChunkId, future: Future[Structures]) -> None:
-        """Put a chunk in place, and count what is in place."""
+        """Store a chunk, and count the stored one, which may come from another process."""
         assert self._plan is not None
-        there = self._parts.put(chunk, future.result())
-        accepted = there.columns["status"] == ACCEPTED
-        self._entropy += there.columns["entropy"][accepted].tolist()
-        self._distance += there.columns["least_distance"][accepted].tolist()
-        self._plan.add(chunk, np.bincount(there.columns["status"], minlength=3).tolist())
+        stored = self._parts.put(chunk, future.result())
+        accepted = stored.columns["status"] == ACCEPTED
+        self._entropy += stored.columns["entropy"][accepted].tolist()
+        self._distance += stored.columns["least_distance"][accepted].tolist()
+        self._plan.add(chunk, np.bincount(stored.columns["status"], minlength=3).tolist())
 
     def _look(self) -> None:
-        """Count the chunks that exist now, also those that other processes have made.
+        """Count the chunks that exist now, including those of other processes.
 
         Raises:
-            MissingPart: another process has finished the set.
+            MissingPart: another process finished the set.
         """
         assert self._plan is not None
-        there = self._parts.chunks()
+        existing = self._parts.chunks()
         if not self._parts.exists():
             raise MissingPart(self._parts.folder)
-        for chunk in self._plan.counts.keys() - there:
+        for chunk in self._plan.counts.keys() - existing:
             self._plan.remove(chunk)
-        for chunk in sorted(there - self._plan.counts.keys()):
+        for chunk in sorted(existing - self._plan.counts.keys()):
             try:
                 self._plan.add(chunk, self._parts.counts(chunk))
             except DamagedPart as damaged:
@@ -343,7 +343,7 @@ class _Run:
                 continue
 
     def _remove_damaged(self) -> None:
-        """Remove all damaged parts, so that they are made again."""
+        """Remove all damaged parts, so that they are computed again."""
         for chunk in sorted(self._parts.chunks()):
             with contextlib.suppress(MissingPart):
                 try:
@@ -353,7 +353,7 @@ class _Run:
         self._look()
 
     def _count_before(self, done: int) -> None:
-        """Keep how many structures existed when the run began."""
+        """Store the number of structures that existed when the run began."""
         self._before = done if self._before is None else self._before
 
     def _tell(self, phase: str, *, under_way: float = 0.0, note: str = "") -> None:
@@ -376,7 +376,7 @@ class _Run:
 
 
 def _hopeless(recipe: Recipe, plan: Plan) -> str:
-    """The message if hardly any structure is accepted, with what to lower."""
+    """Error message for almost no accepted structures; it names the settings to lower."""
     accepted, not_finite, too_close = plan.first.sum(axis=0)
     start = (
         f"{accepted} of the first {plan.first.sum()} structures, in {len(plan.first)} chunks, were "

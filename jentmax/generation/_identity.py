@@ -1,4 +1,4 @@
-"""Whether files belong to a recipe: what they say of it, compared with what it is."""
+"""Check whether a set's files belong to a recipe, by comparing their headers with it."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _SYMBOL = re.compile(r"@\w+")
 
 
 def fingerprint(recipe: RecipeFields) -> str:
-    """SHA-256 of a step as JAX lowers it, for recipes with code outside the package; "" for others.
+    """SHA-256 of a lowered step, for recipes with code outside the package; "" for others.
 
-    Names of functions do not tell whether somebody has edited them; what JAX makes of them does.
-    Code that draws starts runs on the host, and the first start tells of it.
+    The name of a function does not reveal edits, but the program that JAX lowers it to does. Code
+    that draws random starts runs on the host, so the hash includes the first start.
     """
     plain = recipe.to_plain()
     if not _has_code(plain):
@@ -48,7 +48,7 @@ def fingerprint(recipe: RecipeFields) -> str:
         words, weights = jnp.zeros((n, 2), jnp.uint32), jnp.zeros(n, dtype)
         traced = jax.jit(step).trace(words, systems, weights, jnp.zeros((), dtype))
         text = traced.lower(lowering_platforms=("cpu",)).as_text()
-    # JAX numbers equal names by what it has traced before.
+    # The suffixes of equal names depend on earlier traces, so number the names here.
     names = {name: str(k) for k, name in enumerate(dict.fromkeys(_SYMBOL.findall(text)))}
     found = hashlib.sha256(_SYMBOL.sub(lambda m: names[m.group()], text).encode())
     if _has_code(plain["start"]):
@@ -59,7 +59,7 @@ def fingerprint(recipe: RecipeFields) -> str:
 
 
 def _has_code(tree: Any) -> bool:
-    """Whether a plain tree names code outside the package."""
+    """Whether a plain tree refers to code outside the package."""
     if isinstance(tree, Mapping):
         return any(map(_has_code, tree.values()))
     if isinstance(tree, list):
@@ -68,7 +68,7 @@ def _has_code(tree: Any) -> bool:
 
 
 def refuse_others(path: Path, header: Mapping[str, Any], recipe: RecipeFields, seed: int) -> None:
-    """Refuse a set that another recipe, seed or version has made.
+    """Refuse a set made with another recipe, seed or version.
 
     Raises:
         JentmaxError: with a line for each difference.
@@ -89,8 +89,8 @@ def refuse_others(path: Path, header: Mapping[str, Any], recipe: RecipeFields, s
         raise JentmaxError(
             "\n  ".join(
                 [
-                    f"{path} was made otherwise; give the same recipe and seed (jentmax info "
-                    f"{path} shows them), another output, or --overwrite",
+                    f"{path} was made with another recipe, seed or version; give the same recipe "
+                    f"and seed (jentmax info {path} shows them), another output, or --overwrite",
                     *lines,
                 ]
             )
@@ -98,26 +98,26 @@ def refuse_others(path: Path, header: Mapping[str, Any], recipe: RecipeFields, s
 
 
 def same_jax(header: Mapping[str, Any]) -> bool:
-    """Whether this JAX made the set."""
+    """Whether the set was made with this version of JAX."""
     ours = versions()
     return all(ours[name] == header["versions"].get(name) for name in ("jax", "jaxlib"))
 
 
 def version_note(header: Mapping[str, Any], device: str) -> str:
-    """A note on what made the set, if last digits may depend on it; empty if nothing differs."""
+    """A note on changed versions or devices, which may change last digits; empty if none did."""
     ours, theirs = versions(), header["versions"]
-    told = [
+    changes = [
         f"{name} {theirs.get(name, 'unknown')} before, {ours[name]} now"
         for name in ours
         if name != "python" and theirs.get(name) != ours[name]
     ]
     if device_kind(header["device"]) != device_kind(device):
-        told.append(f"{header['device']} before, {device} now")
-    return f"going on   with {'; '.join(told)}: last digits may differ" if told else ""
+        changes.append(f"{header['device']} before, {device} now")
+    return f"continuing with {'; '.join(changes)}: last digits may differ" if changes else ""
 
 
 def differences(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
-    """What differs between two plain trees, a line each.
+    """One line for each difference between two plain trees.
 
     >>> differences({"start": {"density": 0.03}}, {"start": {"density": 0.04}})
     ['start.density is 0.04, was 0.03']

@@ -1,4 +1,4 @@
-"""Which chunks a set needs, which of them are there, and which one to make next."""
+"""Plan of a set: the chunks that it needs, those that exist, and those to compute next."""
 
 from __future__ import annotations
 
@@ -15,57 +15,57 @@ LEAST_ACCEPTED = 0.01
 """Fraction of the structures in the first chunks that must be accepted."""
 
 FIRST_CHUNKS = 4
-"""How many chunks tell whether a recipe works; more if they are small."""
+"""Number of chunks that decide whether a recipe works; more if they are small."""
 
 FIRST_STRUCTURES = 32
-"""How many structures these chunks must have: a few may all be bad luck."""
+"""Minimum number of structures in these chunks: a few could all fail by chance."""
 
 Counts = Sequence[int]
-"""Structures of a chunk that are accepted, not finite, and too close."""
+"""Numbers of structures in a chunk that are accepted, not finite, and too close."""
 
 
 class Plan:
-    """Counts what there is of a set, and says what to make next.
+    """Counts the existing structures of a set and chooses the next chunks.
 
     Attributes:
-        counts: of the chunks that are there.
-        sizes: chains of each stream's chunks.
+        counts: counts of the existing chunks.
+        sizes: number of chains in the chunks of each stream.
     """
 
     def __init__(self, resolved: Resolved, structures: int, process: Process) -> None:
-        """Plan a set of so many structures."""
+        """Plan a set with a given number of structures."""
         self.counts: dict[ChunkId, Counts] = {}
         self.sizes = [stream.batch_size for stream in resolved.streams]
         self._cycles = resolved.recipe.cycles_per_chain
         self._structures, self._process = structures, process
         self._totals = np.zeros(3, int)
         self._gapless = [(0, 0)] * len(self.sizes)
-        """Of each stream, chunks before its first one that is missing, and structures in them."""
+        """For each stream, the number of chunks before its first gap, and of their structures."""
         shares = [stream.share for stream in resolved.streams]
         order = set_order(shares, [structures] * len(shares))[:structures]
         self._of_stream = np.bincount(order, minlength=len(shares))
-        """Structures that the set has of each stream."""
+        """Number of structures in the complete set from each stream."""
 
     @property
     def done(self) -> int:
-        """Accepted structures that are there, in any place, up to as many as the set has."""
+        """Number of accepted structures, at any position, up to the size of the set."""
         return min(int(self._totals[0]), self._structures)
 
     @property
     def discarded(self) -> dict[str, int]:
-        """Structures that were discarded, by the reason."""
+        """Number of discarded structures, by reason."""
         return {"not finite": int(self._totals[1]), "too close": int(self._totals[2])}
 
     @property
     def complete(self) -> bool:
-        """Whether the set has all its structures, without a gap before any of them."""
+        """Whether the set has all its structures, without gaps."""
         return all(
             self._before_gap(stream)[1] >= wanted for stream, wanted in enumerate(self._of_stream)
         )
 
     @property
     def first(self) -> np.ndarray:
-        """Counts of the first chunks, as many as tell whether the recipe works, or as there are."""
+        """Counts of the first chunks: enough to decide whether the recipe works, if they exist."""
         found, n = [], 0
         for counts in self.counts.values():
             if len(found) >= FIRST_CHUNKS and n >= FIRST_STRUCTURES:
@@ -76,32 +76,32 @@ class Plan:
 
     @property
     def hopeless(self) -> bool:
-        """Whether hardly any structure of the first chunks was accepted."""
+        """Whether almost no structure of the first chunks was accepted."""
         first = self.first
         enough = len(first) >= FIRST_CHUNKS and first.sum() >= FIRST_STRUCTURES
         return enough and bool(first[:, 0].sum() < LEAST_ACCEPTED * first.sum())
 
     def add(self, chunk: ChunkId, counts: Counts) -> None:
-        """A chunk is there."""
+        """Add an existing chunk."""
         if chunk not in self.counts:
             self.counts[chunk] = counts
             self._totals += np.asarray(counts)
 
     def remove(self, chunk: ChunkId) -> None:
-        """A chunk is no longer there."""
+        """Remove a chunk that no longer exists."""
         if chunk in self.counts:
             self._totals -= np.asarray(self.counts.pop(chunk))
             self._gapless[chunk.stream] = 0, 0
 
     def next(self, count: int, under_way: Set[ChunkId]) -> list[ChunkId]:
-        """The chunks to make next; fewer than asked for if no more are needed or can begin.
+        """The next chunks to compute; fewer than `count` if no more are needed or can start.
 
-        A process begins with every N-th batch, N being the number of processes, and then helps the
-        others from their last batch on.
+        A process starts with every N-th batch, where N is the number of processes. Then it helps
+        the others, from their last batch backwards.
 
         Args:
-            count: how many are asked for.
-            under_way: chunks that this process is making.
+            count: maximum number of chunks.
+            under_way: chunks that this process is already computing.
         """
         if count < 1:
             return []
@@ -122,7 +122,7 @@ class Plan:
         return heapq.nsmallest(count, possible, urgency)
 
     def _before_gap(self, stream: int) -> tuple[int, int]:
-        """Chunks of a stream before its first one that is missing, and structures in them."""
+        """Number of chunks of a stream before its first gap, and of their accepted structures."""
         place, total = self._gapless[stream]
         while (counts := self.counts.get(self._chunk(stream, place))) is not None:
             place, total = place + 1, total + counts[0]
@@ -142,5 +142,5 @@ class Plan:
                 yield chunk
 
     def _chunk(self, stream: int, place: int) -> ChunkId:
-        """A chunk by its place in the order of its stream."""
+        """The chunk at a position in the order of its stream."""
         return ChunkId(stream, *divmod(place, self._cycles))

@@ -1,4 +1,4 @@
-"""Which process of a run this one is, as the launcher or the user says."""
+"""Index and number of processes, from the launcher or the user."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ _LAUNCHERS = (
     ("PMI_RANK", "PMI_SIZE"),
     ("JOB_COMPLETION_INDEX", "JENTMAX_PROCESSES"),
 )
-"""Number and count of processes: SLURM's srun, Open MPI, PMIx, MPICH and Intel MPI, Kubernetes."""
+"""Rank and number of processes: SLURM's srun, Open MPI, PMIx, MPICH and Intel MPI, Kubernetes."""
 
 _ON_NODE = (
     ("SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE"),  # such as 4(x64)
     ("OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"),
     ("MPI_LOCALRANKID", "MPI_LOCALNRANKS"),
 )
-"""Number and count of processes on the same node."""
+"""Rank and number of processes on the same node."""
 
 
 class Process(NamedTuple):
-    """One of the processes that make a set together.
+    """One of several processes that work on the same set.
 
-    It says only where each begins. A process that has made its own chunks makes those that are
-    missing, so that processes may end, be killed or join at any time.
+    The index only decides which chunks a process starts with. After its own chunks it computes any
+    missing ones, so processes may end, be killed or join at any time.
 
     Attributes:
-        index: number of the process, from 0.
-        count: how many processes there are.
+        index: index of the process, from 0.
+        count: number of processes.
     """
 
-    # In place of a tuple's methods of these names.
+    # These names hide methods of tuple.
     index: int  # pyright: ignore[reportIncompatibleMethodOverride]
     count: int  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def __str__(self) -> str:
-        """In words."""
+        """Index and number, in words."""
         return f"process {self.index} of {self.count}"
 
 
@@ -48,10 +48,10 @@ ALONE = Process(0, 1)
 
 
 def process_of(text: str | None = None) -> Process:
-    """This process, from words such as "3/8", or else from the launcher's variables.
+    """This process, from text such as "3/8" or, without text, from the launcher's variables.
 
     Raises:
-        JentmaxError: the words or the variables are no number and count.
+        JentmaxError: the text or the variables are not a valid index and number.
 
     >>> process_of("3/8")
     Process(index=3, count=8)
@@ -66,23 +66,23 @@ def process_of(text: str | None = None) -> Process:
     return ALONE
 
 
-def _checked(told: str, index: str, count: str) -> Process:
+def _checked(source: str, index: str, count: str) -> Process:
     if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
         raise JentmaxError(
-            f"{told}: give I/N, process I of N, with I from 0 to N - 1, such as --process 0/8; "
+            f"{source}: give I/N, process I of N, with I from 0 to N - 1, such as --process 0/8; "
             "--process 0/1 is a run by itself"
         )
     return Process(int(index), int(count))
 
 
 def use_own_device() -> None:
-    """Take one GPU if several processes of a node see all; call it before JAX is imported."""
+    """Use one GPU if several processes on a node see all of them; call it before importing JAX."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
     for rank, size in _ON_NODE:
         n_processes = os.environ.get(size, "").replace(",", "(").partition("(")[0]
         own = os.environ.get(rank, "")
         if own.isdecimal() and n_processes.isdecimal() and int(n_processes) > 1:
-            if visible == [""]:  # nobody has chosen: all that there are
+            if visible == [""]:  # not set: all GPUs are visible
                 os.environ["CUDA_VISIBLE_DEVICES"] = own
             elif len(visible) > 1:
                 os.environ["CUDA_VISIBLE_DEVICES"] = visible[int(own) % len(visible)]

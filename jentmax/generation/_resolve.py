@@ -1,4 +1,4 @@
-"""What is found before the first structure: batch size, scale, K; programs compile meanwhile."""
+"""Find batch size, scale and K before the first structure, while the programs compile."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from jentmax.samplers import pinned
 from jentmax.system import atomic_numbers_of, cell_heights
 
 _FIRST_CHAIN = 2**30
-"""Chains of the run that finds the scale are numbered from here."""
+"""Number of the first chain in the run that finds the scale."""
 
 NoteCallback = Callable[[str, str], None]
 
@@ -54,10 +54,10 @@ def resolve(
 
 
 def check_seed(seed: int) -> None:
-    """Refuse what is no seed.
+    """Refuse an invalid seed.
 
     Raises:
-        JentmaxError: it is no whole number of 32 bits.
+        JentmaxError: the seed is not an unsigned 32-bit integer.
     """
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise JentmaxError(
@@ -66,7 +66,7 @@ def check_seed(seed: int) -> None:
 
 
 def _note_images(blank: Resolved, callback: NoteCallback) -> None:
-    """Say that small cells make a run slower: a little denser may be many times slower."""
+    """Note that small cells make a run slower: slightly denser cells may be many times slower."""
     for number, stream in enumerate(blank.streams):
         with pinned(blank.x64):
             finder = blank.potential(number).finder
@@ -112,7 +112,7 @@ def _batch_size(
 
 
 def _scaled(resolved: Resolved, callback: NoteCallback, compiling: list[Future[Any]]) -> Resolved:
-    """With the potential's scale, or one that a run without entropy finds."""
+    """Add the potential's scale or, if it has none, the scale found by a run without entropy."""
     recipe = resolved.recipe
     given = recipe.potential.scale
     if given is not None:

@@ -1,4 +1,4 @@
-"""A recipe with all that is found before the first structure, and the chunks that it makes."""
+"""A recipe with batch size, scale and K resolved, which computes chunks of structures."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ ACCEPTED, NOT_FINITE, TOO_CLOSE = 0, 1, 2
 """Status of a structure of a chunk."""
 
 _FARTHEST = 100
-"""Cell lengths from the origin at which an atom is lost: rounding has taken its place from it."""
+"""Distance from the origin, in cell lengths, beyond which rounding makes a position useless."""
 
 _WEIGHT, _KEYS = 3, 4
-"""Last words of a chain's seeds; `jentmax.generation._starts` has the others."""
+"""Last words of a chain's seeds; the others are in `jentmax.generation._starts`."""
 
 Callback = Callable[[float], None]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Resolved:
-    """What `Recipe.resolve` gives: every structure follows from it, the stream and a number.
+    """Result of `Recipe.resolve`, which fixes every structure of every stream.
 
     Attributes:
-        recipe: what was resolved.
-        seed: of all randomness.
-        streams: one for each formula.
+        recipe: the recipe that was resolved.
+        seed: seed of all randomness.
+        streams: one stream per formula.
         scale: typical value of each feature, shape (n_features,).
         shift: mean of each feature in the run that found the scale, shape (n_features,).
     """
@@ -65,7 +65,7 @@ class Resolved:
         return self.recipe.precision == "float64"
 
     def potential(self, stream: int) -> Potential:
-        """V for all cells of a stream; call it with 64-bit numbers switched on if need be."""
+        """V for all cells of a stream; for float64, call it with 64-bit mode enabled."""
         potential = self.recipe.potential.with_scale(jnp.asarray(self.scale, self.dtype))
         return potential.for_cells(self.recipe.start.extremes(stream))
 
@@ -79,25 +79,26 @@ class Resolved:
         device: Device | None = None,
         callback: Callback | None = None,
     ) -> Structures:
-        """The structures of one batch of chains for one cycle.
+        """Compute the structures of one batch of chains for one cycle.
 
-        A pure function: the same arguments give the same bits on the same kind of device.
+        This is a pure function: equal arguments give equal bits on the same kind of device.
 
         Args:
             batch: number of the batch.
             cycle: number of the cycle.
-            previous: the chunk of the cycle before; not needed for cycle 0.
-            stream: number of the formula.
-            device: to run on; JAX's default if absent.
+            previous: chunk of the previous cycle; not needed for cycle 0.
+            stream: number of the stream.
+            device: device to run on; by default JAX's.
             callback: called with the finished fraction of the chunk.
 
         Returns:
-            One structure for each chain, accepted or not: column ``status`` is 0 for an accepted
-            one, 1 if its numbers are not finite, 2 if atoms are closer than ``min_distance``.
+            One structure per chain, accepted or not: column ``status`` is 0 for accepted
+            structures, 1 for numbers that are not finite, and 2 for atoms closer than
+            ``min_distance``.
 
         Raises:
-            JentmaxError: the previous chunk is missing or does not fit, or one structure alone
-                takes more memory than the device has.
+            JentmaxError: the previous chunk is missing or does not fit, or a single structure
+                needs more memory than the device has.
         """
         for name, value, count in (
             ("stream", stream, len(self.streams)), ("batch", batch, None), ("cycle", cycle, None)
@@ -111,7 +112,7 @@ class Resolved:
         chains = batch * own.batch_size + np.arange(own.batch_size)
         if cycle > 0 and not _precedes(previous, chains, cycle):
             raise JentmaxError(
-                f"previous is missing or another chunk; cycle {cycle} of batch {batch} goes on "
+                f"previous is missing or another chunk; cycle {cycle} of batch {batch} continues "
                 f"from the chunk of cycle {cycle - 1}, of {own.batch_size} structures"
             )
         weights = np.array([self._entropy_weight(stream, int(chain)) for chain in chains])
@@ -127,7 +128,7 @@ class Resolved:
         device: Device | None = None,
         callback: Callback | None = None,
     ) -> Structures:
-        """One cycle of chains side by side, each at its K (eV); otherwise as `chunk`."""
+        """Run one cycle of chains in parallel, each with its own K in eV; otherwise as `chunk`."""
         systems = [
             self._start(stream, int(chain), cycle, previous, row)
             for row, chain in enumerate(chains)
@@ -139,7 +140,7 @@ class Resolved:
         return self._structures(made, systems, chains, cycle, weights)
 
     def warm(self, stream: int, device: Device) -> list[Callable[[], object]]:
-        """Calls that compile the programs of a stream's chunks; they can run side by side."""
+        """Calls that compile the programs of a stream's chunks; they can run in parallel."""
         own = self.streams[stream]
         systems = [self._start(stream, 0, 0, None, 0)] * own.batch_size
         words = np.array([self._key_words(stream, 0, 0)] * own.batch_size)
@@ -163,10 +164,10 @@ class Resolved:
         return calls
 
     def header(self, n_devices: int = 1) -> dict[str, Any]:
-        """What a set's files hold of this, as plain data; `from_header` reads it.
+        """Header of a set's files, as plain data for `from_header`.
 
         Args:
-            n_devices: how many compute, for the name of the device.
+            n_devices: number of devices, for the name of the device.
         """
         return {
             "recipe": self.recipe.to_plain(),
@@ -182,7 +183,7 @@ class Resolved:
 
     @classmethod
     def from_header(cls, recipe: RecipeFields, header: Mapping[str, Any]) -> Resolved:
-        """What a set's files hold, for the recipe that made them."""
+        """Read the header of a set's files, for the recipe that made them."""
         streams = tuple(Stream(**check("stream", Stream, one)) for one in header["streams"])
         scale, shift = (np.asarray(header[name], float) for name in ("scale", "shift"))
         return cls(recipe, int(header["seed"]), streams, scale, shift)
@@ -192,14 +193,14 @@ class Resolved:
         return float(chain_rng(self.seed, stream, chain, 0, _WEIGHT).uniform(low, high))
 
     def _key_words(self, stream: int, chain: int, cycle: int) -> np.ndarray:
-        """Words of the random keys of a chain's cycle, of its quench as well."""
+        """Words of the random keys of a chain's cycle and of its quench."""
         seeds = np.random.SeedSequence([self.seed, stream, chain, cycle, _KEYS])
         return seeds.generate_state(4, np.uint32)
 
     def _start(
         self, stream: int, chain: int, cycle: int, previous: Structures | None, row: int
     ) -> System:
-        """Where a chain starts its cycle: its last structure, or a new random start."""
+        """Start of a chain's cycle: its last structure, or a new random start."""
         if cycle == 0 or previous is None or previous.columns["status"][row] != ACCEPTED:
             return self.recipe.start.draw(self.seed, stream, chain, cycle)
         start = self.recipe.start.draw(self.seed, stream, chain, 0)
@@ -216,7 +217,7 @@ class Resolved:
     def arrays(
         self, systems: Sequence[System], words: np.ndarray, weights: np.ndarray
     ) -> tuple[Array, Array, System, Array]:
-        """Keys of the cycle and of the quench, systems and K, on the device."""
+        """Keys of the cycle and the quench, systems and K, on the device."""
         together = self.side_by_side(systems)
         keys, quench_keys = (
             jax.random.wrap_key_data(jnp.asarray(own), impl="threefry2x32")
@@ -225,7 +226,7 @@ class Resolved:
         return keys, quench_keys, together, jnp.asarray(weights, self.dtype)
 
     def side_by_side(self, systems: Sequence[System]) -> System:
-        """Systems of the host as replicas on JAX's default device, in the type of the run."""
+        """Move systems from the host to JAX's default device, as replicas with the run's dtype."""
 
         def put(array: np.ndarray) -> Array:
             floating = np.issubdtype(array.dtype, np.floating)
@@ -241,7 +242,7 @@ class Resolved:
         weights: np.ndarray,
         callback: Callback,
     ) -> tuple[System, Terms, Array]:
-        """Ends on the host, V there, and temperatures; in halves if the memory is full."""
+        """Final systems on the host, V and temperatures; runs in halves if memory is full."""
         recipe = self.recipe
         annealing = recipe.steps / (recipe.steps + (recipe.quench.steps if recipe.quench else 0))
         try:
@@ -266,7 +267,7 @@ class Resolved:
                 raise
             if len(systems) == 1:
                 raise JentmaxError(
-                    f"formula of {systems[0].n_atoms} atoms: one structure alone takes more memory "
+                    f"formula of {systems[0].n_atoms} atoms: a single structure needs more memory "
                     "than the device has; give fewer atoms, a smaller descriptor cutoff or "
                     'twojmax, or precision = "float32"'
                 ) from None
@@ -285,7 +286,7 @@ class Resolved:
         cycle: int,
         weights: np.ndarray,
     ) -> Structures:
-        """Host columns of what a cycle made."""
+        """Results of a cycle as columns on the host."""
         ends, terms, temperature = made
         cells = np.stack([np.asarray(system.cell, float) for system in systems])
         columns = {
@@ -301,7 +302,7 @@ class Resolved:
             np.isfinite(array).reshape(len(cells), -1).all(axis=1)
             for array in (positions, terms.features, *columns.values())
         ]
-        # floor would warn of numbers that are not finite.
+        # floor warns if numbers are not finite.
         fractional = np.where(np.isfinite(positions), positions, 0) @ np.linalg.inv(cells)
         finite.append(np.abs(fractional).max(axis=(1, 2)) < _FARTHEST)
         good = np.all(finite, axis=0)
@@ -331,7 +332,7 @@ class Resolved:
 
 
 def _precedes(previous: Structures | None, chains: np.ndarray, cycle: int) -> bool:
-    """Whether a chunk is that of the same chains and the cycle before."""
+    """Whether a chunk belongs to the same chains and the previous cycle."""
     return (
         previous is not None
         and len(previous) == len(chains)
@@ -345,7 +346,7 @@ def _replicas_first(array: Any) -> np.ndarray:
 
 
 def _masses(start: System, numbers: np.ndarray) -> np.ndarray:
-    """Masses of a start's elements, for atoms in another order."""
+    """Masses of a start's elements, for atoms in a different order."""
     table = dict(
         zip(np.asarray(start.numbers).tolist(), np.asarray(start.masses).tolist(), strict=True)
     )

@@ -143,7 +143,7 @@ def test_outputs_that_belong_to_others(bad, ready):
     write_text("old", "what was there")
     assert "old is not an HDF5 file" in bad("generate --output old --quiet")
     message = bad("generate", *FLAGS, "--output", "set.h5", "--set", "steps=21", "--quiet")
-    for part in ("set.h5 was made otherwise", "steps is 21, was 20", "--overwrite"):
+    for part in ("set.h5 was made with another recipe", "steps is 21, was 20", "--overwrite"):
         assert part in message
     assert "seed is 1, was 0" in bad("generate", *FLAGS, "-o", "set.h5", "--seed", "1", "-q")
     message = bad("generate", *FLAGS, "-o", "set.h5", "--structures", "4", "-q")

@@ -62,7 +62,9 @@ def test_what_is_left_out_is_said(good, pool):
         assert name in output.splitlines()[0]
     output = good(f"describe pool.extxyz -o described.h5 {FEW}")
     first = output.splitlines()[0]
-    assert first.startswith("note: described.h5 will hold no REF_energy, REF_forces, config_type,")
+    assert first.startswith(
+        "note: described.h5 will not contain REF_energy, REF_forces, config_type,"
+    )
     assert good("export described.h5 out.traj").startswith("note: out.traj: the format traj")
 
 
@@ -77,7 +79,7 @@ def test_repeated_structures_can_be_kept(call, pool):
     ase.io.write("pool.extxyz", [*pool, pool[0]])
     code, _, errors = call(f"select pool.extxyz --structures 6 -o best.extxyz {FEW}")
     assert code == 2
-    assert "ask for fewer, or keep those too (--duplicates keep)" in errors
+    assert "ask for fewer, or keep the duplicates (--duplicates keep)" in errors
 
 
 # Formats

@@ -60,7 +60,7 @@ def test_duplicates(good, candidates, call):
     assert kinds("more.extxyz")[-1] == 3
     code, _, errors = call("select all.extxyz --structures 15 -o third.extxyz")
     assert code == 2
-    assert "all.extxyz has 14 that repeat no earlier one, and 1 that do" in errors
+    assert "all.extxyz has 14 different structures, and 1 duplicates" in errors
 
 
 def test_a_folder_in_the_order_of_choice(good, candidates):

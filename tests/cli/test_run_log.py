@@ -37,8 +37,8 @@ def lines():
 
 def test_events_and_counts(clock):
     """Phases once, notes each, counts every half a minute; nothing before there are structures."""
-    log = RunLog(pathlib.Path("set.h5"), goes_on=False)
-    log.tell("begun: here")
+    log = RunLog(pathlib.Path("set.h5"), continues=False)
+    log.write("begun: here")
     log.update(progress("compiling", 0, note="batch      16 side by side"))
     assert os.listdir() == []
     for clock.now in range(100, 161, 5):
@@ -46,7 +46,7 @@ def test_events_and_counts(clock):
     log.update(progress("quenching", 61, note="a part is damaged\nit is made again"))
     log.update(progress("writing", 1000))
     log.update(progress("complete", 1000))
-    log.tell("complete: all")
+    log.write("complete: all")
     assert lines() == [
         "begun: here",
         "batch 16 side by side",
@@ -65,32 +65,32 @@ def test_events_and_counts(clock):
 
 
 def test_a_run_that_goes_on_appends_and_another_replaces():
-    for goes_on, expected in ((False, ["one"]), (True, ["one", "one"]), (False, ["one"])):
-        log = RunLog(pathlib.Path("set.h5"), goes_on)
-        log.tell("one")
+    for continues, expected in ((False, ["one"]), (True, ["one", "one"]), (False, ["one"])):
+        log = RunLog(pathlib.Path("set.h5"), continues)
+        log.write("one")
         log.update(Progress("annealing", 3, 1000, 3))
         assert [line for line in lines() if line == "one"] == expected
 
 
 def test_each_process_has_its_own():
     for process in (0, 1, 12):
-        log = RunLog(pathlib.Path("set.h5"), goes_on=True, process=process)
+        log = RunLog(pathlib.Path("set.h5"), continues=True, process=process)
         log.update(progress("annealing", 3))
     assert sorted(os.listdir()) == ["set.h5.1.log", "set.h5.12.log", "set.h5.log"]
 
 
 def test_a_run_without_structures_leaves_the_old_one():
     LOG.write_text("old")
-    log = RunLog(pathlib.Path("set.h5"), goes_on=False)
-    log.tell("begun")
+    log = RunLog(pathlib.Path("set.h5"), continues=False)
+    log.write("begun")
     log.update(progress("compiling", 0))
-    log.tell("error: no luck")
+    log.write("error: no luck")
     assert LOG.read_text() == "old"
 
 
 def test_errors_of_writing_are_no_errors_of_the_run():
     LOG.mkdir()
-    log = RunLog(pathlib.Path("set.h5"), goes_on=True)
+    log = RunLog(pathlib.Path("set.h5"), continues=True)
     log.update(progress("annealing", 3))
-    log.tell("it goes on")
+    log.write("it continues")
     assert os.listdir() == ["set.h5.log"]

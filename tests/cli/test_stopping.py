@@ -102,7 +102,7 @@ def test_signals_and_on_to_the_same_set():
         with Dataset("a set.h5") as dataset:
             assert dataset.status == "running"
             lengths.append(len(dataset))
-        [told] = re.findall(r": (\d+) of 40 structures are done; go on with: ", line)
+        [done] = re.findall(r": (\d+) of 40 structures are done; continue with: ", line)
         assert lengths[-2] < int(told) <= lengths[-1]  # a chunk may be done and not yet reported
         assert sorted(os.listdir()) == ["a set.h5.log", "a set.h5.parts"]
     assert lengths == sorted(lengths)
@@ -147,7 +147,7 @@ def test_every_signal(name):
     output, errors = process.communicate(timeout=10)
     assert (process.returncode, output) == (128 + getattr(signal, name), "")
     line, words = the_line(errors)
-    assert line.startswith(f"stopped ({name}): 1 of 9 structures are done; go on with: ")
+    assert line.startswith(f"stopped ({name}): 1 of 9 structures are done; continue with: ")
     assert words == ["jentmax", "generate"]
 
 
@@ -174,7 +174,7 @@ def test_before_anything_is_done(tmp_path):
     assert process.returncode == 128 + signal.SIGTERM
     assert "least distance" not in output
     line, words = the_line(errors)
-    assert line.startswith("stopped (SIGTERM): nothing is done yet; begin again with: ")
+    assert line.startswith("stopped (SIGTERM): nothing is done yet; start again with: ")
     assert words == ["jentmax", "generate", *RUN, "--overwrite"]
     assert {path: pathlib.Path(path).read_bytes() for path in before} == before
 
@@ -346,7 +346,7 @@ def test_a_time_in_which_nothing_is_done():
     assert process.returncode == 2
     assert the_line(errors)[0].startswith(
         "stopped (--max-time 1s ended before a batch was done; give more, or a smaller "
-        "--batch-size): nothing is done yet; begin again with: jentmax generate "
+        "--batch-size): nothing is done yet; start again with: jentmax generate "
     )
     assert os.listdir() == []
 

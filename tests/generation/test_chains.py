@@ -185,7 +185,7 @@ def test_progress_of_a_chunk():
 
 
 def test_calls_that_make_no_sense(resolved, first, second):
-    with pytest.raises(JentmaxError, match=r"cycle 1 of batch 1 goes on from .* of cycle 0"):
+    with pytest.raises(JentmaxError, match=r"cycle 1 of batch 1 continues from .* of cycle 0"):
         resolved.chunk(1, 1)
     with pytest.raises(JentmaxError, match="of 4 structures"):
         resolved.chunk(1, 1, first[:3])
@@ -340,7 +340,7 @@ def test_out_of_memory_splits_the_execution(resolved, first, monkeypatch, where,
 
 def test_a_structure_larger_than_the_memory(resolved, monkeypatch):
     little_memory(monkeypatch, 0)
-    with pytest.raises(JentmaxError, match=r"of 8 atoms: one structure alone takes more memory"):
+    with pytest.raises(JentmaxError, match=r"of 8 atoms: a single structure needs more memory"):
         resolved.chunk(0, 0)
 
 

@@ -227,7 +227,10 @@ def test_another_recipe_or_seed_is_refused(file, there, change, options, told):
     with pytest.raises(JentmaxError) as refused:
         generate(tiny(**change), structures=12, output="set.h5", **options)
     message, *lines = str(refused.value).split("\n")
-    assert "set.h5 was made otherwise; give the same recipe and seed" in message
+    assert (
+        "set.h5 was made with another recipe, seed or version; give the same recipe and seed"
+        in message
+    )
     assert "another output, or --overwrite" in message
     assert len(lines) >= len(told)
     for line in told:
