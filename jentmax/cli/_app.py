@@ -131,9 +131,7 @@ SettingsFile = Annotated[
 def main() -> None:
     """Run the command line; bad input exits with code 2."""
     guard()
-    logging.getLogger("matplotlib").setLevel(
-        logging.ERROR
-    )  # about settings that our figures ignore
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # our figures ignore its settings
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning

@@ -68,7 +68,7 @@ def evaluate(
     ] = None,
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="Folder to create for tables, figures and report."),
+        typer.Option("--output", "-o", help="Folder for tables, figures and report."),
     ] = Path("report"),
     train: Annotated[
         int | None,

@@ -246,7 +246,7 @@ def _pieces(structures: Structures, cutoff: float) -> Iterator[_Piece]:
 def _blocks(
     counts: np.ndarray, n_features: int, capacities: set[int]
 ) -> Iterator[tuple[np.ndarray, int]]:
-    """Split atoms into blocks for one call each, padded with -1, with their capacity for neighbours.
+    """Split atoms into blocks for one call, padded with -1, with their capacity for neighbours.
 
     The atoms of a block have similar numbers of neighbours. A new capacity is added to
     ``capacities`` only if the known ones are too small or waste much: compiling takes as long as

@@ -240,8 +240,8 @@ def _check_species(
         for structures in (candidates, others)
     )
     raise JentmaxError(
-        f"--given {given}: its species ({theirs}) and those of {path} ({ours}) have none in common; "
-        "give structures of the same material"
+        f"--given {given}: its species ({theirs}) and those of {path} ({ours}) have none in "
+        "common; give structures of the same material"
     )
 
 

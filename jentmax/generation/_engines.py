@@ -181,8 +181,8 @@ def _connected(make_client: Callable[..., Any], address: str) -> Any:
     # client starts, it would wait forever.
     gc.collect()
     raise JentmaxError(
-        f"scheduler {address} cannot be reached ({reason}); give the address that it prints, such as "
-        "tcp://node001:8786"
+        f"scheduler {address} cannot be reached ({reason}); give the address that it prints, such "
+        "as tcp://node001:8786"
     )
 
 

@@ -103,7 +103,7 @@ def test_signals_and_on_to_the_same_set():
             assert dataset.status == "running"
             lengths.append(len(dataset))
         [done] = re.findall(r": (\d+) of 40 structures are done; continue with: ", line)
-        assert lengths[-2] < int(told) <= lengths[-1]  # a chunk may be done and not yet reported
+        assert lengths[-2] < int(done) <= lengths[-1]  # a chunk may be done and not yet reported
         assert sorted(os.listdir()) == ["a set.h5.log", "a set.h5.parts"]
     assert lengths == sorted(lengths)
     assert 0 < lengths[-1] < 40
