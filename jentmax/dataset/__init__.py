@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jentmax.dataset._ase import name_in_ase
     from jentmax.dataset._export import export, refuse_output
     from jentmax.dataset._foreign import checked, is_dataset, read_structures, refuse_inputs
     from jentmax.dataset._header import Stream
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from jentmax.dataset.output import printable, reason, refuse_existing, through_links, writing
 
 _HOMES = {
+    "_ase": ("name_in_ase",),
     "_export": ("export", "refuse_output"),
     "_foreign": ("checked", "is_dataset", "read_structures", "refuse_inputs"),
     "_header": ("Stream",),
@@ -48,6 +50,7 @@ __all__ = [
     "checked",
     "export",
     "is_dataset",
+    "name_in_ase",
     "printable",
     "read_atoms",
     "read_structures",

@@ -120,6 +120,12 @@ def columns_from(
     return found, of_atoms | {k: np.asarray(v) for k, v in results.items() if k in _ATOM_RESULTS}
 
 
+def name_in_ase(column: str) -> str:
+    """The name that a column's values have in ASE: the reverse of `columns_from`."""
+    known = _INFO | _RESULTS
+    return known.get(column, column.removeprefix("info:").removeprefix("array:"))
+
+
 def atoms_from(
     arrays: Sequence[np.ndarray], info: Mapping[str, Any], atom_arrays: Mapping[str, np.ndarray]
 ) -> Atoms:
@@ -144,7 +150,7 @@ def atoms_from(
             atoms.info[_INFO.get(name, name.removeprefix("info:"))] = value
     for name, values in atom_arrays.items():
         if values.dtype == object and len(values):
-            if values[0] is None:
+            if all(value is None for value in values):
                 continue
             values = np.array(values.tolist())
         if name in _ATOM_RESULTS:

@@ -137,7 +137,7 @@ def _refuse_lost(path: str | os.PathLike[str], structures: Sequence[Atoms], name
 
 
 def _listed(names: Sequence[str]) -> str:
-    few = [printable(name)[:60] for name in names[:12]]
+    few = [printable(name)[:60] or "''" for name in names[:12]]
     return ", ".join(few) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
 
 

@@ -31,6 +31,9 @@ _QUOTED = re.compile(r"""\"(?:\\.|[^"\\])*"|'[^']*'|\{[^}]*\}|\[[^\]]*\]""")
 _KEY = re.compile(r"([^\s=]+)\s*=")
 _AGAIN = "_of_any_length"
 
+_MOST_COLUMNS = 10_000
+"""Of a frame without atoms, where no line shows how many there are; ASE's reader makes them."""
+
 
 class _Frame(NamedTuple):
     number: int  # of the structure
@@ -174,7 +177,8 @@ class _Parser:
         n_columns = sum(max(0, width) for width in widths)
         longest = max(map(len, frame.lines))
         n_atoms = len(frame.lines) - 1
-        if (n_atoms and 2 * n_columns > longest + 1) or 8 * n_columns * n_atoms > memory_bytes():
+        room = (longest + 1) // 2 if n_atoms else _MOST_COLUMNS
+        if n_columns > room or 8 * n_columns * n_atoms > memory_bytes():
             raise JentmaxError(
                 f"{self._path}: a structure claims {n_columns} columns, more than the file has "
                 "room for; correct its Properties"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -143,6 +144,8 @@ def _round_trip(
     atoms: Atoms, name: str, read: Callable[[str, str], list[Atoms]], folder: Path
 ) -> tuple[Atoms | None, str]:
     path = folder / _file(name)
+    if path.is_dir():  # of a format whose files are folders
+        shutil.rmtree(path)
     path.unlink(missing_ok=True)
     try:
         write_atoms(path, [atoms], name)

@@ -17,6 +17,8 @@ import numpy as np
 from jentmax.dataset import (
     Structures,
     checked,
+    is_dataset,
+    name_in_ase,
     printable,
     read_structures,
     refuse_existing,
@@ -34,9 +36,6 @@ if TYPE_CHECKING:
 
 _FORMAT = 3
 """Version of cached descriptions; increase it whenever the result for equal input changes."""
-
-_OWN = {"index", "descriptors"}
-"""Columns that `describe_file` writes itself."""
 
 Precision = Literal["float32", "float64"]
 
@@ -121,16 +120,18 @@ def describe_file(
     refuse_inputs(output, [path])
     refuse_existing(Path(output), overwrite)
     structures = read_structures(path, format)
-    columns = {*structures.columns, *structures.atom_columns} - _OWN
-    # Names as in the file; some columns have other names.
-    names = sorted(
-        name.replace("reference_energy", "energy").removeprefix("info:").removeprefix("array:")
-        for name in columns
-    )
+    numbers = np.arange(len(structures))
+    lost = {*structures.columns, *structures.atom_columns} - {"index", "descriptors"}
+    index = structures.columns.get("index", numbers)
+    if index.dtype == object or not np.array_equal(index, numbers):
+        lost.add("index")
+    other = not is_dataset(path)  # then columns have other names than in the file
+    names = sorted({name_in_ase(name) if other else name for name in lost})
     if names:
+        shown = [printable(name) or "''" for name in names]
         warnings.warn(
-            f"{os.fspath(output)} will not contain {', '.join(map(printable, names))}; they stay "
-            f"in {os.fspath(path)}",
+            f"{os.fspath(output)} will not contain {', '.join(shown)}; they stay in "
+            f"{os.fspath(path)}",
             LeftOut,
             stacklevel=2,
         )
@@ -149,7 +150,7 @@ def describe_file(
         header,
         dataclasses.replace(
             structures,
-            columns={"index": np.arange(len(structures))},
+            columns={"index": numbers},
             atom_columns={"descriptors": values.astype(precision)},
         ),
         overwrite=overwrite,

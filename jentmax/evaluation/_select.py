@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 Method = Literal["farthest-point", "entropy", "random"]
 Duplicates = Literal["drop", "keep"]
 
+_RANK = "selection_rank"
+"""Name in info of the order in which structures were chosen."""
+
 _RANDOM_ORDERS = 10
 
 _ENVIRONMENTS = 10_000
@@ -132,6 +135,9 @@ def select(
     refuse_output(output, output_format, overwrite=overwrite)
     everything = _everything(path, format)
     refuse_output(output, output_format, overwrite=overwrite, structures=everything)
+    if any(_RANK in atoms.info for atoms in everything):
+        told = f"{os.fspath(output)} will have new values of {_RANK}; the old ones stay in {path}"
+        warnings.warn(told, LeftOut, stacklevel=2)
 
     read = None if is_dataset(path) else everything
     structures, features = _described(path, descriptor, cache, callback, format, read)
@@ -302,5 +308,5 @@ def _chosen_atoms(
     else:
         structures = [everything[k] for k in chosen]
     for rank, atoms in enumerate(structures):
-        atoms.info["selection_rank"] = rank
+        atoms.info[_RANK] = rank
     return structures

@@ -68,6 +68,17 @@ def test_what_is_left_out_is_said(good, pool):
     assert good("export described.h5 out.traj").startswith("note: out.traj: the format traj")
 
 
+def test_what_is_left_out_has_the_names_of_the_file(good, pool):
+    names = ("reference_energy", "energy_effective", "jentmax_index", "selection_rank")
+    for atoms in pool:
+        atoms.info |= dict.fromkeys(names, 7)
+    ase.io.write("pool.extxyz", pool)
+    first = good(f"describe pool.extxyz -o described.h5 {FEW}").splitlines()[0]
+    assert {*names, "energy"} <= {*first.replace(";", ",").replace("contain ", ", ").split(", ")}
+    first = good(f"select pool.extxyz --structures 2 -o best.extxyz {FEW}").splitlines()[0]
+    assert first.startswith("note: best.extxyz will have new values of selection_rank; the old")
+
+
 def test_two_formats_of_one_name(good, pool):
     good(f"select pool.extxyz --structures 2 -o best.extxyz {FEW}")
     good(f"select pool.extxyz --structures 2 -o best.db {FEW}")

@@ -257,6 +257,23 @@ def test_descriptors_may_be_left_out():
         export([atoms], "out.traj")
 
 
+def test_a_value_that_the_first_atom_lacks():
+    atoms = bulk("W", cubic=True)
+    atoms.set_array("site", np.array([None, 1], object))
+    (back,) = Structures.from_ase([atoms])
+    assert back.arrays["site"].tolist() == [None, 1]
+
+
+def test_a_name_without_letters():
+    with pytest.raises(JentmaxError, match="cannot hold ''; "):
+        export([labelled(**{"": 1j})], "out.extxyz")
+
+
+def test_a_format_whose_files_are_folders():
+    with pytest.warns(LeftOut, match="bundletrajectory does not hold a, "):
+        export([labelled(a=1), labelled(a=1.5)], "out.bundle", "bundletrajectory")
+
+
 def test_key_value_pairs_of_a_database():
     with connect("in.db") as database:
         for k in range(2):

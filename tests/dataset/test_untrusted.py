@@ -247,6 +247,7 @@ def test_a_name_with_an_at_sign_is_that_file():
         ("1000000000000", "", "claims 1000000000000 atoms"),
         ("-1", "", "claims -1 atoms"),
         ("1", "Properties=species:S:1:pos:R:1000000000", "claims 1000000001 columns"),
+        ("0", "Properties=pos:R:1000000000", "claims 1000000000 columns"),
         ("1", "Properties=species:S:-9:pos:R:1\\000", "claims 1000 columns"),
     ],
 )

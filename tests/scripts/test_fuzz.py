@@ -1,4 +1,4 @@
-"""Damaged and made-up files: a result or a clear error for each; scripts/fuzz.py does many more."""
+"""Cases of scripts/fuzz.py, which does many more: a result or a clear error for each."""
 
 import collections
 import functools
@@ -6,6 +6,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
+import ase
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -34,45 +35,102 @@ def script():
     assert known.loader is not None
     module = importlib.util.module_from_spec(known)
     sys.modules["fuzz"] = module  # dataclasses look there, and the worker's process
+    sys.path.insert(0, str(SCRIPT.parent))  # for its other modules; the worker gets it too
     known.loader.exec_module(module)
     return module
 
 
 @pytest.fixture(scope="module")
 def fuzz():
-    sys.path.insert(0, str(SCRIPT.parent))  # which the worker gets too
-    yield script()
-    sys.path.remove(str(SCRIPT.parent))
+    return script()
+
+
+def outcomes_of(fuzz, n, *kinds):
+    """Counts of the outcomes of the first cases of some kinds; none fails."""
+    outcomes = collections.Counter()
+    assert list(fuzz.failures(fuzz.cases(0, n, 0, kinds), None, outcomes)) == []
+    return outcomes
 
 
 def test_damaged_and_made_up_files(fuzz):
-    outcomes = collections.Counter()
-    failed = list(fuzz.failures(range(150), 0, None, outcomes))
-    assert failed == []
-    for kind in fuzz.KINDS:
+    kinds = fuzz.fuzz_files.KINDS
+    outcomes = outcomes_of(fuzz, 150, *kinds)
+    for kind in kinds:
         assert outcomes[f"{kind}: error"] > 0, outcomes
     assert outcomes["complete.h5: result"] > 0
 
 
+QUICK = ("labels", "frames", "database", "names", "launcher")
+
+
+def test_labels_frames_databases_names_and_launchers(fuzz):
+    outcomes = outcomes_of(fuzz, 60, *QUICK)
+    for kind in QUICK:
+        assert outcomes[f"{kind}: result"] > 0, outcomes
+    for kind in ("labels", "frames", "names", "launcher"):
+        assert outcomes[f"{kind}: error"] > 0, outcomes
+
+
+@pytest.mark.slow  # compiles, and starts processes
+@pytest.mark.parametrize(
+    ("kind", "n"), [("labels", 200), ("degenerate", 20), ("terminal", 20), ("back-end", 4)]
+)
+def test_more_of_what_strangers_bring(fuzz, kind, n):
+    outcomes = outcomes_of(fuzz, n, kind)
+    assert outcomes[f"{kind}: result"] > 0
+    assert outcomes[f"{kind}: error"] > 0
+
+
+@pytest.mark.slow  # starts processes
+def test_figures_whatever_the_settings(fuzz):
+    assert outcomes_of(fuzz, 4, "drawing")["drawing: result"] == 4
+
+
+def test_a_case_is_the_same_whatever_kinds_are_chosen(fuzz):
+    every = list(fuzz.cases(0, 100, 3, fuzz.WEIGHTS))
+    some = list(fuzz.cases(0, 5, 3, ["labels"]))
+    assert [case for case in every if case.kind == "labels"][:5] == some
+    assert some[0].rng.random() == fuzz.case_of(some[0].number, 3).rng.random()
+    assert {case.kind for case in fuzz.cases(0, 500, 0, fuzz.WEIGHTS)} == set(fuzz.WEIGHTS)
+
+
 def test_what_is_a_failure(fuzz, tmp_path):
     """A crash, a hang and a traceback are told apart, and the cases after them run."""
-    path = tmp_path / "run.toml"
-    path.write_text("")
+    (tmp_path / "case.toml").write_text("")
+    good = fuzz.Case("run.toml", 0, 0)
     with fuzz.Worker(seconds=60.0) as worker:
-        assert worker.run(tmp_path / "run.unknown").startswith("traceback: ")
-        assert worker.run(path) == "result"
+        assert worker.run(fuzz.Case("run.unknown", 0, 0), tmp_path).startswith("traceback: ")
+        assert worker.run(good, tmp_path) == "result"
         worker._process.kill()
-        assert worker.run(path) == "crash: exit code -9"
+        assert worker.run(good, tmp_path) == "crash: exit code -9"
         worker.seconds = 0.0
-        assert worker.run(path).startswith("hang: ")
+        assert worker.run(good, tmp_path).startswith("hang: ")
+
+
+def test_what_is_lost_is_a_failure(fuzz):
+    """What the judges of the cases say of a value, a frame and a message that are not right."""
+    structures = fuzz.fuzz_structures
+    atoms = ase.Atoms("W", info={"group": "a"})
+    given = [{"group": ["a"], "REF_energy": [1.5]}]
+    structures.refuse_dropped(given, [atoms], "note: no REF_energy")
+    with pytest.raises(AssertionError, match=r"REF_energy = 1\.5 is lost"):
+        structures.refuse_dropped(given, [atoms], "")
+    with pytest.raises(AssertionError, match="1 structures went in, 2 came back"):
+        structures.refuse_dropped(given, [atoms, atoms], "")
+    for code, told in ((1, "error: a"), (2, ""), (0, "a/b.py:3: x"), (2, "error: \x1b[2J")):
+        with pytest.raises(AssertionError):
+            fuzz.fuzz_reading.refuse_unclear(code, "", told)
+    assert fuzz.fuzz_reading.refuse_unclear(2, "", "error: a") == (2, "", "error: a")
 
 
 def test_samples_are_good(fuzz, tmp_path):
-    for kind, content in fuzz.samples(tmp_path).items():
-        (tmp_path / kind).write_bytes(content)
-        assert fuzz.attempt(tmp_path / kind) == "result"
+    folder = tmp_path / "case"
+    folder.mkdir()
+    for kind, content in fuzz.fuzz_files.samples(tmp_path).items():
+        (folder / kind).write_bytes(content)
+        assert fuzz.fuzz_reading.attempt(folder / kind) == "result"
         if kind.endswith(".h5"):  # the checksum is HDF5's
-            assert fuzz.with_checksums(content) == content
+            assert fuzz.fuzz_files.with_checksums(content) == content
 
 
 def result_or_clear_error(action):
@@ -107,7 +165,7 @@ TABLES = ("", "start", "descriptor", "repulsion", "entropy", "sampler", "scale",
 @st.composite
 def made_up_tables(draw):
     """A recipe's own fields and tables, with values of all types."""
-    known = script().tables()
+    known = script().fuzz_files.tables()
     tree = {}
     for table in draw(st.lists(st.sampled_from(TABLES), max_size=3, unique=True)):
         names = {name for target in known[table].values() for name in fields_of(target)}
