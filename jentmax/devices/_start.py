@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import subprocess
 import sys
@@ -45,7 +46,7 @@ def start() -> None:
             variables.
     """
     import_jax()
-    _refuse_flags()
+    _refuse_flags(os.environ.get("XLA_FLAGS", ""))
     with _clear_words():
         import jax
 
@@ -76,9 +77,9 @@ def _clear_words() -> Iterator[None]:
         raise JentmaxError(f"JAX does not start: {reason}; {advice}") from error
 
 
-def _refuse_flags() -> None:
+@functools.cache
+def _refuse_flags(flags: str) -> None:
     """Test the flags in another process, because XLA aborts the process at an unknown flag."""
-    flags = os.environ.get("XLA_FLAGS", "")
     if not flags.strip():
         return
     trial = "from jaxlib import xla_client; xla_client.make_cpu_client()"
