@@ -1,7 +1,7 @@
-"""Structures on the host and in files: data sets, sets under way, and other programs' formats.
+"""Structures on the host and in files: data sets, unfinished sets, and formats of other programs.
 
-Nothing here imports JAX. The names load what they need when they are first used: ASE imports this
-room with `ase.io`.
+Nothing here imports JAX. Each name loads its module on first use, because ASE imports this room
+with `ase.io`.
 """
 
 from __future__ import annotations

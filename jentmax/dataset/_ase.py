@@ -1,4 +1,4 @@
-"""ASE's structures as rows of columns, and back, without loss."""
+"""Convert ASE structures to rows of columns and back, without loss."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 _LONGEST_TEXT = 100
-"""Letters of texts that stand in an array of texts, which gives each the room of the longest."""
+"""Maximum length of texts in an array of texts, which pads each to the longest."""
 
 # Columns that have another name in ASE: there "energy" is what a DFT code computes.
 _INFO = {"index": "jentmax_index", "energy": "energy_effective"}
@@ -41,12 +41,12 @@ _PLAIN = bool | int | float | str | np.generic | np.ndarray
 
 
 def labels_of(atoms: Atoms) -> tuple[dict[str, Any], dict[str, np.ndarray], dict[str, Any]]:
-    """All values of a structure, each in one place: info, arrays and results.
+    """All values of a structure, each in one place: info, arrays or results.
 
-    Results are those of the present positions, under names that ASE has for results; others stand
-    in info or arrays, as NAME_result if something else has the name. A result that also stands in
-    info or arrays with the same value is left out there. Values that are None are left out, and an
-    origin of the cell that is not zero is celldisp in info.
+    Results belong to the current positions and have ASE's names for results. Others move to info or
+    arrays, as NAME_result if the name is taken. A value that is a result and also in info or arrays
+    appears only as a result. None values are dropped, and a non-zero origin of the cell is celldisp
+    in info.
     """
     info = {str(name): value for name, value in atoms.info.items() if value is not None}
     arrays = {k: v for k, v in atoms.arrays.items() if k not in ("numbers", "positions")}
@@ -69,7 +69,7 @@ def labels_of(atoms: Atoms) -> tuple[dict[str, Any], dict[str, np.ndarray], dict
 
 
 def _results(atoms: Atoms) -> dict[str, Any]:
-    """What a calculator has computed; nothing if the atoms have moved since."""
+    """Results of a calculator; empty if the atoms have moved since."""
     calculator: Any = atoms.calc
     results = getattr(calculator, "results", None) or {}
     # Magnetic moments and charges to start from may be set later: nothing has moved.
@@ -80,7 +80,7 @@ def _results(atoms: Atoms) -> dict[str, Any]:
 
 
 def plain_atoms(atoms: Atoms) -> Atoms:
-    """A copy that has all labels where ASE's writers look for them, as `labels_of` says."""
+    """A copy with all labels where ASE's writers look for them, as in `labels_of`."""
     from ase.calculators.singlepoint import SinglePointCalculator
 
     info, arrays, results = labels_of(atoms)
@@ -100,7 +100,7 @@ def plain_atoms(atoms: Atoms) -> Atoms:
 def columns_from(
     atoms: Atoms,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Values of a structure, and values of its atoms, by the names of their columns."""
+    """Values of a structure and of its atoms, by column name."""
     info, arrays, results = labels_of(atoms)
     taken = {*_INFO, *_RESULTS, *_STRUCTURE_RESULTS, _CONSTRAINTS}
     found = {}
@@ -170,7 +170,7 @@ def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
 def joined(
     tables: Sequence[Mapping[str, np.ndarray]], lengths: Sequence[int]
 ) -> dict[str, np.ndarray]:
-    """Columns of tables one after the other; None in the rows of a table that lacks one."""
+    """Concatenate the columns of tables; rows of tables without a column get None."""
     found = {}
     for name in _names(tables):
         arrays = [table.get(name) for table in tables]
@@ -189,7 +189,7 @@ def joined(
 
 
 def _names(tables: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Every name, in the order in which they occur."""
+    """All different names, in order of appearance."""
     return list(dict.fromkeys(itertools.chain.from_iterable(tables)))
 
 

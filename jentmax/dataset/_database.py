@@ -30,7 +30,7 @@ _ARRAYS = (
 """Arrays that a row has columns for."""
 
 _MARK = "jentmax"
-"""Name in a row's data of a table that says which data are arrays of the atoms, and results."""
+"""Name of the entry in a row's data that lists which data are arrays or results."""
 
 
 def read_database(path: str, name: str) -> Iterator[Atoms]:
@@ -89,7 +89,7 @@ def _is_pair(key: str, value: Any) -> bool:
     from ase.db.core import check
     from ase.db.row import AtomsRow
 
-    if hasattr(AtomsRow, key):  # a name that rows have for something else
+    if hasattr(AtomsRow, key):  # rows use this name for something else
         return False
     try:
         check({key: value})

@@ -1,4 +1,4 @@
-"""Structures to the files of other programs, through ASE."""
+"""Write structures as files of other programs, through ASE."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 _COMPUTED = {"descriptors"}
-"""Values that `jentmax describe` makes again: they may be left out."""
+"""Values that may be dropped, because `jentmax describe` can recompute them."""
 
 
 def export(
@@ -34,28 +34,27 @@ def export(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Write structures in any format that ASE writes.
+    """Write structures in any ASE format.
 
-    Labels, and the columns (V, E_rep, S and so on), are written too. Before anything is written
-    some structures are written to a temporary folder and read again. If .extxyz, .traj, .db or
-    .json do not hold a value, the structures are refused. Other formats are mostly input of
-    programs: what they do not hold is left out, with a `LeftOut` warning that names it.
+    The output includes labels and columns (V, E_rep, S and so on). First, some structures are
+    written to a temporary folder and read back. If .extxyz, .traj, .db or .json cannot store a
+    value, the structures are refused. Other formats are mostly input of programs: they drop values
+    that they cannot store, and a `LeftOut` warning names these.
 
-    The path appears when everything is written.
+    The path appears only when the output is complete.
 
     Args:
-        structures: to write: a `Dataset`, `Structures`, or a list of ASE atoms.
-        path: of the file, whose ending tells the format. If it ends with "/" or is a folder, each
-            structure becomes a file in this folder: ``POSCAR_00000`` and so on, by its
-            selection_rank or else its jentmax_index. The same holds for a format that has one
-            structure per file.
-        format: ASE's name of the format, if the path does not tell it. The default for folders is
-            "vasp".
-        overwrite: whether existing files may be replaced; in a folder only those of such names.
+        structures: structures to write: a `Dataset`, `Structures`, or a list of ASE atoms.
+        path: path of the file; its ending determines the format. If it ends with "/" or is a
+            folder, each structure becomes a file in this folder: ``POSCAR_00000`` and so on,
+            numbered by selection_rank or, without it, jentmax_index. The same holds for formats
+            with one structure per file.
+        format: ASE's name of the format, by default from the path; for folders, "vasp".
+        overwrite: whether existing files may be replaced; in a folder, only files with such names.
 
     Raises:
-        JentmaxError: the format is unknown or does not hold a value, the path exists, or it cannot
-            be written.
+        JentmaxError: the format is unknown or cannot store a value, or the path exists or cannot be
+            written.
     """
     name, into_folder = _way(path, format)
     listed = _plain(path, structures)
@@ -83,13 +82,13 @@ def refuse_output(
     overwrite: bool = False,
     structures: Iterable[Atoms] = (),
 ) -> None:
-    """Raise the error, or give the warning, that `export` would, before any work is done.
+    """Raise the errors and warnings of `export` before any work.
 
     Args:
         path: as for `export`.
         format: as for `export`.
         overwrite: as for `export`.
-        structures: those that may be written.
+        structures: structures that may be written.
 
     Raises:
         JentmaxError: as `export`.
@@ -118,7 +117,7 @@ def _plain(path: str | os.PathLike[str], structures: Iterable[Atoms]) -> list[At
 
 
 def _refuse_lost(path: str | os.PathLike[str], structures: Sequence[Atoms], name: str) -> None:
-    """Refuse or name what a format does not hold."""
+    """Refuse values that a format cannot store, or warn about them."""
     names = lost(structures, name, read_atoms)
     needed = [one for one in names if one not in _COMPUTED]
     if needed and name in LABELLED:
@@ -142,7 +141,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _way(path: str | os.PathLike[str], format: str | None) -> tuple[str, bool]:
-    """ASE's name of the format, and whether each structure gets a file of its own in a folder."""
+    """ASE's name of the format, and whether each structure becomes a separate file in a folder."""
     from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 
     text = os.fspath(path)
@@ -151,7 +150,7 @@ def _way(path: str | os.PathLike[str], format: str | None) -> tuple[str, bool]:
         name = format or ("vasp" if into_folder else filetype(text, read=False))
     except UnknownFileTypeError:
         raise JentmaxError(
-            f"{text} has no ending that tells the format; end it with .extxyz, .traj, .db, "
+            f"{text} has no ending that determines the format; end it with .extxyz, .traj, .db, "
             'with "/" for a folder of POSCAR files, or name the format (--output-format)'
         ) from None
     writable = [name for name, one in ioformats.items() if one.can_write]
@@ -165,7 +164,7 @@ def _way(path: str | os.PathLike[str], format: str | None) -> tuple[str, bool]:
 
 
 def _files(target: Path, structures: Sequence[Atoms], name: str) -> dict[str, Atoms]:
-    """Structures by the names of their files."""
+    """Structures by file name."""
     stem, ending = _file_name(name)
     files: dict[str, Atoms] = {}
     for k, atoms in enumerate(structures):
@@ -182,7 +181,7 @@ def _files(target: Path, structures: Sequence[Atoms], name: str) -> dict[str, At
 
 
 def _write_folder(target: Path, files: Mapping[str, Atoms], name: str, overwrite: bool) -> None:
-    """One file per structure; the folder may exist and have other files in it."""
+    """Write one file per structure; the folder may exist and contain other files."""
     present = _present(target, name, overwrite)
     parent = target if os.path.isdir(target) else target.parent
     with writing(target), _scratch(parent, target) as scratch:
@@ -198,7 +197,7 @@ def _write_folder(target: Path, files: Mapping[str, Atoms], name: str, overwrite
 
 
 def _present(target: Path, name: str, overwrite: bool) -> list[str]:
-    """Files of structures that stand in a folder."""
+    """Files of structures in a folder."""
     if os.path.isdir(target):
         stem, ending = _file_name(name)
         ours = re.compile(rf"{stem}_\d{{5,}}{re.escape(ending)}")
@@ -222,7 +221,7 @@ def _present(target: Path, name: str, overwrite: bool) -> list[str]:
 
 
 def _file_name(name: str) -> tuple[str, str]:
-    """Beginning and ending of the names of files in a folder."""
+    """Prefix and suffix of the file names in a folder."""
     from ase.io.formats import ioformats
 
     if name == "vasp":
@@ -232,7 +231,7 @@ def _file_name(name: str) -> tuple[str, str]:
 
 @contextmanager
 def _scratch(parent: Path, target: Path) -> Iterator[Path]:
-    """A folder on the same disk to write in, gone at the end."""
+    """A temporary folder on the same disk."""
     folder = parent / partial_path(target).name
     folder.mkdir()
     try:

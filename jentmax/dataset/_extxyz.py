@@ -1,7 +1,7 @@
-"""Extended XYZ: a strict way through its frames, and texts that come back as they were.
+"""Read extended XYZ strictly, and preserve texts when writing it.
 
-ASE reads and writes the frames themselves. Its way through a file ends at a blank line, and values
-beyond the columns of a line are dropped; here all of a file counts.
+ASE reads and writes the frames themselves. But it stops at a blank line and drops extra values on a
+line, so this module splits and checks the file.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Frame(NamedTuple):
 
 
 def is_extended_xyz(head: bytes) -> bool:
-    """Whether the beginning of a file is plainly that of an XYZ file, extended or not."""
+    """Whether the start of a file is clearly that of an XYZ file, extended or not."""
     lines = head.decode("utf-8-sig", "replace").splitlines()
     while lines and not lines[0].strip():
         del lines[0]
@@ -54,7 +54,7 @@ def is_extended_xyz(head: bytes) -> bool:
 
 
 def read_extended_xyz(path: str, opened: Callable[[], Any]) -> Iterator[Atoms]:
-    """All structures of a file, whatever blank lines stand between and after them.
+    """Read all structures of a file, with any blank lines between and after them.
 
     Args:
         path: of the file, for messages.
@@ -82,7 +82,7 @@ def read_extended_xyz(path: str, opened: Callable[[], Any]) -> Iterator[Atoms]:
                 (atoms,) = read_xyz(io.StringIO(content), 0, properties_parser=parser)
             except JentmaxError:
                 raise
-            except Exception as error:  # ASE's readers raise whatever they stumble over
+            except Exception as error:  # ASE's readers raise many types
                 why = printable(f"{type(error).__name__}: {error}")[:300]
                 raise JentmaxError(
                     f"{path}: structure {frame.number}, which begins in line {frame.line}, cannot "
@@ -127,7 +127,7 @@ def _frames(path: str, file: io.TextIOBase) -> Iterator[_Frame]:
 
 
 def _decoded(text: str) -> str:
-    """Text whose bytes are no UTF-8 is taken for Latin-1."""
+    """Decode UTF-8 or, if the bytes are invalid, Latin-1."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -199,10 +199,10 @@ class _Parser:
 
 
 def lasting(info: dict[str, Any]) -> dict[str, Any]:
-    """The same values, with JSON for those that extended XYZ would give back as something else.
+    """The same values, with JSON for those that extended XYZ would change.
 
-    Examples are texts that look like numbers, or have line breaks or backslashes in them, and
-    numpy's numbers in lists and tables. ASE reads the JSON.
+    Examples are texts that look like numbers or contain line breaks or backslashes, and numpy
+    numbers in lists and tables. ASE reads the JSON.
     """
     from jentmax.dataset._same import same
 
@@ -230,7 +230,7 @@ def _read_back(key: str, value: Any) -> Any:
             warnings.simplefilter("ignore")
             line = key_val_dict_to_str({key: value})
             return key_val_str_to_dict(line).get(key) if "\n" not in line else None
-    except Exception:  # ASE's own code raises whatever it stumbles over
+    except Exception:  # ASE's code raises many types
         return None
 
 

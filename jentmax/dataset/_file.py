@@ -1,4 +1,4 @@
-"""A finished data set file, open for reading."""
+"""Read a finished data set file."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class File:
     Attributes:
         kind: "generated" or "described".
         status: "complete".
-        header: of the set.
+        header: header of the set.
         n: number of structures of the set.
         pointer: atoms of structure k are ``pointer[k]:pointer[k + 1]``, shape (n + 1,).
-        names: of the columns with one row per structure.
-        counts: of all structures that were computed, by the value of their status.
-        ids: of its chunks, ascending; of a generated set.
+        names: names of the columns with one row per structure.
+        counts: numbers of all computed structures, by status.
+        ids: numbers of the chunks of a generated set, ascending.
     """
 
     status = "complete"
@@ -47,7 +47,7 @@ class File:
         """Open a file.
 
         Raises:
-            JentmaxError: there is none, or it is no data set, truncated or damaged.
+            JentmaxError: the file does not exist, is not a data set, truncated or damaged.
         """
         self.path = path
         self._hdf5 = Hdf5(path)
@@ -65,7 +65,7 @@ class File:
         self._hdf5.close()
 
     def column(self, name: str, first: int, last: int) -> np.ndarray:
-        """Rows of one of the names, or of cells, pbc, positions, numbers or descriptors."""
+        """Rows of a column in `names`, or of cells, pbc, positions, numbers or descriptors."""
         if name == "index":
             return np.arange(first, last)
         if name in ATOM_COLUMNS:
@@ -74,7 +74,7 @@ class File:
         return values.astype(bool) if name == "pbc" else values
 
     def structures(self, first: int, last: int) -> Structures:
-        """Structures by their rows, also those after the last one of the set."""
+        """Structures by row, including the surplus after the last one of the set."""
         return Structures(
             self.column("positions", first, last),
             self.column("numbers", first, last),
@@ -86,7 +86,7 @@ class File:
         )
 
     def chunks(self) -> Iterator[tuple[ChunkId, Structures]]:
-        """The chunks of a generated set; rejected rows have their status, and else zeros."""
+        """The chunks of a generated set; rejected rows have their status and zeros."""
         n_read = [0] * len(self.header["streams"])
         for chunk, status in zip(self.ids, self._statuses, strict=True):
             n = int((status == ACCEPTED).sum())
@@ -96,13 +96,13 @@ class File:
             yield chunk, self._all_rows(chunk, status, self.structures(first, last)[rows - first])
 
     def _all_rows(self, chunk: ChunkId, status: np.ndarray, some: Structures) -> Structures:
-        """The rows of a chunk, from its accepted ones."""
+        """All rows of a chunk, from its accepted rows."""
         n_atoms = self.header["streams"][chunk.stream]["n_atoms"]
         if 8 * len(status) * n_atoms * (3 + len(self.header["scale"])) > memory_bytes():
             raise DamagedFile(self.path, f"{len(status)} structures of {n_atoms} atoms in a chunk")
 
         def spread(values: np.ndarray, per_structure: int = 1) -> np.ndarray:
-            """Rows of zeros between those that were accepted."""
+            """Insert rows of zeros between the accepted rows."""
             width = values.shape[1:]
             found = np.zeros((len(status), per_structure, *width), values.dtype)
             found[status == ACCEPTED] = values.reshape(-1, per_structure, *width)
@@ -135,7 +135,7 @@ class File:
             raise DamagedFile(self.path, str(error)) from None
 
     def _read_pointer(self) -> None:
-        """Read where structures begin and end; the other columns must fit."""
+        """Read the pointer, and check that the other columns fit it."""
         self._hdf5.column(STORED["pointer"], POINTER)
         self._pointer = self._hdf5.rows(STORED["pointer"])
         self.n, n_stored = int(self._hdf5.attributes["structures"]), len(self._pointer) - 1
@@ -161,7 +161,7 @@ class File:
         self.names = ("index", *(name for name in COMPUTED_COLUMNS if name in known))
 
     def _read_chunks(self) -> None:
-        """Read the table of chunks, which says where each structure belongs."""
+        """Read the table of chunks, which assigns each structure to its chunk."""
         self.counts, self.ids = np.array([self.n, 0, 0]), list[ChunkId]()
         if self.kind != "generated":
             return

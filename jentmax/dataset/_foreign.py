@@ -1,4 +1,4 @@
-"""Structures of any file: jentmax's own, or other programs' through ASE."""
+"""Read structures from any file: data sets, or files of other programs through ASE."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 
 def read_structures(path: str | os.PathLike[str], format: str | None = None) -> Structures:
-    """All structures of a file.
+    """Read all structures of a file.
 
     Args:
-        path: of a data set, finished or under way, or of any file that ASE reads.
-        format: ASE's name of the format of another program's file; by default what its content
-            shows, or else its name. Data sets need none.
+        path: path of a data set, finished or not, or of any file that ASE reads.
+        format: ASE's name of the format of another program's file; by default inferred from content
+            or name. Data sets need none.
 
     Raises:
-        JentmaxError: there is no such file, it is empty or cannot be read, more is in it than can
-            be read, or it holds a structure that `Structures.check` refuses.
+        JentmaxError: the file does not exist, is empty, cannot be read completely, or has a
+            structure that `Structures.check` refuses.
     """
     text = os.fspath(path)
     if is_dataset(text):
@@ -47,10 +47,10 @@ def checked(path: str, atoms: Sequence[Atoms]) -> Structures:
 
 
 def is_dataset(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is that of a data set, finished or under way.
+    """Whether a path is a data set, finished or not.
 
     Raises:
-        JentmaxError: there is nothing of this name.
+        JentmaxError: the path does not exist.
     """
     text = os.fspath(path)
     if os.path.isfile(text):
@@ -65,11 +65,11 @@ def is_dataset(path: str | os.PathLike[str]) -> bool:
 def refuse_inputs(
     output: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[str] | None]
 ) -> None:
-    """Refuse an output that is an input, or a folder with an input in it, by whatever name.
+    """Refuse an output that is an input or a folder with an input in it, under any name or link.
 
     Args:
         output: path of a file or folder to write.
-        inputs: paths that are read; None stands for none.
+        inputs: paths that are read; None values are skipped.
 
     Raises:
         JentmaxError: writing the output may destroy an input.

@@ -1,4 +1,4 @@
-"""Whether a file holds more structures than were read: ASE's readers stop where they stumble."""
+"""Detect files with more structures than ASE read: its readers may stop early without an error."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _BEGINS = {
     "turbomole": rb"^\$coord\b",
     "runnerdata": rb"^\s*begin\b",
 }
-"""What stands in a file once for each structure, by ASE's name of the format."""
+"""Patterns that occur once per structure in a file, by ASE's name of the format."""
 
 _ADVICE = "copy it again, or write what can be read to another file (ase convert) and give that one"
 
 
 def refuse_unread(path: str, name: str, structures: Sequence[Atoms]) -> None:
-    """Refuse a file that holds more than was read.
+    """Refuse a file with more structures than were read.
 
     Args:
         path: of the file.
@@ -79,7 +79,7 @@ def refuse_unread(path: str, name: str, structures: Sequence[Atoms]) -> None:
 
 
 def _refuse_second_poscar(path: str, lines: Sequence[bytes], n_atoms: int) -> None:
-    """After its positions a POSCAR may have numbers, velocities for example, and few words."""
+    """Refuse a second structure: only numbers, such as velocities, may follow the positions."""
     modes = [k for k, line in enumerate(lines) if re.match(rb"\s*[dDcCkK][A-Za-z]*\s*$", line)]
     first = next((k for k in modes if k >= 6), len(lines))
     for k, line in enumerate(lines[first + 1 + n_atoms :], first + 1 + n_atoms):

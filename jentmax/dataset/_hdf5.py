@@ -1,7 +1,7 @@
-"""Reading HDF5 files, which come from anybody and may be damaged.
+"""Read HDF5 files that may be damaged or come from untrusted sources.
 
-HDF5 follows links to other files, loads code for filters that it does not know, and believes what a
-file says of sizes. Everything is checked here before it is used.
+HDF5 follows links to other files, loads code for unknown filters, and trusts the sizes in a file.
+This module checks everything before use.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ATTRIBUTES = ("format", "schema", "kind", "structures", "header")
 """Attributes of the root; one more, checksum, is the CRC-32 of these."""
 
 _PACKED = 1032
-"""Bytes that gzip can make of one, at most (https://zlib.net/zlib_tech.html)."""
+"""Maximum expansion of gzip (https://zlib.net/zlib_tech.html)."""
 
 _CHECKSUM = 4
 """Bytes of a Fletcher-32 checksum."""
@@ -41,16 +41,16 @@ _DAMAGE = (
     TypeError,
     AttributeError,
     ArithmeticError,
-    MemoryError,  # numbers in a damaged file say how much there is
+    MemoryError,  # damaged sizes
 )
-"""What h5py raises if a file is damaged."""
+"""Exceptions that h5py raises for damaged files."""
 
 
 class DamagedFile(JentmaxError):
-    """A file is not as it was written.
+    """A file is damaged.
 
     Attributes:
-        why: in a few words.
+        why: the reason, in a few words.
     """
 
     def __init__(self, path: Path, why: str) -> None:
@@ -64,15 +64,15 @@ class Hdf5:
     """An open HDF5 file of jentmax's format.
 
     Attributes:
-        path: of the file.
-        attributes: texts and numbers of the root, as text.
+        path: path of the file.
+        attributes: attributes of the root, as text.
     """
 
     def __init__(self, path: Path) -> None:
         """Open a file, and check its attributes.
 
         Raises:
-            JentmaxError: there is none, it is no data set, or it is damaged.
+            JentmaxError: the file does not exist, is not a data set, or is damaged.
         """
         self.path = path
         self._columns: dict[str, h5py.Dataset] = {}
@@ -115,10 +115,11 @@ class Hdf5:
         return self._file is not None and name in self._file
 
     def column(self, name: str, column: Column) -> h5py.Dataset:
-        """A dataset of the file, with numbers of the right type, in the file itself.
+        """A dataset whose numbers have the right type and are in the file itself.
 
         Raises:
-            JentmaxError: there is none, it is something else, or claims more than the file holds.
+            JentmaxError: the dataset is missing, has another type, or claims more data than the
+                file can hold.
         """
         if name in self._columns:
             return self._columns[name]
@@ -147,7 +148,7 @@ class Hdf5:
                     f"{self.path}: {name} is packed by the HDF5 filters {filters}; gzip, shuffle "
                     "and fletcher32 are allowed, each once: repack it (h5repack)"
                 )
-            # To read one number HDF5 unpacks the whole of its chunk.
+            # HDF5 unpacks a whole chunk to read a single number.
             chunk = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
             self._n_bytes += math.prod(dataset.shape) * dataset.dtype.itemsize
             if max(self._n_bytes, chunk) > _PACKED * self._size:
@@ -163,7 +164,7 @@ class Hdf5:
         """Rows of a dataset that `column` has checked; all by default.
 
         Raises:
-            JentmaxError: they are damaged or impossible, or larger than the memory.
+            JentmaxError: the rows are damaged or impossible, or do not fit into memory.
         """
         dataset = self._columns[name]
         first, last, _ = (which or slice(None)).indices(len(dataset))
@@ -182,7 +183,7 @@ class Hdf5:
 
     @contextlib.contextmanager
     def reading(self, column: str = "") -> Iterator[h5py.File]:
-        """Turn what HDF5 raises while reading, a column if one is named, into one clear message."""
+        """Convert exceptions from HDF5 to one clear message, which names the column if given."""
         if self._file is None and hasattr(self, "attributes"):
             raise JentmaxError(f"{self.path} is closed; read from it before closing it")
         try:
@@ -194,7 +195,7 @@ class Hdf5:
             raise DamagedFile(self.path, why) from error
 
     def _check_links(self, group: Any) -> None:
-        """Refuse links to other files, or other places."""
+        """Refuse links to other files or other objects."""
         for name in group if isinstance(group, h5py.Group) else ():
             if group.get(name, getclass=True, getlink=True) is not h5py.HardLink:
                 name = printable(f"{group.name}/{name}".strip("/"))
@@ -204,7 +205,7 @@ class Hdf5:
                 )
 
     def _check_chunks(self, name: str, dataset: h5py.Dataset) -> None:
-        """Refuse chunks beyond the file, or shorter than their checksum, on which HDF5 crashes."""
+        """Refuse chunks beyond the end of the file or shorter than their checksum: HDF5 crashes."""
         if name in self._whole or dataset.chunks is None:
             return
         least = _CHECKSUM + 1 if dataset.fletcher32 else 1
@@ -240,8 +241,8 @@ class Hdf5:
     def _attribute(self, file: h5py.File, name: str) -> str:
         """An attribute of the root: one number, or one text of fixed length.
 
-        Texts of any length stand in a heap that has no checksum, and HDF5 may read a damaged one
-        for ever.
+        HDF5 stores texts of variable length in a heap without a checksum, and may hang on a damaged
+        heap.
         """
         if name not in file.attrs:
             raise JentmaxError(f"{self.path} lacks the attribute {name}; generate it again")
@@ -256,5 +257,5 @@ class Hdf5:
 
 
 def checksum(attributes: dict[str, str]) -> int:
-    """CRC-32 of the attributes of the root, whose length HDF5's own checksums may not cover."""
+    """CRC-32 of the root attributes; HDF5's own checksums do not cover long attributes."""
     return zlib.crc32("\0".join(attributes[name] for name in ATTRIBUTES).encode())

@@ -1,4 +1,4 @@
-"""The header of a set: a plain table, in set.json and in the finished file."""
+"""The header of a set, stored as plain data in set.json and in the finished file."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Stream:
     """Structures of one formula, numbered from 0.
 
     Attributes:
-        formula: of its structures.
-        n_atoms: in each.
-        share: of the set; shares may have any sum.
-        batch_size: chains of a chunk, side by side on a device.
-        entropy_weight: K in eV, or the range that each chain draws its own from.
+        formula: formula of its structures.
+        n_atoms: number of atoms in each structure.
+        share: relative share of the set; shares may have any sum.
+        batch_size: number of chains in a chunk, which run in parallel on a device.
+        entropy_weight: K in eV, or a range from which each chain draws its K.
     """
 
     formula: str
@@ -37,7 +37,7 @@ class Stream:
 
 @dataclasses.dataclass(frozen=True)
 class _Header:
-    """What a header holds; a described file has no streams."""
+    """Entries of a header; a described file has no streams."""
 
     recipe: dict
     seed: int
@@ -52,20 +52,20 @@ class _Header:
 
 
 def plain_header(header: Mapping[str, Any], *, generated: bool = True) -> dict[str, Any]:
-    """A header as JSON would give it back, checked, with the time now unless it has one.
+    """A header after a JSON round trip, checked; adds the current time as created if missing.
 
     Raises:
-        JentmaxError: naming the entry, its value and what is allowed.
+        JentmaxError: an entry is not allowed; the message names it and the allowed values.
     """
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     return check_header(parsed_json(plain_json({"created": now, **header})), generated=generated)
 
 
 def check_header(header: Any, *, generated: bool = True) -> dict[str, Any]:
-    """The header, if it has all that it needs; a generated set has streams.
+    """Return the header if all its entries are valid; a generated set needs streams.
 
     Raises:
-        JentmaxError: naming the entry, its value and what is allowed.
+        JentmaxError: an entry is not allowed; the message names it and the allowed values.
     """
     try:
         if not isinstance(header, dict):
@@ -84,10 +84,10 @@ def check_header(header: Any, *, generated: bool = True) -> dict[str, Any]:
 
 
 def plain_json(tree: object) -> str:
-    """One text for equal trees, without spaces.
+    """JSON without spaces and with sorted keys, identical for equal trees.
 
     Raises:
-        JentmaxError: numbers that are not finite, or data that JSON has no form for.
+        JentmaxError: numbers are not finite, or JSON cannot represent the data.
     """
     try:
         return json.dumps(
@@ -102,10 +102,10 @@ def plain_json(tree: object) -> str:
 
 
 def parsed_json(text: str | bytes) -> Any:
-    """The data in a text.
+    """Parse JSON.
 
     Raises:
-        ValueError: it is no JSON, or nested too deeply.
+        ValueError: the text is not JSON, or nested too deeply.
     """
     try:
         return json.loads(text)

@@ -1,4 +1,4 @@
-"""What a format holds of structures: found by writing some, reading them and comparing."""
+"""Find which values a format can store, by writing structures, reading them and comparing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 LABELLED = ("extxyz", "traj", "db", "json")
-"""Formats that structures with labels are kept in; others are mostly input of programs."""
+"""Formats for structures with labels; other formats are mostly input of programs."""
 
 _FIXED = "constraints"
 
@@ -45,7 +45,7 @@ def write_atoms(path: Path, structures: Sequence[Atoms], name: str) -> None:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about values left out, which are looked for before
+            warnings.simplefilter("ignore")  # about dropped values, which are checked before
             if name in ("db", "json"):
                 write_database(path, structures, name)
             elif name == "extxyz":
@@ -57,12 +57,12 @@ def write_atoms(path: Path, structures: Sequence[Atoms], name: str) -> None:
         if error.errno is not None:
             raise
         raise JentmaxError(f"{path.name}: ASE cannot write it as {name!r}: {error}") from error
-    except Exception as error:  # whatever some hundred writers may raise
+    except Exception as error:  # ASE's writers raise many types
         raise JentmaxError(f"{path.name}: ASE cannot write it as {name!r}: {error}") from error
 
 
 def _lasting(atoms: Atoms) -> Atoms:
-    """What extended XYZ gives back: texts as JSON, whole numbers of the type that it has."""
+    """Values as read from extended XYZ: texts from JSON, and integers of the original type."""
     copied = atoms.copy()
     copied.calc, copied.info = atoms.calc, lasting(atoms.info)
     copied.arrays |= {k: v.astype(int) for k, v in atoms.arrays.items() if v.dtype.kind == "u"}
@@ -72,9 +72,9 @@ def _lasting(atoms: Atoms) -> Atoms:
 def lost(
     structures: Iterable[Atoms], name: str, read: Callable[[str, str], list[Atoms]]
 ) -> list[str]:
-    """Names of the values that a format does not give back as they were.
+    """Names of the values that a format does not preserve.
 
-    One structure of each kind is tried: with the same names, types and shapes of values.
+    It tests one structure of each kind, where a kind has the same names, types and shapes.
 
     Args:
         structures: as `plain_atoms` gives them.
@@ -99,7 +99,7 @@ def lost(
 
 
 def holds(structures: Iterable[Atoms], name: str, read: Callable[[str, str], list[Atoms]]) -> bool:
-    """Whether a format gives back all values; arguments as for `lost`."""
+    """Whether a format preserves all values; arguments as for `lost`."""
     with tempfile.TemporaryDirectory(prefix="jentmax-") as folder:
         return all(
             (back := _round_trip(atoms, name, read, Path(folder))[0]) is not None
@@ -165,7 +165,7 @@ def _file(name: str) -> str:
 
 
 def _values(atoms: Atoms) -> dict[str, list[Any]]:
-    """Values by their names, wherever they stand."""
+    """All values by name: info, arrays and results."""
     found: dict[str, list[Any]] = {}
     for values in labels_of(atoms):
         for name, value in values.items():
@@ -174,7 +174,7 @@ def _values(atoms: Atoms) -> dict[str, list[Any]]:
 
 
 def _missing(atoms: Atoms, back: Atoms) -> list[str]:
-    """Names of the values that are not among those read back."""
+    """Names of the values that changed or disappeared."""
     order = np.arange(len(atoms))
     if not np.array_equal(atoms.numbers, back.numbers):  # sorted by species
         order = np.argsort(atoms.symbols, kind="stable")

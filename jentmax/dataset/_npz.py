@@ -1,4 +1,4 @@
-"""Structures as the bytes of an .npz file, and back: no pickles and no compression."""
+"""Convert structures to the bytes of an .npz file and back, without pickles or compression."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from jentmax.dataset.output import reason
 _ARRAYS = ("positions", "numbers", "cells", "pbc", "pointer")
 _COLUMNS, _ATOM_COLUMNS = "columns/", "atom_columns/"
 
-# What zipfile and numpy raise if a file is damaged, beside ValueError; not all is documented.
+# zipfile and numpy raise these for damaged files, besides ValueError; some are undocumented.
 _DAMAGE = (zipfile.BadZipFile, RuntimeError, EOFError, LookupError, TypeError, MemoryError)
 
 
 def pack(structures: Structures, comment: str) -> bytes:
-    """An .npz file, which `numpy.load` reads too, of structures whose columns hold numbers."""
+    """Structures with numeric columns as an .npz file, which `numpy.load` also reads."""
     arrays = {name: getattr(structures, name) for name in _ARRAYS}
     arrays |= {_COLUMNS + name: values for name, values in structures.columns.items()}
     arrays |= {_ATOM_COLUMNS + name: values for name, values in structures.atom_columns.items()}
@@ -35,8 +35,8 @@ def unpack(content: bytes) -> Structures:
     """The structures in an .npz file, as views of its bytes; a CRC-32 checks each array.
 
     Raises:
-        ValueError: the file is damaged, or none that `pack` makes.
-        JentmaxError: its arrays do not fit together.
+        ValueError: the file is damaged, or not written by `pack`.
+        JentmaxError: the shapes of its arrays do not match.
     """
     arrays, n_bytes = {}, 0
     try:
@@ -58,7 +58,7 @@ def unpack(content: bytes) -> Structures:
 
 
 def _array(content: bytes) -> np.ndarray:
-    """The numbers of an .npy file; a shape that claims more than the file takes no memory."""
+    """The array of an .npy file; allocates no memory for a shape larger than the file."""
     stream = io.BytesIO(content)
     if npy.read_magic(stream) != (1, 0):
         raise ValueError("an array has another version")

@@ -1,4 +1,4 @@
-"""The order of a set: streams of structures, merged by their shares."""
+"""Order of the structures in a set: streams, merged by their shares."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ def set_order(shares: Sequence[float], counts: Sequence[int]) -> np.ndarray:
     """The stream of each structure of a set.
 
     Structure number r of a stream (from 0) has the key (r + 1/2) / share. Structures are sorted by
-    their keys, and by the number of the stream if the keys are equal (the method of Sainte-Laguë):
-    the first N have within one structure of N times the share from each stream, as long as no
-    stream runs out.
+    their keys and, for equal keys, by stream number (the Sainte-Laguë method). As long as no stream
+    runs out, the first N structures contain each stream's share of N to within one structure.
 
     Args:
-        shares: of the streams, positive, of any sum.
-        counts: of the accepted structures that each stream has.
+        shares: shares of the streams, positive, with any sum.
+        counts: number of accepted structures of each stream.
 
     Returns:
         Numbers of the streams, shape (sum of the counts,). The structures of a stream keep their

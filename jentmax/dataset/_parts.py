@@ -1,4 +1,4 @@
-"""A set under way: a folder of files that are written once, one for each chunk."""
+"""An unfinished set: a folder with one file per chunk, each written once."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ _COMMENT_READ = re.compile(rb"jentmax ([\w.-]+) (\w{8}) (\d{1,9}) (\d{1,9}) (\d{
 _COMMENT_BYTES = 128
 
 _LEAST = 12
-"""Bytes that an atom takes, at least."""
+"""Minimum number of bytes per atom."""
 
 Counts = tuple[int, int, int]
 
 
 class DamagedPart(JentmaxError):
-    """A part is not as it was written, or belongs to another set: remove it and make it again."""
+    """A part has changed since it was written, or belongs to another set: recompute it."""
 
     def __init__(self, path: Path, why: str) -> None:
         super().__init__(f"{path} is damaged: {why}; the same command makes it again")
@@ -71,19 +71,18 @@ class MissingPart(JentmaxError):
 
 
 class Parts:
-    """A set under way: the folder ``OUTPUT.parts`` with ``set.json`` and one file per chunk.
+    """An unfinished set: the folder ``OUTPUT.parts`` with ``set.json`` and one file per chunk.
 
-    Any number of processes may read and write it at the same time. Each file appears whole under
-    its name and never changes. If several processes make the same file, the first one counts for
-    all.
+    Any number of processes may read and write it at the same time. Each file appears complete and
+    never changes. If several processes write the same file, the first one counts for all.
 
     Attributes:
-        output: path of the finished file, links followed.
-        folder: the folder of the parts, which need not exist.
+        output: path of the finished file, with links resolved.
+        folder: folder of the parts; it may not exist yet.
     """
 
     def __init__(self, output: str | os.PathLike[str]) -> None:
-        """Name the folder; nothing is read or written."""
+        """Set the paths, without reading or writing anything."""
         self.output = through_links(output)
         self.folder = self.output.with_name(self.output.name + ENDING)
         self._header: dict[str, Any] | None = None
@@ -109,17 +108,17 @@ class Parts:
         return True
 
     def begin(self, header: Mapping[str, Any]) -> dict[str, Any]:
-        """Make the folder and its header, unless they exist.
+        """Create the folder and its header, unless they exist.
 
         Args:
-            header: of the set; it gets the entry created, unless it has one.
+            header: header of the set; the entry created is added if it is missing.
 
         Returns:
-            The header in place: this one, or that of the process that was first.
+            The stored header: this one, or that of the process that was first.
 
         Raises:
-            JentmaxError: the folder cannot be written, has no header but other files, or its
-                header is damaged or lacks something.
+            JentmaxError: the folder cannot be written, has other files but no header, or its header
+                is damaged or incomplete.
         """
         mine = plain_header(header)
         content = {"format": _FORMAT, "schema": SCHEMA, "checksum": checksum(mine), **mine}
@@ -134,10 +133,11 @@ class Parts:
         return found
 
     def header(self) -> dict[str, Any] | None:
-        """The header in set.json; None if there is no folder, or nothing in it yet.
+        """The header in set.json; None if the folder is missing or empty.
 
         Raises:
-            JentmaxError: it is damaged, of another layout, or no set's folder.
+            JentmaxError: the header is damaged or has another layout, or this is not the folder of
+                a set.
         """
         path = self.folder / _HEADER
         if not self.exists():
@@ -146,7 +146,7 @@ class Parts:
             content, _ = _read(path)
         except MissingPart:
             others = [name for name in self._names() if not name.endswith(".partial")]
-            if os.path.lexists(path):  # another process has just put it there
+            if os.path.lexists(path):  # another process has just written it
                 return self.header()
             if others:
                 raise JentmaxError(
@@ -173,7 +173,7 @@ class Parts:
         return header
 
     def chunks(self) -> set[ChunkId]:
-        """The chunks in the folder, by the names of its files; none of them is opened."""
+        """The chunks in the folder, from its file names; opens no file."""
         matches = filter(None, map(_NAME.fullmatch, self._names()))
         found = {ChunkId(*map(int, match.groups())): match.string for match in matches}
         return {chunk for chunk, name in found.items() if chunk.file_name == name}
@@ -182,17 +182,17 @@ class Parts:
         """Write a chunk, unless it exists.
 
         Args:
-            chunk: which one.
-            structures: every row of its batch, accepted or not, with the columns that
-                docs/file-format.md lists. Rejected rows may hold any numbers.
+            chunk: numbers of the chunk.
+            structures: every row of its batch, accepted or not, with the columns listed in
+                docs/file-format.md. Rejected rows may hold any numbers.
 
         Returns:
-            The chunk in place: this one, or that of the process that was first.
+            The stored chunk: this one, or that of the process that was first.
 
         Raises:
-            MissingPart: the folder is gone: another process has finished the set.
-            JentmaxError: the structures are no chunk of this set, the file cannot be written, or
-                a link or a folder is in its place.
+            MissingPart: the folder is gone because another process finished the set.
+            JentmaxError: the structures are not a chunk of this set, the file cannot be written, or
+                its path is a link or a folder.
         """
         _check_chunk(chunk, structures, self._known())
         content = pack(structures, _COMMENT.format(chunk.file_name, self._id, *_counts(structures)))
@@ -207,12 +207,12 @@ class Parts:
         """Read a chunk.
 
         Returns:
-            All rows of its batch, in their order; arrays that cannot be written to.
+            All rows of its batch in order, as read-only arrays.
 
         Raises:
-            MissingPart: it does not exist.
-            DamagedPart: it is not as it was written, or of another set.
-            JentmaxError: it is a link or a folder, or cannot be read.
+            MissingPart: the chunk does not exist.
+            DamagedPart: the chunk is damaged, or belongs to another set.
+            JentmaxError: the path is a link or a folder, or cannot be read.
         """
         path = self.folder / chunk.file_name
         content, size = _read(path)
@@ -227,10 +227,10 @@ class Parts:
         return structures
 
     def counts(self, chunk: ChunkId) -> Counts:
-        """Numbers of structures of a chunk by their status; only the end of its file is read.
+        """Numbers of structures of a chunk by status, from the end of its file.
 
         Returns:
-            How many are accepted, not finite and too close.
+            Numbers of accepted, not finite and too close structures.
 
         Raises:
             MissingPart, DamagedPart, JentmaxError: as `get`.
@@ -241,17 +241,17 @@ class Parts:
         """Remove a chunk.
 
         Raises:
-            JentmaxError: it cannot be removed.
+            JentmaxError: the file cannot be removed.
         """
         path = self.folder / chunk.file_name
         with writing(path):
             path.unlink(missing_ok=True)
 
     def remove_all(self) -> None:
-        """Remove the set under way, and what killed processes have left of it.
+        """Remove the unfinished set, and what killed processes left of it.
 
-        The folder loses its name first, so that processes that write to it notice. It stays if it
-        holds other files.
+        The folder is renamed first, so that other processes stop writing to it. A folder with other
+        files stays.
         """
         with writing(self.folder):
             if self.exists():
@@ -273,14 +273,14 @@ class Parts:
             raise JentmaxError(f"{self.folder} cannot be read: {reason(error)}") from error
 
     def _known(self) -> dict[str, Any]:
-        """The header that this object has seen first: all parts belong to that set."""
+        """The header that this object read first; all parts must belong to that set."""
         if self._header is None and self.header() is None:
             raise MissingPart(self.folder)
         assert self._header is not None
         return self._header
 
     def _put(self, name: str, content: bytes) -> bool:
-        """Write a file whole, or not at all; whether it is in place."""
+        """Write a file completely or not at all; return whether it was the first."""
         path = self.folder / name
         partial = partial_path(path)
         with writing(path):
@@ -296,7 +296,7 @@ class Parts:
                 partial.unlink(missing_ok=True)
 
     def _comment(self, chunk: ChunkId, tail: bytes, size: int) -> Counts:
-        """The counts in a part's comment, if the part is large enough for as many structures."""
+        """Read the counts in a part's comment, and check that the part is large enough for them."""
         path, streams = self.folder / chunk.file_name, self._known()["streams"]
         if (match := _COMMENT_READ.search(tail)) is None:
             raise DamagedPart(path, "its end is cut off or overwritten")
@@ -319,7 +319,7 @@ def _counts(structures: Structures) -> Counts:
 
 
 def _check_chunk(chunk: ChunkId, structures: Structures, header: Mapping[str, Any]) -> None:
-    """Raise a JentmaxError if structures are not those of a chunk."""
+    """Raise a JentmaxError if the structures do not form this chunk."""
     if not 0 <= chunk.stream < len(header["streams"]) or min(chunk) < 0:
         raise JentmaxError(f"{chunk}: the set has {len(header['streams'])} streams")
     stream = header["streams"][chunk.stream]
@@ -341,13 +341,13 @@ def _check_chunk(chunk: ChunkId, structures: Structures, header: Mapping[str, An
 
 
 def _read(path: Path, n_last: int | None = None) -> tuple[bytes, int]:
-    """The last bytes of a regular file, or all, and its size. If it is empty, wait: it is about to
-    be replaced.
+    """The last bytes of a regular file, or all bytes, and its size. An empty file is about to be
+    replaced, so wait for that.
 
     Raises:
-        MissingPart: it does not exist.
-        DamagedPart: the disk cannot read it.
-        JentmaxError: it is something else, or cannot be read.
+        MissingPart: the file does not exist.
+        DamagedPart: the disk fails to read it.
+        JentmaxError: the path is not a regular file, or cannot be read.
     """
     more = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
@@ -374,7 +374,7 @@ def _read(path: Path, n_last: int | None = None) -> tuple[bytes, int]:
 
 
 def _empty(folder: Path) -> None:
-    """Remove a folder and the files of a set in it; other files stay, and with them the folder."""
+    """Remove the files of a set and their folder; other files stay, and so does their folder."""
     with contextlib.suppress(OSError):
         for name in filter(_OURS.fullmatch, os.listdir(folder)):
             with contextlib.suppress(OSError):

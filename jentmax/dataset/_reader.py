@@ -1,4 +1,4 @@
-"""Reading a data set: the finished file, or the parts of one that is under way."""
+"""Read a data set: a finished file, or the parts of an unfinished set."""
 
 from __future__ import annotations
 
@@ -23,53 +23,53 @@ if TYPE_CHECKING:
 
 
 class Dataset:
-    """The structures of a data set, in the order of the set.
+    """The structures of a data set, in order.
 
     ``len(dataset)``, ``dataset[3]``, ``dataset[-1]``, ``dataset[:10]`` and iteration give ASE
-    atoms: V, E_rep, S and the rest in ``atoms.info`` (``jentmax_index``, ``chain``, ``cycle``,
+    atoms, with V, E_rep, S and more in ``atoms.info`` (``jentmax_index``, ``chain``, ``cycle``,
     ``energy_effective``, ``repulsion``, ``entropy``, ``entropy_weight``, ``least_distance``,
-    ``temperature``), the descriptors in ``atoms.arrays["descriptors"]``.
+    ``temperature``) and the descriptors in ``atoms.arrays["descriptors"]``.
 
-    Whole columns are attributes, read when they are first asked for, and not to be written to: of
-    the structures index, chain, cycle, energy (V = E_rep - K S in eV), repulsion (E_rep in eV),
-    entropy (S in nats), entropy_weight (K in eV), least_distance (Å) and temperature (mean kinetic
-    temperature of the last tenth of the ramp, in K), shape (n,); cells (lattice vectors as rows in
-    Å), shape (n, 3, 3), and pbc, shape (n, 3); of all atoms, structure after structure, positions
-    (Å), shape (N, 3), numbers, shape (N,), and descriptors, not scaled, shape (N, n_features).
+    Columns are read-only attributes, loaded on first use. Per structure: index, chain, cycle,
+    energy (V = E_rep - K S in eV), repulsion (E_rep in eV), entropy (S in nats), entropy_weight (K
+    in eV), least_distance (Å) and temperature (mean kinetic temperature of the last tenth of the
+    ramp, in K), shape (n,); cells (lattice vectors as rows in Å), shape (n, 3, 3); and pbc, shape
+    (n, 3). Per atom, sorted by structure: positions (Å), shape (N, 3); numbers, shape (N,); and
+    unscaled descriptors, shape (N, n_features).
 
-    A set under way, of which there is no file but a folder ``NAME.parts``, has the status "running"
-    and shows the accepted structures of the chunks that were there when it was opened, in the order
-    that they would have if the set ended now.
+    An unfinished set has a folder ``NAME.parts`` instead of a file, and the status "running". It
+    shows the accepted structures of the chunks that existed on opening, in the order of a set that
+    ends with them.
 
     Attributes:
-        path: of the file.
-        kind: "generated", or "described": descriptors of given structures.
+        path: path of the file.
+        kind: "generated", or "described" for descriptors of given structures.
         status: "complete" or "running".
-        header: everything that the set says of itself.
-        recipe: what made the structures, as a plain table.
-        seed: of the random numbers.
-        versions: of the packages that computed the structures.
-        device: that computed the structures.
+        header: all metadata of the set.
+        recipe: recipe of the structures, as plain data.
+        seed: seed of the random numbers.
+        versions: versions of the packages that computed the structures.
+        device: device that computed the structures.
         created: date and time, UTC, in ISO 8601.
         columns: names of the per-structure columns.
         scale: standard deviation of each descriptor in the preliminary run, in the descriptors'
-            unit, shape (n_features,); S is that of descriptors / scale.
-        shift: mean of each descriptor there, shape (n_features,).
+            unit, shape (n_features,); S is computed from descriptors / scale.
+        shift: mean of each descriptor in the preliminary run, shape (n_features,).
         pointer: atoms of structure k are ``pointer[k]:pointer[k + 1]``, shape (n + 1,).
         chunks: numbers of stream, batch and cycle of the chunks of a generated set, ascending.
-        discarded: numbers of structures that were computed and not accepted: "not finite", and
-            "too close".
-        fraction_discarded: their share of all that were computed.
+        discarded: numbers of computed structures that were not accepted: "not finite" and "too
+            close".
+        fraction_discarded: fraction of all computed structures that were not accepted.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Open a set.
 
         Args:
-            path: of the file, finished or not, or of the folder of a set under way.
+            path: path of the file, finished or not, or of the folder of an unfinished set.
 
         Raises:
-            JentmaxError: there is none, or it is no data set, empty, truncated or damaged.
+            JentmaxError: the path does not exist, or is not a data set, empty, cut off or damaged.
         """
         self.path, source = _opened(path)
         self._source, self._cache = source, {}
@@ -87,7 +87,7 @@ class Dataset:
         self.fraction_discarded = sum(self.discarded.values()) / sum(counts)
 
     def close(self) -> None:
-        """Close the file; columns that were read stay."""
+        """Close the file; loaded columns stay available."""
         self._source.close()
 
     def __enter__(self) -> Dataset:
@@ -114,7 +114,7 @@ class Dataset:
         """One structure, or a list of them.
 
         Raises:
-            IndexError: there is no such structure.
+            IndexError: the index is out of range.
         """
         if isinstance(which, slice):
             return self.structures(which).to_ase()
@@ -128,12 +128,12 @@ class Dataset:
         return self._source.structures(k, k + 1)[0]
 
     def __iter__(self) -> Iterator[Atoms]:
-        """Structures one by one, some hundred of them in memory."""
+        """Iterate over the structures, with a few hundred of them in memory."""
         for first in range(0, len(self), 256):
             yield from self.structures(slice(first, first + 256))
 
     def structures(self, which: slice = slice(None)) -> Structures:
-        """Some structures with all that the file holds of them; index counts from the first one."""
+        """Some structures with all their columns; index counts from the set's first structure."""
         chosen = np.arange(len(self))[which]
         if not len(chosen):
             return self._source.structures(0, 1)[:0]
@@ -142,10 +142,10 @@ class Dataset:
         return some if (np.diff(chosen) == 1).all() else some[chosen - first]
 
     def damage(self) -> list[str]:
-        """Read everything, and with it all checksums.
+        """Read everything, which verifies all checksums.
 
         Returns:
-            What is damaged, a line for each block of structures; empty if the set is whole.
+            One line for each damaged block of structures; empty for an undamaged set.
         """
         found: list[str] = []
         for first in range(0, len(self), SLAB):
@@ -163,7 +163,7 @@ class Dataset:
         """A whole column.
 
         Raises:
-            JentmaxError: this set has no such column, or it cannot be read.
+            JentmaxError: the column is missing or cannot be read.
         """
         if name not in ("index", "cells", "pbc", *ATOM_COLUMNS, *COMPUTED_COLUMNS):
             raise AttributeError(f"Dataset has no attribute or column {name!r}")
@@ -180,7 +180,7 @@ class Dataset:
 
 
 def _opened(path: str | os.PathLike[str]) -> tuple[Path, File | Running]:
-    """A set by the path of its file or of its folder of parts; and the path of the file."""
+    """Open a set by the path of its file or of its folder of parts; also return the file's path."""
     path = Path(path)
     if path.name.endswith(ENDING) and path.is_dir():
         path = path.with_name(path.name.removesuffix(ENDING))

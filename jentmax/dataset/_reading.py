@@ -1,7 +1,7 @@
-"""Reading other programs' files through ASE, all of them and all that is in them.
+"""Read files of other programs through ASE, completely.
 
-Files may come from anybody. None of ASE's readers runs code from a file as of 3.29. Some of them
-read other files too, and are refused here.
+Files may come from untrusted sources. As of 3.29, none of ASE's readers runs code from a file. Some
+of them also read other files; this module refuses those formats.
 """
 
 from __future__ import annotations
@@ -29,25 +29,24 @@ _ELSEWHERE = {
     "onetep-in": "it may include other files of this machine",
     "octopus-in": "it may include other files of this machine",
 }
-"""Formats that make ASE read something else than the file, and why."""
+"""Formats that make ASE access something other than the file, and why."""
 
 _HEAD = 1 << 16
-"""Bytes of a file's beginning that show whether it is extended XYZ."""
+"""Number of bytes at the start of a file that identify extended XYZ."""
 
 
 def read_atoms(path: str | os.PathLike[str], format: str | None = None) -> list[Atoms]:
-    """All structures of a file of any format that ASE reads, but a data set of jentmax's own.
+    """Read all structures of a file in any ASE format, except jentmax data sets.
 
     Key-value pairs and data of ASE's databases are in ``atoms.info``.
 
     Args:
         path: of the file.
-        format: ASE's name of the format; by default what the content shows, or else the name.
+        format: ASE's name of the format; by default inferred from content or name.
 
     Raises:
-        JentmaxError: ASE cannot read it, there is nothing in it, more is in it than can be read, or
-            it must not be read: its format reaches elsewhere, or its numbers claim more than is
-            there.
+        JentmaxError: ASE cannot read the file or reads only a part of it, it has no structures, its
+            format accesses other files, or it claims more data than it has.
     """
     text = os.fspath(path)
     if not os.path.isfile(text):
@@ -65,11 +64,11 @@ def read_atoms(path: str | os.PathLike[str], format: str | None = None) -> list[
         )
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about numbers that are looked at later
+            warnings.simplefilter("ignore")  # about numbers that are checked later
             structures = [_made_plain(atoms, name) for atoms in _read(text, name)]
     except JentmaxError:
         raise
-    except Exception as error:  # ASE's readers raise whatever they stumble over
+    except Exception as error:  # ASE's readers raise many types
         why = printable(f"{type(error).__name__}: {error}")[:300]
         raise JentmaxError(
             f"{text}: ASE cannot read it as {name!r} ({why}); correct the file, or name its format "
@@ -107,14 +106,14 @@ def _read(path: str, name: str) -> Iterator[Atoms]:
 
 
 def _made_plain(atoms: Atoms, name: str) -> Atoms:
-    """Leave out what ASE's readers make up, and write objects as text."""
+    """Drop values that ASE's readers invent, and convert objects to text."""
     from ase.calculators.singlepoint import SinglePointCalculator
     from ase.spacegroup import Spacegroup
 
     if name.startswith("lammps-dump") and atoms.calc is not None:
-        atoms.calc.results.pop("energy", None)  # ASE's reader says 0 where it found forces
+        atoms.calc.results.pop("energy", None)  # ASE's reader sets 0 eV if it finds forces
     calculator: Any = atoms.calc
-    if getattr(calculator, "results", None):  # they are of these atoms, whatever ASE did later
+    if getattr(calculator, "results", None):  # the results belong to these atoms
         held: Any = SinglePointCalculator(atoms)
         held.results, held.name = dict(calculator.results), calculator.name
         atoms.calc = held
@@ -128,7 +127,7 @@ def _made_plain(atoms: Atoms, name: str) -> Atoms:
 
 
 def _known(path: str, name: str) -> str:
-    """A name of a format that ASE reads."""
+    """Check the name of a format that ASE reads."""
     from ase.io.formats import ioformats
 
     readable = [one for one, form in ioformats.items() if form.can_read and one != "jentmax"]
@@ -142,7 +141,7 @@ def _known(path: str, name: str) -> str:
 
 
 def _recognised(path: str) -> str:
-    """A file's format by its content or else its name."""
+    """Infer a file's format from its content or its name."""
     from ase.io.formats import UnknownFileTypeError, filetype, ioformats, open_with_compression
 
     try:
@@ -152,7 +151,7 @@ def _recognised(path: str) -> str:
         name = filetype(path)
     except UnknownFileTypeError:
         name = ""
-    except Exception as error:  # whatever packed files may raise
+    except Exception as error:  # damaged packed files raise many types
         raise JentmaxError(
             f"{path} cannot be read: {printable(str(error))[:300]}; copy the file again"
         ) from None
@@ -167,10 +166,10 @@ def _recognised(path: str) -> str:
 
 
 def _unpacked_bytes(path: str) -> int:
-    """Bytes of a file, unpacked if it is .gz, .bz2 or .xz, which ASE unpacks.
+    """Bytes of a file, unpacked if it is .gz, .bz2 or .xz, as ASE does.
 
     Raises:
-        JentmaxError: they are more than the memory there is, or the file cannot be read.
+        JentmaxError: the bytes do not fit into memory, or the file cannot be read.
     """
     from ase.io.formats import get_compression, open_with_compression
 
@@ -184,7 +183,7 @@ def _unpacked_bytes(path: str) -> int:
             with open_with_compression(path, "rb") as file:
                 while n_bytes <= memory and (block := file.read(1 << 20)):
                     n_bytes += len(block)
-    except Exception as error:  # whatever packed files may raise
+    except Exception as error:  # damaged packed files raise many types
         why = getattr(error, "strerror", None) or error
         raise JentmaxError(
             f"{path} cannot be read: {printable(str(why))[:300]}; see that it may be read, or copy "

@@ -1,4 +1,4 @@
-"""The parts of a set under way, open for reading."""
+"""Read the parts of an unfinished set."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from jentmax.errors import JentmaxError
 
 
 class Running:
-    """The accepted structures of the parts that exist when it is opened; else as `File`."""
+    """The accepted structures of the parts that exist on opening; otherwise like `File`."""
 
     kind, status = "generated", "running"
 
     def __init__(self, parts: Parts) -> None:
-        """Read the names of the parts, and how many structures are in each.
+        """Read the names of the parts and their numbers of structures.
 
         Raises:
-            MissingPart: there is no set under way, or it has just been finished.
-            JentmaxError: it has no structures yet, or is damaged.
+            MissingPart: the unfinished set does not exist, or has just been finished.
+            JentmaxError: the set has no structures yet, or is damaged.
         """
         header = parts.header()
         if header is None:
@@ -57,14 +57,14 @@ class Running:
         self._chunk = functools.lru_cache(len(streams))(self._read_chunk)
 
     def close(self) -> None:
-        """Do nothing: nothing is open."""
+        """Do nothing, because no file is open."""
 
     def column(self, name: str, first: int, last: int) -> np.ndarray:
-        """Rows of one of the names, or of cells, pbc, positions, numbers or descriptors."""
+        """Rows of a column in `names`, or of cells, pbc, positions, numbers or descriptors."""
         return getattr(self.structures(first, last), name)
 
     def statuses(self) -> dict[ChunkId, np.ndarray]:
-        """Of every row of every chunk; those of chunks that were read are known."""
+        """Status of every row of every chunk; reads the chunks that were not read before."""
         for chunk in self.ids:
             if chunk not in self._statuses:
                 self._read_chunk(chunk)

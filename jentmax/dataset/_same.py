@@ -1,4 +1,4 @@
-"""Whether a value came back from a file as it went in."""
+"""Compare a value read from a file with the written one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether a value read from a file is the one that was written.
+    """Whether a value read from a file equals the written one.
 
     Numbers may differ by the rounding of eight decimal places, as extended XYZ has, but not be lost
     in it. Lists count as arrays, arrays of one number as that number, and 3 by 3 numbers in a

@@ -1,4 +1,4 @@
-"""What a set holds: names, types, shapes and units. docs/file-format.md says the same."""
+"""Schema of a set: names, types, shapes and units, as in docs/file-format.md."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 
 SCHEMA = 3
-"""Number of the layout of sets, under way and finished; other numbers are not read."""
+"""Version of the layout of sets, finished or not; other versions are not read."""
 
 FORMAT = "jentmax"
 
@@ -18,11 +18,11 @@ ACCEPTED, NOT_FINITE, TOO_CLOSE = range(3)
 """Values of the column status."""
 
 HEAVIEST = 118
-"""Number of the last element that has a name."""
+"""Largest atomic number of a named element."""
 
 
 class ChunkId(NamedTuple):
-    """Which chunk of a set: one cycle of one batch of chains.
+    """Numbers of a chunk: one cycle of one batch of chains.
 
     Attributes:
         stream: number of the stream, from 0.
@@ -36,7 +36,7 @@ class ChunkId(NamedTuple):
 
     @property
     def file_name(self) -> str:
-        """Name of its file.
+        """Name of the chunk's file.
 
         >>> ChunkId(0, 12, 3).file_name
         '0-000012-0003.npz'
@@ -54,7 +54,7 @@ class Column(NamedTuple):
     def fits(self, dtype: np.dtype, shape: tuple[int, ...]) -> bool:
         """Whether the column can hold values of a type and shape."""
         kinds = "f" if self.dtype.startswith("float") else "iub"
-        # There are floating-point numbers of 2 bytes that nothing can be computed with.
+        # Some 2-byte floating-point types do not support arithmetic.
         sizes = (4, 8) if kinds == "f" else (1, 2, 4, 8)
         return shape[1:] == self.shape and dtype.kind in kinds and dtype.itemsize in sizes
 
@@ -69,7 +69,7 @@ COMPUTED_COLUMNS = {
     "least_distance": Column("float64", (), "Å"),
     "temperature": Column("float64", (), "K"),
 }
-"""One row per structure of a generated set; a described file has those that are known."""
+"""Columns with one row per structure of a generated set; described files may lack them."""
 
 PART_COLUMNS = {
     "row": Column("int32", (), "1"),
@@ -79,7 +79,7 @@ PART_COLUMNS = {
 """One row per structure of a chunk, accepted or not."""
 
 SLAB = 128
-"""Structures in one HDF5 chunk of a column, which has a checksum: a damaged bit loses as many."""
+"""Structures per HDF5 chunk of a column. Each chunk has a checksum, so a damaged bit loses one."""
 
 POINTER = Column("int64", (), "1")
 
@@ -100,7 +100,7 @@ STORED = {
     **{name: f"structures/{name}" for name in COMPUTED_COLUMNS},
     **{name: f"atoms/{name}" for name in ATOM_COLUMNS},
 }
-"""Where the file has each array of `Structures`."""
+"""Paths in the file of the arrays of `Structures`."""
 
 
 def columns(n_features: int, precision: str = "float32") -> dict[str, Column]:
@@ -116,7 +116,7 @@ def columns(n_features: int, precision: str = "float32") -> dict[str, Column]:
 
 
 def impossible(name: str, values: np.ndarray) -> str:
-    """What values of a column cannot be, in words; "" if they can."""
+    """Why a column cannot have such values; "" if it can."""
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         return "there are numbers that are not finite"
     if name.endswith("numbers") and len(wrong := values[(values < 0) | (values > HEAVIEST)]):

@@ -1,4 +1,4 @@
-"""Many structures as flat arrays on the host, with any columns beside them."""
+"""Many structures as flat arrays on the host, with additional columns."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Structures:
     ``structures.columns["entropy"]``, ``structures.descriptors`` is
     ``structures.atom_columns["descriptors"]``.
 
-    A column of dtype object holds what does not fit one array: None for a structure that lacks the
-    value, and values of different types or shapes.
+    Columns of dtype object hold values that do not fit into one array: None for structures without
+    the value, and values of different types or shapes.
 
     Attributes:
         positions: of all atoms in Å, shape (N, 3).
@@ -152,10 +152,10 @@ class Structures:
     def __getitem__(
         self, which: int | np.integer | slice | np.ndarray | Sequence[int] | Sequence[np.integer]
     ) -> Atoms | Structures:
-        """One structure for ASE, or some of them as `Structures`; `rows` says how to choose.
+        """One structure for ASE, or several as `Structures`; indices as for `rows`.
 
         Raises:
-            IndexError: there is no such structure.
+            IndexError: the index is out of range.
         """
         if isinstance(which, int | np.integer):
             k = operator.index(which)
@@ -194,7 +194,7 @@ class Structures:
 
     @functools.cached_property
     def groups(self) -> np.ndarray:
-        """The column config_type as printable text, "" where there is none, shape (n,)."""
+        """The column config_type as printable text, "" if missing, shape (n,)."""
         if "config_type" not in self.columns:
             return np.zeros(len(self), "U1")
         values = self.columns["config_type"].tolist()
@@ -204,7 +204,7 @@ class Structures:
     def duplicate(self) -> np.ndarray:
         """Whether each structure repeats an earlier one, shape (n,).
 
-        The column duplicate decides if it says so of every structure, else `repeats`.
+        Uses the column duplicate if every structure has it, otherwise `repeats`.
         """
         flags = self.columns.get("duplicate")
         return flags if flags is not None and flags.dtype == bool else repeats(self)
@@ -221,11 +221,11 @@ class Structures:
         return np.arange(counts.sum()) + np.repeat(self.pointer[chosen] - firsts, counts)
 
     def check(self) -> None:
-        """Refuse structures that nothing can be computed of.
+        """Refuse structures that cannot be used.
 
         Raises:
-            JentmaxError: naming the structure: no atoms, numbers that are not finite, or atomic
-                numbers of no element.
+            JentmaxError: a structure has no atoms, numbers that are not finite, or atomic numbers
+                of no element; the message names it.
         """
         if empty := np.flatnonzero(self.counts < 1).tolist():
             raise JentmaxError(f"structure {empty[0]}: it has no atoms; remove it")
@@ -256,7 +256,7 @@ class Structures:
     def write(
         self, path: str | os.PathLike[str], format: str | None = None, *, overwrite: bool = False
     ) -> None:
-        """Write in any format that ASE writes; as `jentmax.dataset.export`."""
+        """Write the structures in any ASE format, as `jentmax.dataset.export`."""
         export(self, path, format, overwrite=overwrite)
 
     def _atoms(self, k: int) -> Atoms:
@@ -283,10 +283,10 @@ def repeats(structures: Structures) -> np.ndarray:
 
 
 def structure_keys(structures: Structures) -> list[bytes]:
-    """A key for each structure, the same for the same cell, species and positions in one order.
+    """A key for each structure, equal for equal cells, species and positions in the same order.
 
-    Lengths are rounded to 1e-4 Å and then compared: two that differ by less may be rounded to
-    different numbers, and those structures count as different.
+    Lengths are rounded to 1e-4 Å and then compared. Smaller differences may still round to
+    different numbers, and then the structures count as different.
     """
     with np.errstate(invalid="ignore"):  # `check` refuses what is not finite
         positions, cells = (

@@ -1,4 +1,4 @@
-"""Writing a data set file: once, under a temporary name, and then put in place."""
+"""Write a data set file under a temporary name, then rename it."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ from jentmax.dataset.output import (
 )
 from jentmax.errors import JentmaxError
 
-# HDF5 1.10's layout, which has checksums of all that it writes about the columns.
+# The layout of HDF5 1.10 has checksums for all metadata of the columns.
 _LAYOUT = ("v110", "v110")
 
 _SLAB_ATOMS = (512, 65536)
 
 _BLOCK = 8 * SLAB
-"""Structures that are written at once."""
+"""Number of structures per write."""
 
 _CACHE = 32 << 20
-"""Bytes of a column's chunks that HDF5 keeps, so that it writes each of them once."""
+"""Size of HDF5's chunk cache in bytes; with this size, it writes each chunk once."""
 
 
 def write_dataset(
@@ -65,12 +65,13 @@ def write_dataset(
 ) -> None:
     """Write given structures, with their descriptors, as a data set file.
 
-    The path appears when everything is written; an existing file stays until then.
+    The file appears only when it is complete; an existing file stays until then.
 
     Args:
-        path: of the file; its folder must exist.
+        path: path of the file; its folder must exist.
         header: the entries recipe, seed, versions, device, scale, shift and, if known, created.
-        structures: with the atom column descriptors. Columns that the schema lacks are left out.
+        structures: structures with the atom column descriptors; columns outside the schema are
+            left out.
         overwrite: whether an existing file may be replaced.
 
     Raises:
@@ -91,17 +92,17 @@ def write_dataset(
 
 
 def write_set(parts: Parts, structures: int) -> None:
-    """Write the finished file of a set under way, unless it is there; the first process wins.
+    """Write the finished file of a set, unless it exists; the first process wins.
 
     Args:
-        parts: the set under way, without a gap before its last chunk that the set needs. Structures
-            of later chunks are kept too, so that a larger set can go on from them.
-        structures: number of structures that the set has.
+        parts: the unfinished set, without a gap before the last chunk that it needs. The file also
+            contains the structures of later chunks, so that a larger set can continue from them.
+        structures: number of structures of the set.
 
     Raises:
-        MissingPart, DamagedPart: make the part again.
-        JentmaxError: there are fewer structures, another set has this name, or nothing can be
-            written.
+        MissingPart, DamagedPart: a part must be recomputed.
+        JentmaxError: the parts have too few structures, the path belongs to another set, or cannot
+            be written.
     """
     target, source = parts.output, Running(parts)
     firsts = range(0, source.n, _BLOCK)
@@ -120,17 +121,18 @@ def write_set(parts: Parts, structures: int) -> None:
                     if there.n >= structures:
                         return
                 replace(partial, target)
-        except FileNotFoundError:  # another process was first, and has removed temporary names
+        except FileNotFoundError:  # another process was first, and removed temporary files
             raise MissingPart(partial) from None
         remove_partial(target)
 
 
 def reopen_set(parts: Parts) -> None:
-    """Put the chunks of a finished file into its folder of parts: a larger set goes on from them.
+    """Write the chunks of a finished file into its folder of parts, to continue with a larger set.
 
     Raises:
-        MissingPart: another process has finished the larger set.
-        JentmaxError: the file is damaged, the folder is another set's, or it cannot be written.
+        MissingPart: another process finished the larger set.
+        JentmaxError: the file is damaged, or the folder belongs to another set or cannot be
+            written.
     """
     with contextlib.closing(File(parts.output)) as file:
         if parts.begin(file.header) != file.header:
@@ -142,10 +144,10 @@ def reopen_set(parts: Parts) -> None:
 
 
 class _File(io.BufferedRandom):
-    """A file that seems to take everything that HDF5 writes.
+    """A file that hides write errors from HDF5.
 
-    HDF5 does not recover from a full disk: it cannot close the file any more, and the process
-    crashes at its end. So this keeps the first error, and `close` raises it.
+    After an error such as a full disk, HDF5 cannot close the file, and the process crashes on exit.
+    So this class stores the first error, and `close` raises it.
     """
 
     error: OSError | None = None
@@ -182,7 +184,7 @@ class _File(io.BufferedRandom):
 
 @contextlib.contextmanager
 def _partial_file(target: Path) -> Iterator[tuple[Path, _File]]:
-    """A new file beside a target under a temporary name, which goes at the end."""
+    """A new file next to a target, with a temporary name that is removed at the end."""
     partial = partial_path(target)
     with writing(target):
         try:
@@ -201,7 +203,7 @@ def _write(
     n_structures: int,
     statuses: Callable[[], Mapping[ChunkId, np.ndarray]],
 ) -> None:
-    """Write all that a file holds; the statuses are those of the rows of all chunks."""
+    """Write the contents of a file; ``statuses`` returns the status of every row by chunk."""
     with h5py.File(stream, "w", libver=_LAYOUT, rdcc_nbytes=_CACHE, rdcc_nslots=10_007) as file:
         _put(file, "format", FORMAT)
         file.flush()  # near the start of the file, where ASE looks for it
@@ -231,7 +233,7 @@ def _write(
 def _write_columns(
     file: h5py.File, kind: Kind, header: Mapping[str, Any], pieces: Iterator[Structures]
 ) -> int:
-    """Write the columns of structures and atoms, a piece at a time; return how many structures."""
+    """Write the columns of structures and atoms piece by piece; return the number of structures."""
     n = n_atoms = per_atom = 0
     schema: dict[str, Column] = {}
     for piece in pieces:
@@ -264,7 +266,7 @@ def _write_columns(
 
 
 def _append(file: h5py.File, name: str, column: Column, values: np.ndarray, slab: int) -> None:
-    """Write rows of a dataset after those that it has."""
+    """Append rows to a dataset."""
     if name in file:
         dataset: Any = file[name]
         start = len(dataset)
@@ -285,7 +287,7 @@ def _append(file: h5py.File, name: str, column: Column, values: np.ndarray, slab
 
 
 def _put(thing: h5py.File | h5py.Dataset, name: str, value: str) -> None:
-    """Store a text as an attribute of fixed length: HDF5 has no checksums of others."""
+    """Store a text as an attribute of fixed length: HDF5 has no checksums for other texts."""
     encoded = value.encode()
     dtype = h5py.string_dtype("utf-8", max(len(encoded), 1))
     thing.attrs.create(name, encoded, dtype=dtype)

@@ -1,4 +1,4 @@
-"""Writing files: what is refused beforehand, and errors in clear words."""
+"""Write files: checks before writing, and clear error messages."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pathlib import Path
 from jentmax.errors import JentmaxError
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-"""What file systems without hard links say."""
+"""Error numbers of file systems without hard links."""
 
 
 def through_links(path: str | os.PathLike[str]) -> Path:
-    """What a path leads to, whether it is there or not: all output is written through links.
+    """The target of a path, which may not exist: all output is written through links.
 
-    The links stay as they are, also one whose target is still to be made.
+    The links stay unchanged, even if their target does not exist yet.
     """
     return Path(os.path.realpath(path))
 
@@ -29,8 +29,8 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
     """Raise a JentmaxError if a file cannot, or without ``overwrite`` must not, get this path."""
     folder = through_links(path).parent
     if not os.path.isdir(folder):
-        shown = folder if path.is_symlink() else path.parent
-        raise JentmaxError(f"{path} cannot be written: there is no folder {shown}; create it")
+        missing = folder if path.is_symlink() else path.parent
+        raise JentmaxError(f"{path} cannot be written: there is no folder {missing}; create it")
     if os.path.isdir(path):
         raise JentmaxError(f"{path} is a folder; give the path of a file")
     if os.path.exists(path) and not os.path.isfile(path):
@@ -49,20 +49,20 @@ def partial_path(path: Path) -> Path:
 
 
 def partial_paths(path: Path) -> list[Path]:
-    """What stands beside a file, or a folder, under its temporary names."""
+    """Temporary files or folders next to a path."""
     left = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.partial")
     return [path.with_name(name) for name in filter(left.fullmatch, os.listdir(path.parent))]
 
 
 def remove_partial(path: Path) -> None:
-    """Remove the temporary files that killed processes have left of a file."""
+    """Remove the temporary files of a path that killed processes left."""
     for left in partial_paths(path):
         with contextlib.suppress(OSError):
             left.unlink()
 
 
 def put_in_place(partial: Path, path: Path) -> bool:
-    """Give a whole file its name, unless there is a file of this name: the first one wins.
+    """Give a complete file its name, unless the name is taken: the first process wins.
 
     Args:
         partial: the file, which has been synced; it may keep its temporary name.
@@ -83,7 +83,7 @@ def put_in_place(partial: Path, path: Path) -> bool:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        try:  # an empty file of this name, which is replaced at once
+        try:  # an empty file is replaced at once
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         except FileExistsError:
             return False
@@ -93,13 +93,13 @@ def put_in_place(partial: Path, path: Path) -> bool:
 
 
 def replace(partial: Path, path: Path) -> None:
-    """Give a whole file its name, whatever has it now."""
+    """Give a complete file its name, replacing any file of this name."""
     os.replace(partial, path)
     _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the names in a folder last, if the system can."""
+    """Sync the names in a folder to disk, if the system can."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -110,7 +110,7 @@ def _sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn what the system and HDF5 raise into one clear message."""
+    """Convert errors from the system and HDF5 to one clear message."""
     try:
         yield
     except JentmaxError:
@@ -118,12 +118,12 @@ def writing(path: Path) -> Iterator[None]:
     except (OSError, RuntimeError, ValueError) as error:
         raise JentmaxError(
             f"{path} cannot be written: {reason(error)}; "
-            "see that the folder is writable and the disk is not full"
+            "check that the folder is writable and the disk is not full"
         ) from error
 
 
 def printable(text: str) -> str:
-    """Text from a file, with what would do something to a terminal written as its escape.
+    """Text from a file, with escapes in place of characters that would control a terminal.
 
     >>> print(printable("W\x1b[2J"))
     W\\x1b[2J
@@ -135,7 +135,7 @@ def printable(text: str) -> str:
 
 
 def reason(error: BaseException | None) -> str:
-    """Why the system refused, in a few words; h5py buries it in a long message."""
+    """The system's reason in a few words, which h5py hides in a long message."""
     number = getattr(error, "errno", None)
     if number is None and (found := re.search(r"errno = (\d+)", str(error))):
         number = int(found.group(1))

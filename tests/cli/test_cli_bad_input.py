@@ -165,7 +165,7 @@ def test_outputs_that_belong_to_others(bad, ready):
         ("no/such/file", ["cannot be written", "there is no folder", "create it"]),
         pytest.param(
             "/proc/file",
-            ["/proc/file cannot be written: ", "see that the folder is writable"],
+            ["/proc/file cannot be written: ", "check that the folder is writable"],
             marks=pytest.mark.skipif(sys.platform != "linux", reason="no /proc"),
         ),
     ],

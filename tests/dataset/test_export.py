@@ -212,7 +212,7 @@ def test_a_file_where_a_folder_should_be(dataset, tmp_path, overwrite):
 @pytest.mark.parametrize(
     ("name", "format", "message"),
     [
-        ("set", None, "no ending that tells the format"),
+        ("set", None, "no ending that determines the format"),
         ("set.extxzy", None, "no format 'extxzy'; choose one such as extxyz"),
         ("set.extxyz", "vaps", "no format 'vaps'; choose one such as vasp"),
         ("set.h5", None, "no format 'h5'"),

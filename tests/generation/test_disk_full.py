@@ -32,7 +32,7 @@ def go_on(expected, name="set.h5"):
     try:
         generate(tiny(), structures=N, output=name, devices=1)
     except JentmaxError as error:
-        if f"cannot be written: {expected}; see that the folder is writable" not in str(error):
+        if f"cannot be written: {expected}; check that the folder is writable" not in str(error):
             raise
         parts = Parts(name)
         if parts.header() is None:
