@@ -186,7 +186,7 @@ def _unpacked_bytes(path: str) -> int:
     except Exception as error:  # damaged packed files raise many types
         why = getattr(error, "strerror", None) or error
         raise JentmaxError(
-            f"{path} cannot be read: {printable(str(why))[:300]}; see that it may be read, or copy "
+            f"{path} cannot be read: {printable(str(why))[:300]}; check its permissions, or copy "
             "the file again"
         ) from None
     if n_bytes > memory:
