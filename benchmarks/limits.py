@@ -1,4 +1,4 @@
-"""What a device can do at most: floating-point operations per second in two kinds of kernels."""
+"""Peak floating-point operations per second of a device, in two kinds of kernels."""
 
 import time
 

@@ -1,7 +1,7 @@
-"""Memory of a long run: what a process takes after more and more chunks.
+"""Memory of a long run, as a function of the number of chunks.
 
-The chunks are very small, because what grows grows with their number. Prints, after each tenth of
-the run, the chunks done, the resident memory and the time that a chunk took.
+The chunks are very small, because any growth depends on their number. After each tenth of the run,
+the script prints the number of chunks, the resident memory and the time per chunk.
 
     python benchmarks/memory.py [--chunks 2000] [--smoke]
 """
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def measured(n_chunks: int) -> list[tuple[int, float, float]]:
-    """Chunks, resident memory (MiB) and seconds for each of the latest, at each tenth."""
+    """Number of chunks, resident memory (MiB) and recent seconds per chunk, at each tenth."""
     found: list[tuple[int, float, float]] = []
     began = time.monotonic()
 

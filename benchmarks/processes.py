@@ -1,11 +1,11 @@
-"""Structures per second of 1, 2, ... processes that make one set, one core (or GPU) each.
+"""Structures per second of 1, 2, ... processes on one set, with one core or GPU each.
 
     python benchmarks/processes.py --processes 1 2 --repeats 3 --output scaling.json
 
-The set has as many structures for each process (weak scaling, as on a cluster), and each process
-has a device of its own. The rate is that from a process's first chunk on disk to its last: starting
-and compiling are left out, and reported beside it. The counts of processes take turns, so that a
-machine that slows down does so for all.
+The number of structures is proportional to the number of processes (weak scaling, as on a cluster),
+and each process has a separate device. The rate covers the time from a process's first chunk on
+disk to its last. It excludes startup and compilation, which are reported separately. The numbers of
+processes alternate, so that a slower machine affects all of them.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def measured(count: int, n_chunks: int, steps: int) -> dict:
-    """Rate of so many processes together."""
+    """Total rate of a number of processes."""
     cores = sorted(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, __file__, "--chunks", str(n_chunks), "--steps", str(steps)]
@@ -93,7 +93,7 @@ def measured(count: int, n_chunks: int, steps: int) -> dict:
             raise SystemExit("a process failed; see its message above")
         told = [json.loads(text) for text in printed]
         size = Path(folder, "set.h5").stat().st_size
-    # All of them at work: from the last one's first structures to the first one's last.
+    # While all processes work: from the latest first structure to the earliest last one.
     rate = sum(
         (process["n"][-1] - process["n"][0]) / (process["times"][-1] - process["times"][0])
         for process in told
@@ -106,7 +106,7 @@ def measured(count: int, n_chunks: int, steps: int) -> dict:
 
 
 def one(n_chunks: int, steps: int, words: str) -> None:
-    """One of the processes: prints when it had made how many structures."""
+    """One of the processes: prints times and numbers of structures."""
     from jentmax.devices import quieten, use_cache
 
     quieten()

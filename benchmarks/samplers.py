@@ -1,7 +1,8 @@
-"""How low V gets with each sampler, against the force evaluations that it takes.
+"""Mean V that each sampler reaches, as a function of the number of force evaluations.
 
-The same random starts for all, the preset's V. Prints a table and writes JSON and a figure: mean V
-and S, least distances, and how far each environment is from the nearest of another structure.
+All samplers use the same random starts and the preset's V. The script prints a table and writes
+JSON and a figure: mean V and S, least distances, and the distance from each environment to the
+nearest one in another structure.
 
     python benchmarks/samplers.py [--replicas 64] [--output samplers.json] [--figure samplers.png]
     python benchmarks/samplers.py --from samplers.json --figure samplers.png
@@ -36,7 +37,7 @@ SAMPLERS = {
     "fire": (["sampler.kind=fire"], 0),
     "basin hopping": (["sampler.kind=basin-hopping"], 0),
 }
-"""Changes of the preset for each, and steps of the quench that follows."""
+"""Changes of the preset for each sampler, and steps of the following quench."""
 
 
 def main() -> None:
@@ -57,7 +58,7 @@ def main() -> None:
 
 
 def compared(given):
-    """Every sampler with every budget that leaves it a step."""
+    """Run every sampler with every budget that allows at least one step."""
     recipe = jm.recipe(given.preset)
     starts = jm.System.stack(
         [recipe.start.draw(SEED, 0, chain, 0) for chain in range(given.replicas)]
@@ -102,7 +103,7 @@ def compared(given):
 
 
 def measured(cycles, potential, starts, key, entropy_weight):
-    """What cycles of all replicas, one after another, give."""
+    """Results of successive cycles of all replicas."""
     systems, info = starts, None
     for sampler, steps in cycles:
         systems, info = jm.run(
@@ -128,9 +129,9 @@ def measured(cycles, potential, starts, key, entropy_weight):
 
 
 def between(features: np.ndarray) -> np.ndarray:
-    """Of each structure: mean distance of its environments to the nearest of any other structure.
+    """Mean distance from a structure's environments to the nearest in any other, per structure.
 
-    A mean for each, because environments of one structure are not independent.
+    One mean per structure, because environments of a structure are not independent.
     """
     return np.array(
         [
@@ -162,7 +163,7 @@ def draw(samplers):
     grid = figure.subplots(2, 2, sharex=True)
     for axes, (key, label) in zip(grid.flat, panels.items(), strict=True):
         for number, (name, rows) in enumerate(samplers.items()):
-            # Those that are far from any minimum would hide the others.
+            # Leave out structures far from any minimum; they would dominate the axis.
             near = [row for row in rows if row["energy"] < lowest + 1000]
             axes.errorbar(
                 [row["evaluations"] for row in near],

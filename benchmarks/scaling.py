@@ -1,12 +1,12 @@
-"""Cost, compile time and memory of a sampler step against atoms, replicas and twojmax.
+"""Cost, compile time and memory of a sampler step for numbers of atoms, replicas and twojmax.
 
     python benchmarks/scaling.py [--panel atoms ...] [--output result.json] [--figure result.png]
     python benchmarks/scaling.py --from result.json ... --figure result.png
 
-On one device: one core, or one GPU. Every repeat takes the same full Langevin steps again, in one
-compiled call, in which neighbour lists are built a few times; the median counts. Memory is what the
-compiled program asks for: arguments, results and temporaries. Features are not scaled, which costs
-the same. Before anything is timed, forces in float32 are compared with float64 and with central
+The benchmark runs on one device: one core or one GPU. Each repeat runs the same full Langevin steps
+in one compiled call, which rebuilds neighbour lists a few times; the result is the median. Memory
+is that of the compiled program: arguments, results and temporaries. Features are not scaled, which
+costs the same. Before timing, float32 forces are compared with float64 and with central
 differences.
 """
 
@@ -39,16 +39,16 @@ PANELS = {
 }
 SMOKE = {"atoms": [39, 1000], "replicas": [1, 16], "twojmax": [2, 3]}
 REPLICAS = {"cpu": {"atoms": 16, "twojmax": 4}, "gpu": {"atoms": 64, "twojmax": 256}}
-"""Side by side, where the panel does not vary them."""
+"""Number of replicas, in panels that do not vary it."""
 
 ALONE_FROM = 1000
-"""Atoms from which on one structure is enough for a device."""
+"""Number of atoms above which one structure is enough for a device."""
 
 WARM_UP = 30
-"""Steps from the random start that are not timed."""
+"""Untimed steps after the random start."""
 
 LEAST_STEPS = {"AllPairs": 5, "NeighborList": 60}
-"""Lists are built again every ten steps or so."""
+"""Minimum number of timed steps, by neighbour search; lists are rebuilt about every ten steps."""
 
 COLUMNS = (
     f"{'':8} {'atoms':>6} {'replicas':>8} {'twojmax':>7} {'finder':>12} {'rebuilt':>7} "
@@ -73,7 +73,7 @@ def cases(panel: str, values: list[int], kind: str) -> list[tuple[list[str], int
 
 
 def measured(recipe: jm.Recipe, seconds: float, repeats: int) -> dict:
-    """One point: time, compile time and memory of a step."""
+    """Measure time, compile time and memory of a step at one point."""
     replicas, n_features = size_of(recipe), recipe.potential.descriptor.n_features
     cycle, keys, state = started(recipe, np.ones(n_features))
     began = time.perf_counter()
@@ -90,7 +90,7 @@ def measured(recipe: jm.Recipe, seconds: float, repeats: int) -> dict:
     _, [few] = timed(lambda: run(steps), 1)
     steps = min(max(round(seconds * steps / few), steps), 1000)
     while (after := run(steps)).neighbors.finder != state.neighbors.finder:
-        state = after  # its lists lacked room: with more, from where the atoms are now
+        state = after  # its lists overflowed: continue from the current positions with larger ones
     rebuilt = rebuilds(Batch(cycle, keys, state), steps, recipe.steps)
     _, times = timed(lambda: run(steps), repeats)
     per_structure = float(np.median(times)) / (steps * replicas)
@@ -115,7 +115,7 @@ def measured(recipe: jm.Recipe, seconds: float, repeats: int) -> dict:
 
 
 def rebuilds(batch: Batch, steps: int, cycle_steps: int) -> int | None:
-    """How often the lists are built again in these steps; None without lists."""
+    """Number of list rebuilds in these steps; None without lists."""
     if batch.state.neighbors.table is None:
         return None
     count, state = 0, copied(batch.state)
@@ -138,7 +138,7 @@ def row(panel: str, point: dict) -> str:
 
 
 def measure_all(given: argparse.Namespace) -> dict:
-    """All panels asked for; written after each one, since a later one may take long."""
+    """Measure the requested panels; write results after each one, since later ones may be slow."""
     precision = f"precision={given.precision}"
     recipe = jm.recipe("tungsten", [precision])
     result: dict = {
@@ -210,7 +210,7 @@ def draw(result: dict, path: Path) -> None:
 
 
 def replicas_of(points: list[dict]) -> str:
-    """How many are side by side, in words."""
+    """Number of replicas, in words."""
     count = points[0]["replicas"]
     return "1 replica" if count == 1 else f"{count} replicas"
 
@@ -241,7 +241,7 @@ def draw_costs(axes, points: list[dict], key: str) -> None:
 
 
 def draw_memory(axes, result: dict) -> None:
-    """Memory of a replica against atoms; the points of the other panels stand above theirs."""
+    """Memory per replica against the number of atoms, with the points of the other panels."""
     mebi = 2**20
     draw_atoms(axes, result.get("atoms", []), "bytes_per_replica", mebi)
     for panel, color, marker in (("replicas", "C2", "x"), ("twojmax", "C3", "s")):
@@ -263,7 +263,7 @@ def draw_memory(axes, result: dict) -> None:
 
 
 def merged(paths: list[Path]) -> dict:
-    """One result of several files, whose panels were measured apart on the same device."""
+    """Merge results from several files, with panels measured separately on the same device."""
     results = [json.loads(path.read_text()) for path in paths]
     kinds = {(result["device"], result["precision"]) for result in results}
     if len(kinds) > 1:

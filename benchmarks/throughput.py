@@ -1,9 +1,9 @@
-"""Structure-steps per second of the full sampler step, its compile time, and what bounds it.
+"""Structure-steps per second of the full sampler step, its compile time, and its bottleneck.
 
     python benchmarks/throughput.py [--batch-size 16] [--precision float32] [--output result.json]
 
-Each worker (a core or a GPU) runs `--steps` steps of its replicas in one compiled call, in a thread
-of its own; the median of `--repeats` such calls counts. Before anything is timed, the forces are
+Each worker (a core or a GPU) runs `--steps` steps of its replicas in one compiled call, in a
+separate thread; the result is the median of `--repeats` calls. Before timing, the forces are
 compared with float64 forces and with central differences.
 """
 
@@ -31,7 +31,7 @@ SEED = 0
 
 
 class Batch(NamedTuple):
-    """A batch at a cycle's start, on one worker."""
+    """A batch at the start of a cycle, on one worker."""
 
     cycle: Cycle
     keys: Any
@@ -52,7 +52,7 @@ def size_of(recipe: jm.Recipe) -> int:
 
 
 def starts(recipe: jm.Recipe, chains: range) -> jm.System:
-    """Random starts of chains, side by side; of the type that JAX has at the time."""
+    """Random starts of chains as replicas, in JAX's current default precision."""
     return jm.System.stack([recipe.start.draw(SEED, 0, chain, 0) for chain in chains])
 
 
@@ -72,7 +72,7 @@ def fitted_scale(recipe: jm.Recipe) -> np.ndarray:
 
 
 def check_forces(recipe: jm.Recipe, scale: np.ndarray) -> dict[str, float]:
-    """Largest deviations, over the largest force, of float32 and of central differences."""
+    """Largest deviations of float32 and of central differences, relative to the largest force."""
     weight = float(np.max(recipe.entropy_weight))
 
     def energy_and_forces() -> tuple:
@@ -127,7 +127,7 @@ def advanced(batch: Batch, first: int, last: int, steps: int) -> Any:
 
 
 def timed(call: Callable[[], Any], repeats: int) -> tuple[float, list[float]]:
-    """Seconds of the first call, and of so many more."""
+    """Seconds of the first call and of each further call."""
     seconds = []
     for _ in range(repeats + 1):
         began = time.perf_counter()
@@ -139,7 +139,7 @@ def timed(call: Callable[[], Any], repeats: int) -> tuple[float, list[float]]:
 def step_seconds(
     recipe: jm.Recipe, scale: np.ndarray, n_workers: int, steps: int, repeats: int
 ) -> tuple[float, list[float]]:
-    """Compile time, and seconds that the steps take in each repeat on so many workers."""
+    """Compile time, and seconds of the steps in each repeat on some workers."""
 
     def prepare(number: int) -> tuple[float, Batch]:
         with pinned(is_double(recipe)), jax.default_device(devices[number]):
@@ -159,7 +159,7 @@ def step_seconds(
 
 
 def force_seconds(recipe: jm.Recipe, scale: np.ndarray, steps: int, repeats: int) -> list[float]:
-    """Seconds that so many evaluations of the force alone take on one worker."""
+    """Seconds of some evaluations of only the force on one worker."""
     batch = started(recipe, scale)
 
     def evaluate(state):
@@ -173,7 +173,7 @@ def force_seconds(recipe: jm.Recipe, scale: np.ndarray, steps: int, repeats: int
 
 
 def slope(potential: jm.Potential, state: Any, positions: jax.Array) -> jax.Array:
-    """Gradient of V, of all replicas, at positions in the place of the state's own."""
+    """Gradient of V of all replicas at given positions instead of those of the state."""
     system, weight, neighbors = state.system, state.entropy_weight, state.neighbors
 
     def total(positions):
@@ -183,7 +183,7 @@ def slope(potential: jm.Potential, state: Any, positions: jax.Array) -> jax.Arra
 
 
 def operations(recipe: jm.Recipe, scale: np.ndarray) -> float:
-    """Floating-point operations of the force on one structure, as it is written."""
+    """Floating-point operations of the force on one structure, before optimisation."""
     cycle, _, state = started(recipe, scale)
     one = jax.tree.map(lambda array: array[..., :1], state)
 
@@ -198,7 +198,7 @@ def operations(recipe: jm.Recipe, scale: np.ndarray) -> float:
 def measure(
     recipe: jm.Recipe, steps: int, repeats: int, scale: np.ndarray | None = None
 ) -> dict[str, Any]:
-    """All that is recorded of one case; without a scale that of a preliminary run."""
+    """All results of one case; without a scale, uses that of a preliminary run."""
     dtype, n_workers = dtype_of(recipe), len(workers())
     if scale is None:
         scale = fitted_scale(recipe)
@@ -210,7 +210,7 @@ def measure(
     with pinned(is_double(recipe)):
         force = force_seconds(recipe, scale, steps, repeats)
         needed = operations(recipe, scale)
-        # On a CPU a matrix product uses all cores, a fused kernel one.
+        # On a CPU, a matrix product uses all cores and a fused kernel only one.
         limits = {
             "matrix product": matrix_product(dtype),
             "elementwise": fused_elementwise(dtype) * n_workers,

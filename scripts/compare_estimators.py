@@ -1,9 +1,9 @@
-"""Sets by each entropy estimator from the same force evaluations: a table, a figure, numbers.
+"""Compare sets made with each entropy estimator from the same number of force evaluations.
 
-Each estimator anneals at the K that suits it (`entropy_weight = "auto"`), at one scale of the
-descriptors. The sets are then measured in the same way: by every estimator, by their spread and
-distances, and by how hard each V is to follow. Sets that are in the folder are taken from there.
-The page docs/comparing-estimators.md has the result.
+Each estimator anneals at a suitable K (`entropy_weight = "auto"`), with the same scale of the
+descriptors. The script then measures all sets in the same way: by every estimator, by their spread
+and distances, and by how accurately a sampler follows each V. It reuses existing sets in the
+folder. The results are in docs/comparing-estimators.md.
 
     python scripts/compare_estimators.py [--structures 64] [--folder comparison]
 """
@@ -39,26 +39,26 @@ ESTIMATORS = {
     "Vendi": ["entropy.kind=vendi", "entropy.order=2"],
     "Vendi, h = 3": ["entropy.kind=vendi", "entropy.order=2", "entropy.bandwidth=3"],
 }
-"""Of Vendi's orders the one that is not many times slower than everything else."""
+"""The only Vendi order that is not many times slower than the other estimators."""
 
 UNBIASED = "unbiased"
 
 BATCH_SIZE = 16
-"""On each device, so that the found K does not depend on what is fastest there."""
+"""Fixed batch size, so that K does not depend on the fastest one."""
 
 REPLICAS = 32
-"""Structures whose V is followed."""
+"""Number of structures for the accuracy of the dynamics."""
 
 TEMPERATURE = 1000
-"""In K, at which each V is followed: that of the annealing when nine tenths of it are done."""
+"""Temperature of the dynamics in K: that of the annealing after nine tenths."""
 
 DISPLACEMENTS = 1e-3, 3e-3, 1e-2, 3e-2, 1e-1
-"""Of every atom, in Å."""
+"""Displacements of every atom, in Å."""
 
 TABLED = 1e-2
 
 ROUNDS = 25
-"""By turns, of steps that are timed."""
+"""Number of alternating timed runs."""
 
 
 def main() -> None:
@@ -161,7 +161,7 @@ def between(features: np.ndarray) -> np.ndarray:
 
 
 def mean_and_error(values) -> list[float]:
-    """Mean, and its standard error."""
+    """Mean and its standard error."""
     return [float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(len(values)))]
 
 
@@ -169,10 +169,10 @@ def mean_and_error(values) -> list[float]:
 def followed(
     sets: dict[str, jm.Dataset], recipes: dict[str, jm.Recipe], steps: int
 ) -> dict[str, dict]:
-    """How well a sampler at a constant temperature follows each V, at the K of its set.
+    """Accuracy of a sampler at constant temperature for each V, at the K of its set.
 
-    It runs from the set's structures, and measures after as many steps as it then measures. V of
-    the unbiased set is the repulsion alone, with the same dynamics as the others.
+    It starts from the set's structures and equilibrates for as many steps as it measures. V of the
+    unbiased set is only the repulsion, with the same dynamics as the others.
     """
     result: dict[str, dict] = {}
     runs: dict[str, Callable[[], object]] = {}
@@ -239,8 +239,8 @@ def roughness(
     Args:
         forces: positions -> forces.
         positions: shape (n_atoms, 3, n_replicas).
-        directions: of length 1 for each atom.
-        displacement: of each atom.
+        directions: unit vector for each atom.
+        displacement: displacement of each atom, in Å.
     """
     before, after = (
         np.asarray(forces(positions + length * directions)) for length in (0.0, displacement)
@@ -249,9 +249,9 @@ def roughness(
 
 
 def least_times(runs: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """The least of several times of each, in seconds of the core.
+    """Minimum of several times for each, in CPU seconds.
 
-    They take turns, so that they compare on a machine that others use.
+    The runs alternate, so that they are comparable on a machine with other load.
     """
     seconds = dict.fromkeys(runs, float("inf"))
     for _ in range(ROUNDS):
@@ -332,7 +332,7 @@ def figure(found: dict[str, dict]):
 
 
 def draw_matrix(axes, found: dict[str, dict]) -> None:
-    """How much of the entropy that can be gained each set gains, by each estimator."""
+    """Fraction of the largest entropy gain that each set reaches, by each estimator."""
     names = [name for name in found if name != UNBIASED]
     values = np.array([[found[name]["entropies"][other][0] for other in names] for name in names])
     least = np.array([found[UNBIASED]["entropies"][other][0] for other in names])

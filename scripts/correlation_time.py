@@ -1,7 +1,7 @@
-"""The autocorrelation of each component of the descriptors in the unbiased run.
+"""Autocorrelation of each component of the descriptors in the unbiased run.
 
-Prints for each component of the preset's descriptor after how many steps its autocorrelation (over
-an atom's own time series, averaged over atoms and replicas) has fallen to 1/e and to 0.05.
+For each component of the preset's descriptor, the script prints the number of steps after which its
+autocorrelation (of each atom's time series, averaged over atoms and replicas) is 1/e and 0.05.
 
     python scripts/correlation_time.py [--preset tungsten-unbiased] [--replicas 16]
 """

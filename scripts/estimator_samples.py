@@ -1,4 +1,4 @@
-"""Bias and spread of every entropy estimator on samples of known entropy, and what a force costs.
+"""Bias and spread of every entropy estimator on samples of known entropy, and cost of its force.
 
 Samples of n = 39, 200 and 2000 environments in six dimensions: uniform in a cube, normal, and a
 mixture of four normal distributions. Draws docs/images/estimators.png and prints the tables of
@@ -31,7 +31,7 @@ N_FEATURES = 6
 SIZES = (39, 200, 2000)
 REPLICAS = 32
 
-# Those that estimate the differential entropy of the distribution.
+# These estimate the differential entropy of the distribution.
 DIFFERENTIAL = {
     "k-th nearest neighbour, k = 1": KthNearestNeighbor(1),
     "k-th nearest neighbour, k = 4": KthNearestNeighbor(4),
@@ -39,7 +39,7 @@ DIFFERENTIAL = {
     "kernel density, adaptive": KernelDensity("adaptive"),
     "Gaussian": Gaussian(),
 }
-# Those on a scale of their own.
+# These have a different scale.
 OTHERS = {
     "nearest neighbour (Eq. 2)": NearestNeighbor(),
     "soft nearest neighbour, width 0.1": SoftNearestNeighbor(),
@@ -50,7 +50,7 @@ OTHERS = {
 
 
 def uniform(rng: np.random.Generator, n: int) -> np.ndarray:
-    """Of variance 1 in each dimension."""
+    """Samples with variance 1 in each dimension."""
     return rng.uniform(-math.sqrt(3), math.sqrt(3), (n, N_FEATURES))
 
 
@@ -67,7 +67,7 @@ def mixture(rng: np.random.Generator, n: int) -> np.ndarray:
 
 
 def mixture_entropy() -> float:
-    """By averaging -ln p over a million draws: exact to 0.002."""
+    """Entropy from the average of -ln p over a million draws, exact to 0.002."""
     points = mixture(np.random.default_rng(99), 1_000_000)
     squared = ((points[:, None] - CENTRES) ** 2).sum(axis=2)
     log_p = logsumexp(-squared / 2 / WIDTH**2, axis=1) - math.log(len(CENTRES))
@@ -100,7 +100,7 @@ def main() -> None:
 
 
 def estimates(estimator, draw, n: int, repeats: int) -> np.ndarray:
-    """Of so many samples; fewer of the largest, whose spread is small and which take long."""
+    """Number of samples; fewer for the largest size, which has a small spread and takes long."""
     compiled = jax.jit(estimator)
     few = repeats if n < 1000 else max(2, repeats // 5)
     return np.array(
@@ -109,7 +109,7 @@ def estimates(estimator, draw, n: int, repeats: int) -> np.ndarray:
 
 
 def table(names, values, offset) -> str:
-    """Mean over the samples less the exact value, and standard deviation."""
+    """Mean over the samples minus the exact value, and standard deviation."""
     columns = [(kind, n) for kind in offset for n in SIZES]
     heading = ["estimator", *(f"{kind}, n = {n}" for kind, n in columns)]
     lines = ["| " + " | ".join(heading) + " |", "|---" * len(heading) + "|"]

