@@ -205,7 +205,7 @@ def test_a_full_disk_while_the_file_is_written(path, parts, tmp_path, limit):
     for n_bytes in [0, 10, *range(1000, size, size // 15), size - 1]:
         limit(n_bytes)
         for write in (finish, describe) if n_bytes < size // 2 else (finish,):  # that is smaller
-            with pytest.raises(JentmaxError, match=r"h5 cannot be written: File too large; see"):
+            with pytest.raises(JentmaxError, match=r"h5 cannot be written: File too large; check"):
                 write()
             assert sorted(os.listdir(tmp_path)) == ["old.h5", "set.h5.parts"]
             assert Path("old.h5").read_bytes() == before
@@ -219,14 +219,14 @@ def test_a_full_disk_while_the_file_is_written(path, parts, tmp_path, limit):
 def test_a_full_disk_while_a_part_is_written(tmp_path, limit):
     parts, chunk = Parts(tmp_path / "set.h5"), ids()[0]
     limit(100)
-    with pytest.raises(JentmaxError, match=r"set\.json cannot be written: File too large; see"):
+    with pytest.raises(JentmaxError, match=r"set\.json cannot be written: File too large; check"):
         parts.begin(HEADER)
     assert os.listdir(parts.folder) == []
     limit(10**6)
     parts.begin(HEADER)
     for n_bytes in (0, 10, 2000):
         limit(n_bytes)
-        with pytest.raises(JentmaxError, match=r"npz cannot be written: File too large; see"):
+        with pytest.raises(JentmaxError, match=r"npz cannot be written: File too large; check"):
             parts.put(chunk, made(chunk))
         assert os.listdir(parts.folder) == ["set.json"]
     limit(10**6)
