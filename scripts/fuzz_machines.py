@@ -259,7 +259,7 @@ def drawing(rng: np.random.Generator, folder: Path) -> str:
     code, _, errors = _ran(line, environment, folder)
     if code:
         raise AssertionError(f"{environment} jentmax {line}: {errors}")
-    wanted = ["out.traj", "out.png"] if "select" in line else ["report/report.html"]
+    wanted = ["out.traj", "out.traj.png"] if "select" in line else ["report/report.html"]
     for name in wanted:
         if not (folder / name).exists() and "warning:" not in errors:
             raise AssertionError(f"{environment} jentmax {line}: there is no {name}")
