@@ -28,7 +28,6 @@ from jentmax.errors import JentmaxError
 @app.command()
 def select(
     path: Annotated[Path, typer.Argument(help="File of candidates that ASE reads, or a data set.")],
-    structures: Annotated[int, typer.Option(help="Structures to choose.")],
     output: Annotated[
         str,
         typer.Option(
@@ -37,9 +36,36 @@ def select(
             help="File to write, in the format of its ending, or folder/ for POSCARs.",
         ),
     ],
+    structures: Annotated[
+        str | None,
+        typer.Option(help="Budget: so many structures, or 5% of them.", show_default=False),
+    ] = None,
+    atoms: Annotated[
+        str | None,
+        typer.Option(help="Budget: so many atoms in all, or 5% of them.", show_default=False),
+    ] = None,
+    cost: Annotated[
+        str | None,
+        typer.Option(
+            help="Budget: the sum of N^p over structures of N atoms, or 5% of it.",
+            show_default=False,
+        ),
+    ] = None,
+    cost_exponent: Annotated[
+        float | None,
+        typer.Option(help="p of the cost N^p.", show_default="3, as for plane waves"),
+    ] = None,
     method: Annotated[
-        Literal["farthest-point", "entropy", "random"], typer.Option(help="How to choose.")
-    ] = "farthest-point",
+        Literal["coverage", "farthest-point", "entropy", "random"],
+        typer.Option(help="How to choose."),
+    ] = "coverage",
+    max_distance: Annotated[
+        float | None,
+        typer.Option(
+            help="Method coverage: no environment may be farther from the chosen ones.",
+            show_default=False,
+        ),
+    ] = None,
     given: Annotated[
         Path | None,
         typer.Option(help="File of structures that you already have.", show_default=False),
@@ -76,7 +102,11 @@ def select(
     overwrite: Overwrite = False,
     no_cache: NoCache = False,
 ) -> None:
-    """Select the structures that best cover all others."""
+    """Choose the structures that cover all others best, for a budget.
+
+    Give one budget: --structures, --atoms or --cost. The time of a DFT calculation grows with the
+    atoms, so --cost is the fairest and --atoms comes next.
+    """
     from jentmax.dataset import refuse_inputs, refuse_output
 
     inputs = [path, given, settings]
@@ -85,19 +115,25 @@ def select(
     cache = prepare(no_cache)
     descriptor = descriptor_for([path], settings, preset, overrides or [], element)
 
+    from jentmax.cli._phases import Phases
     from jentmax.cli._selection import print_selection
     from jentmax.evaluation import select as run
+    from jentmax.evaluation import sources_path
     from jentmax.report import draw_selection, selection_figure
 
     drawing = selection_figure(output, figure, overwrite)
-    refuse_inputs(drawing, [*inputs, output])
-    with notes():
+    refuse_inputs(drawing, [*inputs, output, sources_path(output)])
+    with Phases() as phases, notes():
         selection = run(
             path,
             output,
             descriptor,
             structures,
             method,
+            atoms=atoms,
+            cost=cost,
+            cost_exponent=cost_exponent,
+            max_distance=max_distance,
             given=given,
             seed=seed,
             bandwidth=bandwidth,
@@ -107,6 +143,7 @@ def select(
             output_format=output_format,
             overwrite=overwrite,
             cache=cache,
+            callback=phases.update,
         )
     try:
         draw_selection(selection, drawing)

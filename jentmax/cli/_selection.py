@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from jentmax.cli._streams import console
+from jentmax.evaluation import sources_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +20,10 @@ def print_selection(selection: Selection, output: str, figure: Path | None) -> N
     screen = console()
     table = Table(
         "structures",
+        "environments",
+        "cost",
         "mean",
+        "95 %",
         "max",
         "random: mean",
         title="distance of all environments to the nearest chosen one (standard deviations)",
@@ -31,11 +35,19 @@ def print_selection(selection: Selection, output: str, figure: Path | None) -> N
         if _is_round(n_structures) or n_structures == selection.n_structures[-1]:
             table.add_row(
                 str(n_structures),
+                f"{selection.n_environments[k]:,}",
+                f"{selection.cost[k] / selection.candidate_cost:.2%}",
                 f"{selection.mean[k]:.3f}",
+                f"{selection.quantile[k]:.3f}",
                 f"{selection.maximum[k]:.2f}",
                 f"{selection.random_mean[k]:.3f} +- {selection.random_spread[k]:.3f}",
             )
     screen.print(table)
+    screen.print(
+        f"cost: sum of N^{selection.cost_exponent:g} over structures of N atoms, in percent of all "
+        f"candidates; random: ten orders with equal {selection.random_at}"
+    )
+    screen.print(f"file and frame of each structure: {sources_path(output)}", markup=False)
     screen.print(
         f"{output}: {len(selection.chosen)} of {selection.candidates} structures"
         + (f"; their coverage: {figure}" if figure else ""),

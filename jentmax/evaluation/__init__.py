@@ -39,14 +39,19 @@ if TYPE_CHECKING:
     from jentmax.evaluation._measures import overlap as overlap
     from jentmax.evaluation._measures import silverman_bandwidth as silverman_bandwidth
     from jentmax.evaluation._measures import vendi_score as vendi_score
+    from jentmax.evaluation._orders import Cover as Cover
+    from jentmax.evaluation._orders import Growth as Growth
     from jentmax.evaluation._orders import covering_curve as covering_curve
     from jentmax.evaluation._orders import farthest_point as farthest_point
+    from jentmax.evaluation._orders import grow as grow
+    from jentmax.evaluation._orders import least_distances as least_distances
     from jentmax.evaluation._orders import most_informative as most_informative
     from jentmax.evaluation._orders import nearest_distances as nearest_distances
     from jentmax.evaluation._orders import random_order as random_order
     from jentmax.evaluation._radial import radial_distribution as radial_distribution
-    from jentmax.evaluation._select import Selection as Selection
     from jentmax.evaluation._select import select as select
+    from jentmax.evaluation._selection import Selection as Selection
+    from jentmax.evaluation._selection import sources_path as sources_path
     from jentmax.evaluation._sets import EnvironmentSet as EnvironmentSet
     from jentmax.evaluation._sets import open_sets as open_sets
 
@@ -78,14 +83,19 @@ _HOMES = {
         "vendi_score",
     ),
     "_orders": (
+        "Cover",
+        "Growth",
         "covering_curve",
         "farthest_point",
+        "grow",
+        "least_distances",
         "most_informative",
         "nearest_distances",
         "random_order",
     ),
     "_radial": ("radial_distribution",),
-    "_select": ("Selection", "select"),
+    "_select": ("select",),
+    "_selection": ("Selection", "sources_path"),
     "_sets": ("EnvironmentSet", "open_sets"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

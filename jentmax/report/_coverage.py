@@ -148,6 +148,8 @@ def group_coverage(
 
 @styled
 def coverage_curve(
+    spent: np.ndarray,
+    spent_label: str,
     structures: np.ndarray,
     chosen: np.ndarray,
     random_mean: np.ndarray,
@@ -157,7 +159,9 @@ def coverage_curve(
     """Coverage of a set by a selection from it, compared with random selections.
 
     Args:
-        structures: number of selected structures, shape (n,).
+        spent: what the selected structures cost, shape (n,).
+        spent_label: label of the axis of costs.
+        structures: number of selected structures, shape (n,), on a second axis.
         chosen: mean distance from an environment of the whole set to the nearest selected one, in
             scaled features, shape (n,); zeros are left out.
         random_mean: mean of the same over several random selections, shape (n,).
@@ -167,17 +171,20 @@ def coverage_curve(
     figure, grid = panels(1, 1, (SINGLE, 2.3))
     axes = grid[0, 0]
     low = np.maximum(random_mean - random_spread, 1e-3 * random_mean)
-    band = axes.fill_between(
-        structures, low, random_mean + random_spread, color=GREY, alpha=0.25, lw=0
-    )
-    (mean,) = axes.plot(structures, random_mean, color=GREY, linestyle="--")
-    (line_chosen,) = axes.plot(structures, chosen, color="#0072B2", marker="o", markersize=2.5)
+    band = axes.fill_between(spent, low, random_mean + random_spread, color=GREY, alpha=0.25, lw=0)
+    (mean,) = axes.plot(spent, random_mean, color=GREY, linestyle="--")
+    (line_chosen,) = axes.plot(spent, chosen, color="#0072B2", marker="o", markersize=2.5)
     axes.set_xscale("log")
     plain_logarithm(axes.xaxis)
     if np.any(random_mean > 0):
         axes.set_yscale("log")
         plain_logarithm(axes.yaxis)
-    axes.set_xlabel("selected structures")
+    axes.set_xlabel(spent_label)
+    above = axes.secondary_xaxis("top")
+    rounds = [k for k, number in enumerate(structures) if str(number).rstrip("0") in "125"]
+    above.set_xticks(spent[rounds], [str(structures[k]) for k in rounds])
+    above.tick_params(which="minor", top=False)
+    above.set_xlabel("selected structures")
     axes.set_ylabel("mean distance to the nearest\nselected environment (scaled)")
     axes.legend(
         [line_chosen, (band, mean)], [label, "random (± standard deviation)"], frameon=False

@@ -257,11 +257,17 @@ def test_groups_worst_first():
 
 def test_coverage_curve():
     sizes = np.array([1, 10, 100])
-    figure = report.coverage_curve(sizes, 1 / sizes, 2 / sizes, 3 / sizes, "farthest first")
+    curves = (1 / sizes, 2 / sizes, 3 / sizes)
+    figure = report.coverage_curve(30 * sizes, "atoms", sizes, *curves, "farthest first")
     axes = figure.axes[0]
     mean, chosen = axes.lines
     assert np.array_equal(chosen.get_ydata(), 1 / sizes)
     assert np.array_equal(mean.get_ydata(), 2 / sizes)
+    assert np.array_equal(chosen.get_xdata(), 30 * sizes)
+    assert axes.get_xlabel() == "atoms"
+    (above,) = axes.child_axes
+    assert above.get_xticks().tolist() == [30, 300, 3000]
+    assert [text.get_text() for text in above.get_xticklabels()] == ["1", "10", "100"]
     legend = axes.get_legend()
     assert legend is not None
     assert legend.get_texts()[0].get_text() == "farthest first"

@@ -10,15 +10,22 @@ from jentmax.evaluation import Selection
 from jentmax.report import draw_selection, selection_figure
 
 
-def selection(n=200):
+def selection(n=200, random_at="environments"):
     sizes = np.arange(1, n + 1)
     return Selection(
         chosen=sizes - 1,
         method="entropy",
         candidates=n,
+        candidate_environments=9 * n,
+        candidate_cost=729.0 * n,
+        cost_exponent=3.0,
         n_structures=sizes,
+        n_environments=9 * sizes,
+        cost=729.0 * sizes,
         mean=1 / sizes,
+        quantile=1.5 / sizes,
         maximum=2 / sizes,
+        random_at=random_at,
         random_mean=3 / sizes,
         random_spread=1 / sizes,
     )
@@ -28,7 +35,7 @@ def selection(n=200):
 def test_drawn(name, start):
     assert draw_selection(selection(), name) == Path(name)
     assert Path(name).read_bytes().startswith(start)
-    draw_selection(selection(1), name)  # replaced
+    draw_selection(selection(1, "cost"), name)  # replaced
 
 
 def test_the_path():
