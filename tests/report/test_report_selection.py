@@ -1,6 +1,7 @@
 """The drawing of a selection, and where it must not stand."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from jentmax.evaluation import Selection
 from jentmax.report import draw_selection, selection_figure
 
 
-def selection(n=200, random_at="environments"):
+def selection(n=200, random_at: Literal["cost", "environments"] = "environments"):
     sizes = np.arange(1, n + 1)
     return Selection(
         chosen=sizes - 1,
