@@ -91,16 +91,16 @@ def measured(count: int, n_chunks: int, steps: int) -> dict:
         printed = [process.communicate()[0] for process in running]
         if any(process.returncode for process in running):
             raise SystemExit("a process failed; see its message above")
-        told = [json.loads(text) for text in printed]
+        results = [json.loads(text) for text in printed]
         size = Path(folder, "set.h5").stat().st_size
     # While all processes work: from the latest first structure to the earliest last one.
     rate = sum(
         (process["n"][-1] - process["n"][0]) / (process["times"][-1] - process["times"][0])
-        for process in told
+        for process in results
     )
     return {
         "rate": rate,
-        "start": max(process["times"][0] for process in told) - began,
+        "start": max(process["times"][0] for process in results) - began,
         "kB_per_structure": size / (BATCH * n_chunks * count) / 1e3,
     }
 

@@ -130,7 +130,7 @@ def run_lammps(recipe: jm.Recipe, steps: int, repeats: int, shared: bool) -> dic
         files = write_potential(Path(folder), every, coefficients)
         commands = []
         for rank in range(1 if shared else n_processes):
-            told = {
+            record = {
                 "positions": start.positions.tolist(),
                 "edges": start.cell.diagonal().tolist(),
                 "files": dict(zip(("coefficients", "parameters"), map(str, files), strict=True)),
@@ -140,7 +140,7 @@ def run_lammps(recipe: jm.Recipe, steps: int, repeats: int, shared: bool) -> dic
                 "rank": rank,
             }
             file = Path(folder, f"{rank}.json")
-            file.write_text(json.dumps(told))
+            file.write_text(json.dumps(record))
             command = [sys.executable, __file__, "--worker", str(file)]
             if shared and n_processes > 1:
                 command = ["mpiexec", "-n", str(n_processes), *command]

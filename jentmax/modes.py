@@ -13,7 +13,7 @@ _Result = TypeVar("_Result")
 
 
 def in_any_mode(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
-    """Let a function promote types and ranks, whatever modes JAX is in around it.
+    """Let a function promote types and ranks, in any mode of JAX.
 
     Replicas are the last axis and optax mixes types, so the package promotes everywhere. No number
     depends on these modes: strict ones raise.

@@ -44,7 +44,7 @@ SECONDS_OF_COMMANDS = 180.0
 """After which a case that compiles, or starts processes, counts as hanging."""
 
 MEMORY = 2 << 30
-"""Bytes that a case may take, beyond what the packages do."""
+"""Maximum memory of a case in bytes, in addition to that of the packages."""
 
 SITUATIONS: dict[str, Callable[[np.random.Generator, Path], str]] = {
     "labels": fuzz_structures.labels,
@@ -110,7 +110,7 @@ def tried(case: Case, folder: Path) -> str:
 
 
 def _work(link: multiprocessing.connection.Connection, memory: int) -> None:
-    """Run the cases that come through the link, until there is none."""
+    """Run the cases from a pipe until it is closed."""
     import jax  # before memory is limited
 
     import jentmax.cli
@@ -133,7 +133,7 @@ def _work(link: multiprocessing.connection.Connection, memory: int) -> None:
 
 
 class Worker:
-    """A process that runs cases; if one kills it or takes too long, another takes its place."""
+    """A process that runs cases, replaced if a case kills it or takes too long."""
 
     def __init__(self, seconds: float | None = None, memory: int = MEMORY) -> None:
         self.seconds, self.memory = seconds, memory
@@ -177,7 +177,7 @@ class Worker:
 def failures(
     chosen: Iterable[Case], keep: Path | None, outcomes: collections.Counter[str]
 ) -> Iterator[Failure]:
-    """Run cases; those that fail, as they do."""
+    """Run cases; yields failures as they occur."""
     with tempfile.TemporaryDirectory() as name, Worker() as worker:
         good = fuzz_files.samples(Path(name))
         for case in chosen:
@@ -211,7 +211,7 @@ def _prepare(case: Case, folder: Path, good: dict[str, bytes]) -> None:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run the cases that the command line asks for."""
+    """Run the cases requested on the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--cases", type=int, default=10000)
     parser.add_argument("--first", type=int, default=0, help="number of the first case")

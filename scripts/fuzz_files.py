@@ -30,7 +30,7 @@ KINDS = {
 
 
 UNDER_WAY = "under-way.h5"
-"""A good set under way, beside the cases' folders; a damaged part takes the place of one of its."""
+"""A good unfinished set, next to the cases' folders; a damaged part replaces one of its parts."""
 
 NUMBERS = ("energy", "repulsion", "entropy", "entropy_weight", "least_distance", "temperature")
 
@@ -46,7 +46,7 @@ OVERRIDES = (
 
 
 def samples(folder: Path) -> dict[str, bytes]:
-    """Good files: a complete data set, files of one under way, extended XYZ, a recipe."""
+    """Good files: a complete data set, files of an unfinished set, extended XYZ, a recipe."""
     import ase.io
 
     from jentmax.config import load, to_toml
@@ -97,7 +97,7 @@ def samples(folder: Path) -> dict[str, bytes]:
 
 
 def made_chunk(cycle: int) -> Structures:
-    """Four structures of twelve atoms, made up."""
+    """Four invented structures of twelve atoms."""
     from jentmax.dataset import Structures
 
     rng = np.random.default_rng(cycle)
@@ -115,7 +115,7 @@ def made_chunk(cycle: int) -> Structures:
 
 
 def mutated(content: bytes, rng: np.random.Generator) -> bytes:
-    """A file with up to a few of the damages that files suffer."""
+    """A file with a few typical kinds of damage."""
     damaged = bytearray(content)
     for _ in range(int(rng.integers(1, 5))):
         size = len(damaged)
@@ -148,7 +148,7 @@ def mutated(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 def misdescribed(content: bytes, rng: np.random.Generator) -> bytes:
-    """An HDF5 file whose description of one of its objects is damaged, checksums made to fit."""
+    """An HDF5 file with damaged metadata of one object and matching checksums."""
     damaged = bytearray(content)
     headers = [found.start() for found in re.finditer(rb"OHDR|FRHP|FADB|EAHD|EADB|BTHD", content)]
     for _ in range(int(rng.integers(1, 3))):
@@ -160,7 +160,7 @@ def misdescribed(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 def with_checksums(content: bytes) -> bytes:
-    """A damaged HDF5 file whose checksums fit again, so that HDF5 believes what stands there."""
+    """A damaged HDF5 file with matching checksums, so that HDF5 trusts its contents."""
     damaged = bytearray(content)
     for place in [found.start() for found in re.finditer(rb"OHDR", content)]:
         flags = damaged[place + 5] if place + 6 < len(damaged) else 0
@@ -178,7 +178,7 @@ def _seal(data: bytearray, start: int, end: int) -> None:
 
 
 def lookup3(data: bytes) -> int:
-    """Jenkins's hash, HDF5's checksum of metadata."""
+    """Jenkins hash, HDF5's checksum of metadata."""
     mask = 0xFFFFFFFF
 
     def turned(value: int, bits: int) -> int:
@@ -268,7 +268,7 @@ def made_up_xyz(rng: np.random.Generator) -> bytes:
 
 
 def tables() -> dict[str, dict[str, Callable]]:
-    """Classes and functions that a table of a recipe may be of, by table and kind."""
+    """Classes and functions for each table of a recipe, by table and kind."""
     import jentmax
     from jentmax.config import RunOptions
     from jentmax.fields import KINDS as PLACES
@@ -327,7 +327,7 @@ NUMBERS_AT_ENDS = [0, -1, 1, 5, 2**62, -(2**62), np.nan, np.inf, 1e300, 127, 300
 
 
 def made_up_data_set(content: bytes, rng: np.random.Generator) -> bytes:
-    """A data set, some of whose attributes and columns hold something else."""
+    """A data set with wrong values in some attributes and columns."""
     stream = io.BytesIO(content)
     with h5py.File(stream, "r+") as file:
         columns = [f"{group}/{name}" for group, holds in file.items() for name in holds]

@@ -173,7 +173,7 @@ def _limited() -> None:
 def _ran(line: str, environment: dict[str, str], folder: Path) -> tuple[int, str, str]:
     """Run a line of a shell; as `refuse_unclear`, for the streams that are shown."""
     start = f"{shlex.quote(sys.executable)} -m jentmax.cli"
-    told = " ".join(f"{name}={shlex.quote(text)}" for name, text in environment.items())
+    variables = " ".join(f"{name}={shlex.quote(text)}" for name, text in environment.items())
     try:
         done = subprocess.run(
             ["bash", "-c", f"set -o pipefail; {start} {line}"],
@@ -185,7 +185,7 @@ def _ran(line: str, environment: dict[str, str], folder: Path) -> tuple[int, str
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise AssertionError(f"hang: {told} jentmax {line}") from None
+        raise AssertionError(f"hang: {variables} jentmax {line}") from None
     texts = [
         re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]|\r|\x00", b"", one) for one in (done.stdout, done.stderr)
     ]
@@ -196,7 +196,7 @@ def _ran(line: str, environment: dict[str, str], folder: Path) -> tuple[int, str
     try:
         return refuse_unclear(done.returncode, output, "error:" if hidden else errors)
     except AssertionError as error:
-        raise AssertionError(f"{told} jentmax {line}: {error}") from None
+        raise AssertionError(f"{variables} jentmax {line}: {error}") from None
 
 
 def terminal(rng: np.random.Generator, folder: Path) -> str:

@@ -18,10 +18,10 @@ SMALL = ("--set", "descriptor.twojmax=2", "--set", "descriptor.components=5", "-
 
 
 def attempt(path: Path) -> str:
-    """The outcome of all that reads a file: "result", or "error: ..." for a clear error.
+    """Read a file in every way; returns "result", or "error: ..." for a clear error.
 
     Raises:
-        Exception: whatever is no clear error.
+        Exception: anything except a clear error.
     """
     from jentmax.errors import JentmaxError
 
@@ -42,7 +42,7 @@ def attempt(path: Path) -> str:
 
 
 def _part(path: Path) -> None:
-    """A set under way, one of whose files is the case."""
+    """An unfinished set with the case as one of its files."""
     from jentmax.dataset import Parts
 
     with tempfile.TemporaryDirectory() as folder:
@@ -61,7 +61,7 @@ def _data_set(path: Path) -> None:
     errors = []
 
     def tried(action: Callable[[], object]) -> None:
-        """One clear error is no reason to leave out the rest."""
+        """Continue after a clear error."""
         try:
             action()
         except JentmaxError as error:
@@ -88,7 +88,7 @@ def _command(*words: str) -> None:
     """Run a command line.
 
     Raises:
-        JentmaxError: it ended with an error.
+        JentmaxError: the command ended with an error.
     """
     from jentmax.errors import JentmaxError
 
@@ -105,17 +105,17 @@ def command(*words: str) -> tuple[int, str, str]:
     """
     from jentmax.cli import main
 
-    shown, told, before = io.StringIO(), io.StringIO(), sys.argv
+    stdout, stderr, before = io.StringIO(), io.StringIO(), sys.argv
     sys.argv = ["jentmax", *words]
     code: object = 0
     try:
-        with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(told):
+        with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
             main()
     except SystemExit as end:
         code = end.code or 0
     finally:
         sys.argv = before
-    return refuse_unclear(code, shown.getvalue(), told.getvalue())
+    return refuse_unclear(code, stdout.getvalue(), stderr.getvalue())
 
 
 def refuse_unclear(code: object, output: str, errors: str) -> tuple[int, str, str]:

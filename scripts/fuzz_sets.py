@@ -1,4 +1,4 @@
-"""Degenerate sets, which `evaluate` and `select` must stand, for scripts/fuzz.py."""
+"""Degenerate sets, which `evaluate` and `select` must handle, for scripts/fuzz.py."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def degenerate_set(rng: np.random.Generator) -> list[Atoms]:
 
 
 def degenerate(rng: np.random.Generator, folder: Path) -> str:
-    """No nan or inf in what is shown and written, and an error or a result."""
+    """A result or an error, without NaN or inf in the output or the files."""
     import ase.io
 
     paths = [folder / f"{name}.extxyz" for name in ("a", "b", "c")[: int(rng.integers(1, 4))]]
@@ -65,13 +65,13 @@ def degenerate(rng: np.random.Generator, folder: Path) -> str:
         words += ["--scaling", str(rng.choice(["standard", "robust"]))]
         if rng.random() < 0.4:
             words += ["--train", str(rng.integers(1, 6)), "--test", str(rng.integers(1, 4))]
-    code, shown, told = command(*command_line, str(output), *words)
+    code, stdout, stderr = command(*command_line, str(output), *words)
     if code == 2:
         if output.exists():
-            raise AssertionError(f"an output stands beside the error: {told}")
-        return f"error: {told}"
+            raise AssertionError(f"an output exists despite the error: {stderr}")
+        return f"error: {stderr}"
     tables = [path.read_text() for path in output.glob("tables.*")] if output.is_dir() else []
-    for text in (shown, told, *tables):
+    for text in (stdout, stderr, *tables):
         if found := re.search(r".*(?<![\w.])[-+]?(nan|inf|NaN)(?!\w).*", text):
             raise AssertionError(f"{found.group()!r} in {text[:1500]}")
     return "result"

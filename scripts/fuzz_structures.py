@@ -52,7 +52,7 @@ def labelled_structures(rng: np.random.Generator) -> list[Atoms]:
         given = {name: result(rng, name, len(atoms)) for name in results}
         if given:
             atoms.calc = SinglePointCalculator(atoms)
-            atoms.calc.results = given  # whatever the names, as other programs' calculators
+            atoms.calc.results = given  # any names, as from other programs' calculators
         match rng.integers(12):
             case 0:
                 atoms.set_constraint(FixAtoms([0]))
@@ -120,8 +120,8 @@ def _commanded(route: str, source: Path, output: Path, name: str, n: int) -> tup
     else:
         words = ["select", str(source), "--structures", str(n), "-o", str(output), *SMALL]
         words += ["--method", "random", "--output-format", name, "--duplicates", "keep"]
-    code, shown, told = command(*words)
-    return code, told if code else shown
+    code, stdout, stderr = command(*words)
+    return code, stderr if code else stdout
 
 
 def _values(atoms: Atoms) -> dict[str, list[Any]]:
@@ -150,7 +150,7 @@ def _refuse_unnamed(said: str, given: Sequence[dict[str, list[Any]]]) -> None:
 
 
 def _read_back(output: Path, name: str) -> list[Atoms]:
-    """All that stands in a file or folder, if ASE reads the format."""
+    """The contents of a file or folder, if ASE reads the format."""
     from jentmax.dataset import read_structures
     from jentmax.errors import JentmaxError
 

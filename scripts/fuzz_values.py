@@ -46,7 +46,7 @@ TEXTS += ["", "[1, 2]", " lead", "trail ", "_JSON x", "{a}", "1", "x" * 300, "æ—
 
 
 def value(rng: np.random.Generator, depth: int = 0) -> Any:
-    """Something that may stand in info."""
+    """A value that info may contain."""
     number = float(rng.normal() * 10 ** rng.uniform(-12, 12))
     plain: list[Any] = [number, round(number), True, False, 2**40, -(2**62), np.nan, np.inf, 0.0]
     plain += [np.float32(0.1), np.int8(-3), np.uint16(7), np.bool_(True), None, 1e-300, 1e300]
@@ -63,7 +63,7 @@ def value(rng: np.random.Generator, depth: int = 0) -> Any:
 
 
 def array(rng: np.random.Generator, name: str, n: int) -> np.ndarray:
-    """Something that may stand in arrays, of the shape that ASE's own names have."""
+    """A value that arrays may contain, with the shape for ASE's names."""
     of_numbers = {"initial_magmoms", "initial_charges", "masses", "charges", "energies", "magmoms"}
     if name in of_numbers:
         return rng.uniform(1, 9, n)

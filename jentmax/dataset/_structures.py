@@ -248,7 +248,7 @@ class Structures:
     def to_ase(self) -> list[Atoms]:
         """All structures for ASE.
 
-        Columns stand in ``atoms.info`` (index as jentmax_index, energy, which is V, as
+        Columns are in ``atoms.info`` (index as jentmax_index, energy, which is V, as
         energy_effective), atom columns in ``atoms.arrays``, labels in a calculator that holds them.
         """
         return list(self)

@@ -78,7 +78,7 @@ def draw_selection(selection: Selection, path: str | os.PathLike[str]) -> Path:
             selection.method,
         )
         content = rendered(figure, format=path.suffix[1:].lower(), dpi=150)
-    except Exception as error:  # of matplotlib or its files, whatever it is
+    except Exception as error:  # matplotlib raises many types
         raise JentmaxError(f"{path} cannot be drawn: {reason(error)}") from error
     with writing(path):
         path.write_bytes(content)

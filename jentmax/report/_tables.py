@@ -230,13 +230,13 @@ def _coverage(evaluation: Evaluation) -> Table:
 def _shared(evaluation: Evaluation) -> str:
     """Which sets have structures of others, in words."""
     names, sets = evaluation.names, evaluation.sets
-    told = [
+    notes = [
         f"{train} has {evaluation.shared[i, j]} of {len(sets[j].structures)} structures of {test}"
         for i, train in enumerate(names)
         for j, test in enumerate(names)
         if i != j and evaluation.shared[i, j]
     ]
-    return f" Note that {'; '.join(told)}, whose distances are 0." if told else ""
+    return f" Note that {'; '.join(notes)}, whose distances are 0." if notes else ""
 
 
 def _groups(evaluation: Evaluation) -> list[Table]:

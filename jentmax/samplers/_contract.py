@@ -73,9 +73,9 @@ def _traced(sampler: Any, method: str, asked: str, *arguments: Any) -> Any:
         return eqx.filter_eval_shape(function, *arguments)
     except JentmaxError:
         raise
-    except Exception as error:  # whatever a user's code raises
-        told = str(error).strip().partition("\n")[0]
-        raise _broken(sampler, f"{method}: {type(error).__name__}: {told}", asked) from error
+    except Exception as error:  # the user's code may raise any type
+        message = str(error).strip().partition("\n")[0]
+        raise _broken(sampler, f"{method}: {type(error).__name__}: {message}", asked) from error
 
 
 def _broken(sampler: Any, what: str, asked: str) -> JentmaxError:
