@@ -107,8 +107,11 @@ def select(
     Give one budget: --structures, --atoms or --cost. The time of a DFT calculation grows with the
     atoms, so --cost is the fairest and --atoms comes next.
     """
-    from jentmax.dataset import refuse_inputs, refuse_output
+    from jentmax.dataset import is_dataset, refuse_inputs, refuse_output
 
+    for file in (path, given):
+        if file is not None:
+            is_dataset(file)  # a missing file is refused before JAX loads
     inputs = [path, given, settings]
     refuse_inputs(output, inputs)
     refuse_output(output, output_format, overwrite=overwrite)

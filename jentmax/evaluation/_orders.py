@@ -295,12 +295,13 @@ def _weighted_sample(features: np.ndarray, n: int, seed: int) -> tuple[np.ndarra
 def most_informative(
     cover: Cover, bandwidth: float, given: np.ndarray | None = None
 ) -> Iterator[int]:
-    """Select structures by the information that their environments add, as in QUESTS.
+    """Select structures by their rarest environment and their own entropy, as QUESTS's msc does.
 
     An environment y adds ``-ln sum_j exp(-|y - x_j|^2 / 2 h^2)`` nats to environments x_j
-    (doi:10.1038/s41467-025-59232-0). Each step selects the structure whose environments on average
-    add most to the covered ones. If nothing is covered yet, the first step selects the structure
-    whose own environments have the largest entropy. Ties go to the first structure.
+    (doi:10.1038/s41467-025-59232-0). Each step selects the structure with the largest sum of two
+    terms: what its rarest environment adds to the covered ones, and the entropy of its own
+    environments. If nothing is covered yet, the first step looks at the entropy alone. Ties go to
+    the first structure.
 
     Args:
         cover: as for `grow`.
@@ -309,20 +310,18 @@ def most_informative(
             and candidate environments take about ten seconds.
     """
     features, pointer = cover.features, cover.pointer
-    counts = np.diff(pointer)
+    own = np.array([_entropy(piece, bandwidth) for piece in np.split(features, pointer[1:-1])])
     log_sums = np.full(len(features), -np.inf)
+    gains = own
     if given is not None:
         for some in np.array_split(given, -(-len(given) // 256)):
             _add(log_sums, features, some, bandwidth)
-        gains = np.add.reduceat(-log_sums, pointer[:-1]) / counts
-    else:
-        pieces = np.split(features, pointer[1:-1])
-        gains = np.array([_entropy(piece, bandwidth) for piece in pieces])
+        gains = own + np.maximum.reduceat(-log_sums, pointer[:-1])
     while cover.free.any():
         structure = int(np.where(cover.free, gains, -np.inf).argmax())
         yield structure
         _add(log_sums, features, features[cover.own(structure)], bandwidth)
-        gains = np.add.reduceat(-log_sums, pointer[:-1]) / counts
+        gains = own + np.maximum.reduceat(-log_sums, pointer[:-1])
 
 
 def random_order(n: int, n_structures: int, seed: int | list[int]) -> np.ndarray:

@@ -138,7 +138,10 @@ def informative_by_hand(features, pointer, n_structures, bandwidth, covered):
         taken = [covered, *(pieces[k] for k in chosen)]
         known = np.concatenate([some for some in taken if some is not None] or [features[:0]])
         if len(known):
-            gains = [delta_entropy(piece, known, h=bandwidth).mean() for piece in pieces]
+            gains = [
+                delta_entropy(piece, known, h=bandwidth).max() + entropy(piece, h=bandwidth)
+                for piece in pieces
+            ]
         else:
             gains = [entropy(piece, h=bandwidth) for piece in pieces]
         chosen.append(max(set(range(len(pieces))) - set(chosen), key=lambda k: gains[k]))
@@ -160,6 +163,13 @@ def test_information_is_finite_however_far():
     features = np.array([[0.0], [1000.0], [3000.0], [2000.0]])
     chosen = informative(features, np.arange(5), 4, 1.0, given=np.array([[0.0]]))
     assert chosen.tolist() == [2, 1, 3, 0]
+
+
+def test_one_rare_environment_counts_among_many_common_ones():
+    """Its structure comes before one whose environments are rarer on average."""
+    features = np.concatenate([np.zeros(9), [8.0], np.full(2, 5.0)])[:, None]
+    chosen = informative(features, np.array([0, 10, 12]), 1, 1.0, given=np.zeros((1, 1)))
+    assert chosen.tolist() == [0]
 
 
 def test_equal_environments_add_nothing():
