@@ -104,8 +104,8 @@ def select(
 ) -> None:
     """Choose the structures that cover all others best, for a budget.
 
-    Give one budget: --structures, --atoms or --cost. The time of a DFT calculation grows with the
-    atoms, so --cost is the fairest and --atoms comes next.
+    Give one budget: --structures, --atoms or --cost.
+    DFT takes longer for more atoms: --cost is the fairest, then --atoms.
     """
     from jentmax.dataset import is_dataset, refuse_inputs, refuse_output
 

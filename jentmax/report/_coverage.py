@@ -181,8 +181,12 @@ def coverage_curve(
         plain_logarithm(axes.yaxis)
     axes.set_xlabel(spent_label)
     above = axes.secondary_xaxis("top")
-    rounds = [k for k, number in enumerate(structures) if str(number).rstrip("0") in "125"]
-    above.set_xticks(spent[rounds], [str(structures[k]) for k in rounds])
+    places = np.log(np.maximum(spent, np.finfo(float).tiny))
+    apart = [0]  # at least a fifth of the axis, so that numbers do not overlap
+    for k in range(1, len(spent)):
+        if places[k] - places[apart[-1]] >= 0.2 * np.ptp(places):
+            apart.append(k)
+    above.set_xticks(spent[apart], [f"{structures[k]:,}" for k in apart])
     above.tick_params(which="minor", top=False)
     above.set_xlabel("selected structures")
     axes.set_ylabel("mean distance to the nearest\nselected environment (scaled)")

@@ -59,14 +59,14 @@ def draw_selection(selection: Selection, path: str | os.PathLike[str]) -> Path:
         JentmaxError: it cannot be drawn or written.
     """
     path = Path(path)
-    # These are as close as a logarithmic axis can show; it has no place for 0.
-    numbers = np.unique(np.geomspace(1, selection.n_structures[-1], 60).round())
-    some = np.isin(selection.n_structures, numbers)
     if selection.random_at == "cost":
         spent = 100 * selection.cost / selection.candidate_cost
         label = f"cost of selected structures, N^{selection.cost_exponent:g} (% of all)"
     else:
         spent, label = selection.n_environments, "environments of selected structures"
+    # These are as close as a logarithmic axis can show; it has no place for 0.
+    places = np.geomspace(spent[spent > 0][0], spent[-1], 60) * (1 - 1e-9)
+    some = np.unique(np.searchsorted(spent, places))
     try:
         figure = coverage_curve(
             spent[some],

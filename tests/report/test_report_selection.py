@@ -1,5 +1,6 @@
 """The drawing of a selection, and where it must not stand."""
 
+import dataclasses
 from pathlib import Path
 from typing import Literal
 
@@ -8,7 +9,7 @@ import pytest
 
 from jentmax.errors import JentmaxError
 from jentmax.evaluation import Selection
-from jentmax.report import draw_selection, selection_figure
+from jentmax.report import _selection, draw_selection, selection_figure
 
 
 def selection(n=200, random_at: Literal["cost", "environments"] = "environments"):
@@ -37,6 +38,29 @@ def test_drawn(name, start):
     assert draw_selection(selection(), name) == Path(name)
     assert Path(name).read_bytes().startswith(start)
     draw_selection(selection(1, "cost"), name)  # replaced
+
+
+def test_points_are_apart_in_cost_and_leave_out_0(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(_selection, "coverage_curve", lambda *given: drawn.append(given))
+    monkeypatch.setattr(_selection, "rendered", lambda *given, **options: b"")
+    sizes = np.arange(201)
+    costs = np.where(sizes < 150, 1.0 * sizes, 1e4 * (sizes - 149))
+    curve = 1 / (sizes + 1)
+    before = dataclasses.replace(
+        selection(200, "cost"),
+        mean=curve,
+        random_mean=curve,
+        random_spread=curve,
+        n_structures=sizes,
+        cost=costs,
+        candidate_cost=costs[-1],
+    )
+    draw_selection(before, "a.png")
+    spent, _, structures, *_ = drawn[0]
+    assert (spent[0], spent[-1]) == (100 * costs[1] / costs[-1], 100)
+    assert len(structures) <= 60
+    assert (structures >= 150).sum() > 5
 
 
 def test_the_path():
