@@ -6,6 +6,7 @@ import shlex
 import shutil
 import sys
 import tempfile
+import warnings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before JAX: XLA's log of its cache is long
 
@@ -154,8 +155,10 @@ def call(monkeypatch, capsys):
         for name in ("quieten", "use_cache"):
             monkeypatch.setattr(devices, name, lambda: None)  # for processes without JAX yet
         capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")  # as for users, who see them as lines
+            with pytest.raises(SystemExit) as ended:
+                cli.main()
         return ended.value.code or 0, *capsys.readouterr()
 
     return run

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jentmax.dataset._ase import name_in_ase
     from jentmax.dataset._export import export, refuse_output
-    from jentmax.dataset._foreign import checked, is_dataset, read_structures, refuse_inputs
+    from jentmax.dataset._foreign import checked, is_dataset, read_structures
     from jentmax.dataset._header import Stream
     from jentmax.dataset._order import set_order
     from jentmax.dataset._parts import DamagedPart, MissingPart, Parts
@@ -21,12 +21,19 @@ if TYPE_CHECKING:
     from jentmax.dataset._schema import ChunkId
     from jentmax.dataset._structures import Structures, repeats, structure_keys
     from jentmax.dataset._writer import reopen_set, write_dataset, write_set
-    from jentmax.dataset.output import printable, reason, refuse_existing, through_links, writing
+    from jentmax.dataset.output import (
+        printable,
+        reason,
+        refuse_existing,
+        refuse_inputs,
+        through_links,
+        writing,
+    )
 
 _HOMES = {
     "_ase": ("name_in_ase",),
     "_export": ("export", "refuse_output"),
-    "_foreign": ("checked", "is_dataset", "read_structures", "refuse_inputs"),
+    "_foreign": ("checked", "is_dataset", "read_structures"),
     "_header": ("Stream",),
     "_order": ("set_order",),
     "_parts": ("DamagedPart", "MissingPart", "Parts"),
@@ -35,7 +42,14 @@ _HOMES = {
     "_schema": ("ChunkId",),
     "_structures": ("Structures", "repeats", "structure_keys"),
     "_writer": ("reopen_set", "write_dataset", "write_set"),
-    "output": ("printable", "reason", "refuse_existing", "through_links", "writing"),
+    "output": (
+        "printable",
+        "reason",
+        "refuse_existing",
+        "refuse_inputs",
+        "through_links",
+        "writing",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

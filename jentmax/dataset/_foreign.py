@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import h5py
@@ -60,43 +59,3 @@ def is_dataset(path: str | os.PathLike[str]) -> bool:
     if not os.path.exists(text):
         raise JentmaxError(f"{text}: no such file; give one that ASE reads, or a data set")
     return False
-
-
-def refuse_inputs(
-    output: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[str] | None]
-) -> None:
-    """Refuse an output that is an input or a folder with an input in it, under any name or link.
-
-    Args:
-        output: path of a file or folder to write.
-        inputs: paths that are read; None values are skipped.
-
-    Raises:
-        JentmaxError: writing the output may destroy an input.
-    """
-    target = Path(os.path.realpath(output))
-    written = {_identity(target)}
-    if target.is_dir():
-        written |= {_identity(entry) for entry in os.scandir(target)}
-    for path in inputs:
-        if path is None:
-            continue
-        read = [Path(os.path.realpath(path))]
-        if (folder := Parts(path).folder).is_dir():
-            read.append(folder)
-        for real in read:
-            same = target == real or (real.exists() and _identity(real) in written)
-            if same or target in real.parents or (real.is_dir() and real in target.parents):
-                raise JentmaxError(
-                    f"{os.fspath(output)}: it is {os.fspath(path)}, which is read, or one of the "
-                    "two stands in the other; give another output"
-                )
-
-
-def _identity(path: Path | os.DirEntry[str]) -> tuple[int, int] | None:
-    """What all names of a file have in common."""
-    try:
-        state = path.stat()
-    except OSError:
-        return None
-    return state.st_dev, state.st_ino

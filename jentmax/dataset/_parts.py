@@ -19,6 +19,7 @@ from jentmax.dataset._header import check_header, checksum, parsed_json, plain_h
 from jentmax.dataset._npz import pack, unpack
 from jentmax.dataset._schema import (
     ACCEPTED,
+    ENDING,
     PART_COLUMNS,
     SCHEMA,
     ChunkId,
@@ -36,8 +37,6 @@ from jentmax.dataset.output import (
 )
 from jentmax.devices import memory_bytes
 from jentmax.errors import JentmaxError
-
-ENDING = ".parts"
 
 _FORMAT = "jentmax set"
 _HEADER = "set.json"

@@ -12,9 +12,16 @@ import numpy as np
 
 from jentmax.dataset._file import File
 from jentmax.dataset._hdf5 import DamagedFile
-from jentmax.dataset._parts import ENDING, MissingPart, Parts
+from jentmax.dataset._parts import MissingPart, Parts
 from jentmax.dataset._running import Running
-from jentmax.dataset._schema import ATOM_COLUMNS, COMPUTED_COLUMNS, NOT_FINITE, SLAB, TOO_CLOSE
+from jentmax.dataset._schema import (
+    ATOM_COLUMNS,
+    COMPUTED_COLUMNS,
+    ENDING,
+    NOT_FINITE,
+    SLAB,
+    TOO_CLOSE,
+)
 from jentmax.dataset._structures import Structures
 from jentmax.errors import JentmaxError
 

@@ -11,6 +11,9 @@ SCHEMA = 3
 
 FORMAT = "jentmax"
 
+ENDING = ".parts"
+"""Of the name of the folder that holds an unfinished set."""
+
 Kind = Literal["generated", "described"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 

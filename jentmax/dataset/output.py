@@ -8,9 +8,10 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from jentmax.dataset._schema import ENDING
 from jentmax.errors import JentmaxError
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
@@ -41,6 +42,46 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
         )
     with writing(path):
         tempfile.TemporaryFile(dir=folder).close()
+
+
+def refuse_inputs(
+    output: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[str] | None]
+) -> None:
+    """Refuse an output that is an input or a folder with an input in it, under any name or link.
+
+    Args:
+        output: path of a file or folder to write.
+        inputs: paths that are read; None values are skipped.
+
+    Raises:
+        JentmaxError: writing the output may destroy an input.
+    """
+    target = Path(os.path.realpath(output))
+    written = {_identity(target)}
+    if target.is_dir():
+        written |= {_identity(entry) for entry in os.scandir(target)}
+    for path in inputs:
+        if path is None:
+            continue
+        read = [Path(os.path.realpath(path))]
+        if (folder := read[0].with_name(read[0].name + ENDING)).is_dir():
+            read.append(folder)
+        for real in read:
+            same = target == real or (real.exists() and _identity(real) in written)
+            if same or target in real.parents or (real.is_dir() and real in target.parents):
+                raise JentmaxError(
+                    f"{os.fspath(output)}: it is {os.fspath(path)}, which is read, or one of the "
+                    "two contains the other; give another output"
+                )
+
+
+def _identity(path: Path | os.DirEntry[str]) -> tuple[int, int] | None:
+    """What all names of a file have in common."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino
 
 
 def partial_path(path: Path) -> Path:

@@ -50,7 +50,11 @@ def test_generate_info_export_describe(good):
         expected = list(dataset)
         descriptors = dataset.descriptors
     for name in ("tungsten.extxyz", "tungsten.xyz", "tungsten.traj", "tungsten.db"):
-        assert good(f"export tungsten.h5 {name}") == f"3 structures written to {name}\n"
+        note = f"note: {name}: the format traj does not hold descriptors; left out\n"
+        expected_output = f"3 structures written to {name}\n"
+        if name.endswith(".traj"):
+            expected_output = note + expected_output
+        assert good(f"export tungsten.h5 {name}") == expected_output
         read = list(ase.io.iread(name))
         assert len(read) == 3
         for one, other in zip(read, expected, strict=True):

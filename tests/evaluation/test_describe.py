@@ -26,7 +26,7 @@ from jentmax.dataset import _foreign as foreign_room
 from jentmax.descriptors import Snap
 from jentmax.devices import workers
 from jentmax.entropy import NearestNeighbor
-from jentmax.errors import JentmaxError
+from jentmax.errors import JentmaxError, LeftOut
 from jentmax.evaluation import _describe as room
 from jentmax.evaluation import describe, describe_file, plain_descriptor
 from jentmax.potential import Potential
@@ -78,7 +78,7 @@ def test_a_function_of_ones_own():
 
 
 def test_a_function_without_a_cutoff():
-    with pytest.raises(JentmaxError, match="give the object an attribute cutoff"):
+    with pytest.raises(JentmaxError, match="set the object's attribute cutoff to a number"):
         describe([random_structure(3)], lambda environments: environments.displacements[0])
 
 
@@ -320,7 +320,8 @@ def test_a_file_becomes_a_data_set():
 
 def test_a_described_file_can_be_described():
     ase.io.write("some.extxyz", [random_structure(5, pbc=False), ase.build.molecule("O2")])
-    describe_file("some.extxyz", "first.h5", TINY)
+    with pytest.warns(LeftOut, match=r"first\.h5 will not contain initial_magmoms"):
+        describe_file("some.extxyz", "first.h5", TINY)
     describe_file("first.h5", "second.h5", TINY)
     with Dataset("first.h5") as first, Dataset("second.h5") as second:
         assert np.array_equal(first.descriptors, second.descriptors)
