@@ -22,6 +22,7 @@ def process(*words, **environment):
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_strict_modes(good):
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
         good(*GENERATE)

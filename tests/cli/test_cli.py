@@ -153,6 +153,7 @@ def test_every_flag_of_generate(good):
     assert np.any(positions != positions.astype(np.float32))
 
 
+@pytest.mark.slow
 def test_an_element_end_to_end(good):
     write_text("run.toml", SETTINGS.replace("scale =", "# scale ="))
     short = "--set scale.steps=20 --set scale.replicas=4 --set scale.snapshots=4"

@@ -254,6 +254,7 @@ def test_structures_that_cannot_be_described(bad):
         assert part in message
 
 
+@pytest.mark.slow
 def test_a_data_set_runs_no_code_unless_the_user_names_it(bad, good):
     write_text("own_descriptor.py", OWN)
     own = "descriptor.kind=own_descriptor:Mine"
@@ -312,6 +313,7 @@ def test_wrong_usage(call, line):
     assert os.listdir() == []
 
 
+@pytest.mark.slow
 def test_the_command_through_the_shell():
     """From a process of its own."""
     done = subprocess.run(

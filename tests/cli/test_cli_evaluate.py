@@ -47,6 +47,7 @@ def refused(call, command, *parts):
     assert sorted(Path().rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_everything_is_written(good, files):
     output = good(f"{COMMAND} {FEW} --names crystals liquid --output out --train 12 --test 6")
     assert sorted(os.listdir("out")) == WRITTEN
@@ -58,6 +59,7 @@ def test_everything_is_written(good, files):
         assert text in Path("out/tables.md").read_text().lower()
 
 
+@pytest.mark.slow
 def test_again_from_the_cache_and_over_an_old_report(good, call, files, monkeypatch, quick):
     good(f"{COMMAND} {FEW} --quiet")
     first = Path("report/tables.csv").read_text()
@@ -85,6 +87,7 @@ def test_fewer_environments_than_the_paper(good, files, quick):
     assert "instead of 6000 and 3000" in " ".join(output.split())
 
 
+@pytest.mark.slow
 def test_whole_structures_of_few(good, call, files, quick):
     """Sizes that come out whole are taken; what cannot be divided is refused in its own words."""
     good("evaluate liquid.extxyz --decompositions 2 --by structure --train 27 --test 18 -q " + FEW)
@@ -127,6 +130,7 @@ def test_repeated_structures_can_be_left_out(good, files, quick):
     assert sets["crystals", "repeated"] == "1"
 
 
+@pytest.mark.slow
 def test_a_data_set_brings_its_own_settings(good, files, quick):
     good(
         "generate", *FLAGS, "--structures", "2", "--set", "cycles_per_chain=1", "-q", "-o", "set.h5"

@@ -62,6 +62,7 @@ def completed(tmp_path):
     return complete
 
 
+@pytest.mark.slow
 def test_completion(completed):
     assert completed("jentmax gen") == ["generate"]
     assert completed("jentmax info --che") == ["--check"]

@@ -139,6 +139,7 @@ def test_overwriting_goes_on_too():
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGXCPU"])
+@pytest.mark.slow
 def test_every_signal(name):
     """It ends the run at once, whatever it is doing."""
     process = started("-c", RUNNING + "    update(1); say('in'); time.sleep(600); say('out')")
@@ -151,6 +152,7 @@ def test_every_signal(name):
     assert words == ["jentmax", "generate"]
 
 
+@pytest.mark.slow
 def test_a_signal_in_compiled_code():
     """Python runs no handlers there, as while XLA compiles."""
     process = started("-c", RUNNING + "    say('in'); import ctypes; ctypes.CDLL(None).sleep(600)")
@@ -161,6 +163,7 @@ def test_a_signal_in_compiled_code():
     assert process.returncode == 128 + signal.SIGTERM
 
 
+@pytest.mark.slow
 def test_before_anything_is_done(tmp_path):
     """While programs compile: at once, and the old file stays."""
     environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "empty")}
@@ -179,6 +182,7 @@ def test_before_anything_is_done(tmp_path):
     assert {path: pathlib.Path(path).read_bytes() for path in before} == before
 
 
+@pytest.mark.slow
 def test_nohup():
     """Signals that were switched off stay so."""
     program = RUNNING + "    update(1); say('in'); time.sleep(1); update(2); say('out')"
@@ -224,6 +228,7 @@ def in_terminal(words, act):
     return process.wait(), shown.decode()
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_terminal():
     code, shown = in_terminal(["generate", *RUN], lambda master: os.write(master, b"\x03") and None)
     assert code == 130
@@ -234,6 +239,7 @@ def test_ctrl_c_in_a_terminal():
     assert sorted(os.listdir()) == ["a set.h5.log", "a set.h5.parts"]
 
 
+@pytest.mark.slow
 def test_a_terminal_that_is_closed():
     code, _ = in_terminal(["generate", *RUN], lambda master: os.close(master) or True)
     assert code == 128 + signal.SIGHUP
@@ -327,6 +333,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_max_time():
     """The code says that another run is needed, the line which."""
     process = started("-c", SHORT, "generate", *RUN, "--max-time", "1h")
@@ -339,6 +346,7 @@ def test_max_time():
         assert 0 < len(dataset) < 40
 
 
+@pytest.mark.slow
 def test_a_time_in_which_nothing_is_done():
     """Another run would make as little: not the code that asks for one."""
     process = started("-m", "jentmax.cli", "generate", *RUN, "--max-time", "1s")

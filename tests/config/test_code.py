@@ -212,6 +212,7 @@ def test_a_sampler_and_schedules(own):
     )
 
 
+@pytest.mark.slow
 def test_plain_objects_are_pickled(own):
     made = recipe(None, [f"entropy.kind={own}:Plain", "entropy.floor=2.5"]).potential.entropy
     again = pickle.loads(pickle.dumps(made))
@@ -219,6 +220,7 @@ def test_plain_objects_are_pickled(own):
     assert again(features) == made(features)
 
 
+@pytest.mark.slow
 def test_a_file_of_data_runs_no_code_unless_the_user_names_it(own):
     stored = recipe(None, [f"descriptor.kind={own}:Descriptor"]).to_plain()
     sys.modules.pop(own)
@@ -355,6 +357,7 @@ def test_lengths_of_own_kinds_are_not_scaled(own):
     assert made.start.formula == "Fe39"
 
 
+@pytest.mark.slow
 def test_from_the_command_line_and_from_pythonpath(tmp_path):
     # In another process, whose path the console script sets, not the current folder.
     elsewhere = tmp_path / "elsewhere"

@@ -228,11 +228,11 @@ def test_what_should_be_a_table(tmp_path):
             ["scale.snapshots=50", "scale.steps=20"],
             ["scale.snapshots = 50 exceeds scale.steps = 20", "give fewer"],
         ),
-        (["repulsion.r0={ Fe = 2.7 }"], ['start.formula = "W39" holds W', "it knows Fe"]),
+        (["repulsion.r0={ Fe = 2.7 }"], ['start.formula = "W39" contains W', "give only Fe"]),
         (
             ["start.density=[0.03, 0.12]"],
             [
-                "start.density = [0.03, 0.12] has no room",
+                "start.density = [0.03, 0.12] leaves no room",
                 "least_distance = 2 Å",
                 "0.50 of the cell, at most 0.45",
                 "at most 0.107 atoms/Å^3",
@@ -248,7 +248,7 @@ def test_what_should_be_a_table(tmp_path):
         ),
         (
             ["start.least_distance=1e200", "start.aspect_ratio=1e-20", "start.density=1e-320"],
-            ["start.density = 1e-320 has no room", "least_distance = 1e+200 Å"],
+            ["start.density = 1e-320 leaves no room", "least_distance = 1e+200 Å"],
         ),
         (["start.formula=W"], ['start.formula = "W" has one atom', "at least 2"]),
         (['start.formula=["W4", "W4"]'], ["start.formula = ", "repeats a formula"]),

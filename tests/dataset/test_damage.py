@@ -183,6 +183,7 @@ def mutated(content, kind, rng):
 @pytest.mark.parametrize(
     ("kind", "least"), [("a bit", 0.55), ("eight bytes", 0.5), ("a sector of zeros", 0.5)]
 )
+@pytest.mark.slow
 def test_never_a_wrong_structure(written, originals, tmp_path, kind, least):
     """What can be read of damaged files is what was written, bit for bit; and it is not little."""
     whole, path = written.read_bytes(), tmp_path / "set.h5"
@@ -195,6 +196,7 @@ def test_never_a_wrong_structure(written, originals, tmp_path, kind, least):
     assert min(read) < N
 
 
+@pytest.mark.slow
 def test_headers_that_are_zeros(written, originals, tmp_path):
     """Sector after sector: nothing is read for ever, and what can be read is right."""
     whole, path = written.read_bytes(), tmp_path / "set.h5"

@@ -33,6 +33,7 @@ OTHER = ChunkId(0, 2, 0)
 # Damage
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_anywhere_is_found(part, parts):
     """Or changes nothing; most are found, and the error names the part."""
     whole = part.read_bytes()

@@ -125,6 +125,7 @@ print([name for name in ("jax", "equinox", "numpy") if name in sys.modules])
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.slow
 def test_flags_that_are_given_stay():
     """Of a file too, which XLA reads; appending to it broke it."""
     Path("flags.txt").write_text("--xla_cpu_enable_fast_math=false\n")

@@ -39,6 +39,7 @@ def assert_as_by_ase(structures, description, chosen, descriptor):
         assert np.allclose(description.nearest[own], nearest, rtol=1e-12)  # of lengths of some Å
 
 
+@pytest.mark.slow
 def test_real_structures(real):
     """Some of every group."""
     chosen = []

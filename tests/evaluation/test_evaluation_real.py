@@ -22,6 +22,7 @@ def sets():
     return open_sets(list(map(str, FILES)), ["first", "second"], Snap(cutoff=4.0, components=6))
 
 
+@pytest.mark.slow
 def test_everything_is_counted(sets):
     """The numbers that the sets' own description gives."""
     first, second = sets

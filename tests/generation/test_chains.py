@@ -254,6 +254,7 @@ class Faulty(eqx.Module):
 
 
 @pytest.mark.parametrize("fault", [np.nan, np.inf, 1e30, 1e4])
+@pytest.mark.slow
 def test_a_chain_gone_bad_is_no_others_trouble(resolved, first, fault):
     """1e30 is where no distance means anything, though all may be finite; nor at 1e4 in float32."""
     faulty = [Faulty(jm.Langevin(), fault, at) for at in (9.0, 0.55)]

@@ -51,6 +51,7 @@ def cut(path, where):
 @pytest.mark.parametrize("harm", [flipped, cut])
 @pytest.mark.parametrize("where", [0.0, 0.05, 0.1, 0.3, 0.999])
 @pytest.mark.parametrize("chunk", [ChunkId(0, 0, 0), ChunkId(0, 0, 1), ChunkId(0, 1, 0)])
+@pytest.mark.slow
 def test_a_damaged_part_is_made_again(whole, parts, harm, where, chunk):
     """At its end, which is read at once, or elsewhere, which is seen later."""
     path = FOLDER / chunk.file_name
@@ -93,6 +94,7 @@ def test_a_part_under_the_name_of_another(whole, parts):
 
 @pytest.mark.parametrize("what", ["link", "folder"])
 @pytest.mark.parametrize("name", ["0-000000-0000.npz", "0-000003-0000.npz"])
+@pytest.mark.slow
 def test_parts_that_are_links_or_folders(parts, what, name):
     """Refused with a clear message, and nothing is touched; also where none was yet."""
     path = FOLDER / name

@@ -378,6 +378,7 @@ def doubled(q):
     return 2 * jnp.sum(q**3) / 100
 
 
+@pytest.mark.slow
 def test_an_edited_function_is_refused(monkeypatch):
     first = made(tiny(cubed), 4)
     assert first["entropy"].shape == (4,)
@@ -407,6 +408,7 @@ class Start(jm.RandomStart):
         return jax.tree.map(lambda a: a * FACTOR if a.shape == (8, 3) else a, system)
 
 
+@pytest.mark.slow
 def test_fingerprints(monkeypatch):
     """The same for equal code, whatever was traced before; another one for each change."""
     assert fingerprint(tiny()) == ""
@@ -429,6 +431,7 @@ def test_fingerprints(monkeypatch):
     assert fingerprint(tiny(start=Start("W8", density=0.03))) != found["start"]
 
 
+@pytest.mark.slow
 def test_fingerprints_in_other_processes():
     """Also after other programs were traced."""
     script = """

@@ -143,6 +143,7 @@ def mixture(tmp_path_factory):
     return columns(generate(recipe(), structures=13, output=path))
 
 
+@pytest.mark.slow
 def test_every_first_n_is_within_one_of_its_shares(mixture):
     counts = np.diff(mixture["pointer"])
     for n in range(1, 14):
@@ -165,6 +166,7 @@ def test_fewer_are_the_first_ones(mixture, structures):
         assert np.array_equal(values, expected), name
 
 
+@pytest.mark.slow
 def test_a_larger_mixture_only_appends(mixture):
     made(recipe(), 5)
     assert_identical(made(recipe(), 13), mixture)

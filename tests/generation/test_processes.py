@@ -85,6 +85,7 @@ def test_all_are_killed_and_another_number_goes_on(whole):
     assert left() == ["set.h5"]
 
 
+@pytest.mark.slow
 def test_an_array_of_jobs(whole):
     """One after the other, each for a while; the last one completes the set."""
     for index in (2, 0, 1):
