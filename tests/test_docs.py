@@ -54,7 +54,13 @@ def write_files(page: pathlib.Path) -> None:
         pathlib.Path(name).write_text(content)
 
 
-@pytest.mark.parametrize("page", list(filter(examples, PAGES)), ids=lambda page: page.name)
+def marked(page: pathlib.Path):
+    """The page as a parameter; the longest ones run in the slow lane."""
+    slow = page.name in ("library.md", "scaling-out.md")
+    return pytest.param(page, id=page.name, marks=[pytest.mark.slow] if slow else [])
+
+
+@pytest.mark.parametrize("page", [marked(page) for page in PAGES if examples(page)])
 def test_page(page):
     write_files(page)
     test = doctest.DocTest(examples(page), {}, page.name, str(page), 0, smaller(page))

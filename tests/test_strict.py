@@ -6,6 +6,8 @@ import pytest
 
 import jentmax as jm
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def strict():

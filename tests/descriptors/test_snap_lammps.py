@@ -24,7 +24,7 @@ TOLERANCE = 1e-9
 QUICK = ("paper", "chem-all-flags", "inside-rmin0-two-species", "small-cell", "twojmax-4")
 SOME_QUICK = [
     *QUICK,
-    *(pytest.param(name, marks=pytest.mark.slow) for name in CASES.keys() - QUICK),
+    *(pytest.param(name, marks=pytest.mark.slow) for name in sorted(CASES.keys() - QUICK)),
 ]
 
 
