@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import ase.build
 import ase.io
@@ -19,7 +20,7 @@ EVALUATE = (
     "--set descriptor.twojmax=2 --set descriptor.components=5 --set descriptor.cutoff=3.4"
 )
 
-SETTINGS = {"text.usetex": True, "savefig.format": "pdf", "font.family": "no such font"}
+SETTINGS: dict[Any, Any] = {"text.usetex": True, "savefig.format": "pdf", "font.family": "no such font"}
 
 
 @pytest.fixture(autouse=True)
