@@ -20,7 +20,11 @@ EVALUATE = (
     "--set descriptor.twojmax=2 --set descriptor.components=5 --set descriptor.cutoff=3.4"
 )
 
-SETTINGS: dict[Any, Any] = {"text.usetex": True, "savefig.format": "pdf", "font.family": "no such font"}
+SETTINGS: dict[Any, Any] = {
+    "text.usetex": True,
+    "savefig.format": "pdf",
+    "font.family": "no such font",
+}
 
 
 @pytest.fixture(autouse=True)
