@@ -241,14 +241,12 @@ def test_kills_leave_whole_parts(tmp_path):
     """Whenever a process is killed, what stands under a name is whole, and is the first one's."""
     rng, parts = np.random.default_rng(0), Parts("set.h5")
     for _ in range(8):
-        process = subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, str(Path(__file__).parent)], stdout=subprocess.PIPE
-        )
-        assert process.stdout is not None
-        process.stdout.readline()
-        time.sleep(rng.uniform(0, 0.2))
-        process.kill()
-        process.wait()
+        words = [sys.executable, "-c", SCRIPT, str(Path(__file__).parent)]
+        with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(rng.uniform(0, 0.2))
+            process.kill()
         for chunk in parts.chunks():
             assert_bits(parts.get(chunk), made(chunk))
     assert len(parts.chunks()) > 8
