@@ -31,8 +31,11 @@ def systems(dtype=jnp.float32, formula="W8", **options):
     return jm.System.random(jax.random.key(0), formula, density=0.03, dtype=dtype, **options)
 
 
-@pytest.mark.parametrize("entropy", ENTROPIES, ids=lambda one: type(one).__name__)
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+@pytest.mark.parametrize(
+    ("entropy", "dtype"),
+    [*((one, jnp.float32) for one in ENTROPIES), (ENTROPIES[0], jnp.float64)],
+    ids=lambda one: getattr(one, "__name__", type(one).__name__),
+)
 def test_energy_and_forces(entropy, dtype):
     potential = jm.Potential(SNAP, jm.ClarkeSmith(), entropy, scale=[2, 0.3, 0.5, 1, 0.6])
     system = systems(dtype)
