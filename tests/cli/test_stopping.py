@@ -252,7 +252,7 @@ def test_a_terminal_that_is_closed():
     [
         ("describe a.xyz -o b.h5", "jentmax.cli._files.descriptor_for"),
         ("evaluate a.xyz", "jentmax.cli._evaluate._refuse_missing"),
-        ("select a.xyz --structures 3 -o b.xyz", "jentmax.cli._select.descriptor_for"),
+        ("select a.xyz --structures 3 -o b.xyz", "jentmax.dataset.is_dataset"),
         ("info a.h5", "jentmax.dataset.Dataset"),
         ("config show", "jentmax.cli._config.load_settings"),
     ],
