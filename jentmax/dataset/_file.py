@@ -87,10 +87,11 @@ class File:
 
     def chunks(self) -> Iterator[tuple[ChunkId, Structures]]:
         """The chunks of a generated set; rejected rows have their status and zeros."""
-        n_read = [0] * len(self.header["streams"])
+        rows_of = [np.flatnonzero(self._order == k) for k in range(len(self.header["streams"]))]
+        n_read = [0] * len(rows_of)
         for chunk, status in zip(self.ids, self._statuses, strict=True):
             n = int((status == ACCEPTED).sum())
-            rows = np.flatnonzero(self._order == chunk.stream)[n_read[chunk.stream] :][:n]
+            rows = rows_of[chunk.stream][n_read[chunk.stream] :][:n]
             n_read[chunk.stream] += n
             first, last = (int(rows[0]), int(rows[-1]) + 1) if n else (0, 0)
             yield chunk, self._all_rows(chunk, status, self.structures(first, last)[rows - first])
